@@ -1,0 +1,19 @@
+"""Clips and pictures: the only code here that opens or writes video and image files."""
+
+from openlumiere.media.clip import Clip, Origin
+from openlumiere.media.image import load_image, load_mask, save_image
+from openlumiere.media.limits import Limits, MediaError
+from openlumiere.media.picture import contact_sheet, filmstrip, xt_slice
+
+__all__ = [
+    "Clip",
+    "Limits",
+    "MediaError",
+    "Origin",
+    "contact_sheet",
+    "filmstrip",
+    "load_image",
+    "load_mask",
+    "save_image",
+    "xt_slice",
+]

@@ -1,0 +1,91 @@
+"""The block structure of gif and webp files: how many frames they hold, how long each stays, and whether the end is there."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Counted without decoding: `stays` are ticks (gif: 1/100 s, webp: 1/1000 s), `whole` is false where the file breaks off."""
+
+    height: int
+    width: int
+    stays: list[int]
+    comment: str
+    whole: bool
+
+    @property
+    def frames(self) -> int:
+        """Pictures in the file."""
+        return len(self.stays)
+
+
+def _number(data: bytes, at: int, size: int) -> int:
+    return int.from_bytes(data[at : at + size], "little")
+
+
+def _colours(flags: int) -> int:
+    """Bytes of the colour table announced by a gif's flags."""
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _sub_blocks(data: bytes, at: int) -> tuple[bytes, int]:
+    """Contents of a chain of gif sub-blocks and the place after it; IndexError where the data ends first."""
+    parts = []
+    while size := data[at]:
+        parts.append(data[at + 1 : at + 1 + size])
+        at += 1 + size
+    return b"".join(parts), at + 1
+
+
+def gif_blocks(data: bytes) -> Blocks:
+    """Walk a gif block by block up to its trailer."""
+    stays, comment, stay, whole = [], "", 0, False
+    at = 13 + _colours(data[10]) if len(data) > 12 else len(data)
+    try:
+        while data[at] != 0x3B:
+            if data[at] == 0x21:
+                content, end = _sub_blocks(data, at + 2)
+                if data[at + 1] == 0xF9:
+                    stay = _number(content, 1, 2)
+                if data[at + 1] == 0xFE:
+                    comment += content.decode("latin-1")
+                at = end
+            elif data[at] == 0x2C:
+                _, at = _sub_blocks(data, at + 11 + _colours(data[at + 9]))
+                stays.append(stay)
+                stay = 0
+            else:
+                break
+        whole = data[at] == 0x3B
+    except IndexError:
+        pass
+    return Blocks(_number(data, 8, 2), _number(data, 6, 2), stays, comment, whole)
+
+
+def webp_blocks(data: bytes) -> Blocks:
+    """Walk a webp chunk by chunk up to the length in its header. A still has one frame that stays 0 ticks."""
+    end = _number(data, 4, 4) + 8
+    at, stays, comment, still, size = 12, [], "", False, (0, 0)
+    while at + 8 <= min(end, len(data)):
+        name, length = data[at : at + 4], _number(data, at + 4, 4)
+        body = data[at + 8 : at + 8 + min(length, 65536)]
+        if at + 8 + length > len(data):
+            break
+        if name == b"VP8X":
+            size = _number(body, 7, 3) + 1, _number(body, 4, 3) + 1
+        if name == b"ANMF":
+            stays.append(_number(body, 12, 3))
+        if name == b"XMP ":
+            comment = body.decode("latin-1")
+        if name in (b"VP8 ", b"VP8L"):
+            still, size = True, (size if size != (0, 0) else _still_size(name, body))
+        at += 8 + length + length % 2
+    return Blocks(*size, stays or [0] * still, comment, whole=end <= at <= len(data) + 1 and end <= len(data))
+
+
+def _still_size(name: bytes, body: bytes) -> tuple[int, int]:
+    """Height and width in the header of a still's only chunk."""
+    if name == b"VP8L":
+        bits = _number(body, 1, 4)
+        return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
+    return _number(body, 8, 2) & 0x3FFF, _number(body, 6, 2) & 0x3FFF

@@ -1,0 +1,87 @@
+"""Files from strangers are opened in a child process, so a decoder that crashes, hangs or eats memory takes only that with it."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from openlumiere.media.limits import Limits, MediaError
+from openlumiere.media.sound import Sound
+
+ROOT = Path(__file__).parents[2]
+
+
+def read_clip(path: str | os.PathLike, allow_partial: bool, limits: Limits) -> tuple[np.ndarray, Fraction, Sound | None]:
+    """Frames uint8 [f, h, w, 3], frames a second and sound of the clip at `path`."""
+    with working("clip", path, limits, allow_partial=allow_partial) as (report, room):
+        stored = _frames(room, report)
+        frames = stored if report["order"] is None else stored[report["order"]]
+        sound = report["sound"] and Sound((room / "sound.mka").read_bytes(), report["sound"])
+        return frames, Fraction(report["fps"]), sound
+
+
+def read_image(path: str | os.PathLike, limits: Limits) -> np.ndarray:
+    """The first frame of the picture at `path`, uint8 [h, w, 3]."""
+    with working("image", path, limits) as (report, room):
+        return _frames(room, report)[0]
+
+
+def encode_sound(sound: Sound, suffix: str, limits: Limits = Limits()) -> Sound:
+    """`sound` in a codec that a file with this extension takes: itself where it fits."""
+    if sound.fits(suffix):
+        return sound
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "source.mka")
+        source.write_bytes(sound.data)
+        with working("sound", source, limits, suffix=suffix) as (report, room):
+            return Sound((room / "sound.mka").read_bytes(), report["sound"])
+
+
+@contextlib.contextmanager
+def working(task: str, path: str | os.PathLike, limits: Limits, **settings) -> Iterator[tuple[dict, Path]]:
+    """Run one task of `worker.py` on `path`; gives its report and the folder with what it made, which is then removed."""
+    if not Path(path).exists():
+        raise MediaError("a file or folder that exists", str(path), "check the path")
+    with tempfile.TemporaryDirectory(prefix="openlumiere-") as folder:
+        job = {"task": task, "path": os.path.abspath(path), "room": folder, "limits": asdict(limits), **settings}
+        _run(job, limits.seconds)
+        report = json.loads(Path(folder, "report.json").read_text())
+        if "error" in report:
+            raise MediaError(*report["error"])
+        yield report, Path(folder)
+
+
+def _run(job: dict, seconds: float) -> None:
+    """Start the worker, wait, and tell in one line how it ended if it left no report."""
+    command = [sys.executable, "-P", "-m", "openlumiere.media.worker"]
+    search = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(job).encode(), capture_output=True, timeout=seconds, env=os.environ | {"PYTHONPATH": search}
+        )
+    except subprocess.TimeoutExpired:
+        raise MediaError(f"a file that reads within {seconds:g} s", job["path"], "cut it or raise Limits.seconds") from None
+    if not Path(job["room"], "report.json").exists():
+        raise MediaError("a file that can be read", f"{job['path']}, at which the reader {_ending(done)}", "convert or replace it")
+
+
+def _ending(done: subprocess.CompletedProcess) -> str:
+    """How a process without a report ended."""
+    if done.returncode < 0:
+        return f"was stopped by {signal.Signals(-done.returncode).name}"
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    return f"failed ({lines[-1][:200] if lines else f'exit status {done.returncode}'})"
+
+
+def _frames(room: Path, report: dict) -> np.ndarray:
+    stored = np.fromfile(room / "frames.raw", np.uint8)
+    return stored.reshape(-1, report["height"], report["width"], 3)

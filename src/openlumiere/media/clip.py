@@ -1,0 +1,99 @@
+"""`Clip`: frames, their rate, and what has to happen before they leave."""
+
+import os
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from openlumiere.media.child import read_clip
+from openlumiere.media.encode import write_clip
+from openlumiere.media.limits import Limits, MediaError
+from openlumiere.media.sound import Sound
+
+
+class Origin(Protocol):
+    """Where a made clip comes from. `Clip.save` asks it; a loaded clip has none.
+
+    An origin may also have `sidecar(path: Path) -> None`, asked last with the path of the finished file, for what goes beside it.
+    """
+
+    def seal(self, frames: np.ndarray) -> np.ndarray:
+        """Marked frames for uint8 `frames` [f, h, w, 3], same shape and type."""
+
+    def sign(self, path: Path) -> None:
+        """Sign the encoded file at `path` in place, before it gets its final name (each picture of a folder in turn)."""
+
+
+def exact_fps(fps: int | float | str | Fraction) -> Fraction:
+    """`fps` as an exact positive fraction; a float only when it is a whole number."""
+    whole = not isinstance(fps, float) or fps.is_integer()
+    rate = Fraction(fps) if whole else Fraction(0)
+    if rate <= 0:
+        raise MediaError("fps as a positive int or Fraction", repr(fps), "pass Fraction(30000, 1001) and the like")
+    return rate
+
+
+def check_frames(frames: np.ndarray) -> None:
+    """Raise unless `frames` is uint8 [f, h, w, 3] with at least one frame and one pixel."""
+    shape, kind = getattr(frames, "shape", None), getattr(frames, "dtype", type(frames).__name__)
+    if kind != np.uint8 or len(shape) != 4 or shape[3] != 3 or 0 in shape:
+        raise MediaError("uint8 frames [f, h, w, 3], none of them 0", f"{kind} {shape}", "convert them first")
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A clip in memory: `frames` uint8 [f, h, w, 3], exact and unmarked, at `fps` frames a second (exact).
+
+    `origin` marks and signs what leaves through `save`; None for a clip that was merely loaded. `audio` is the sound of the
+    file it came from, carried to mp4 and webm and cut to the clip's length. Clips are equal when frames and fps are.
+    """
+
+    frames: np.ndarray = field(repr=False)
+    fps: Fraction = Fraction(16)
+    origin: Origin | None = None
+    audio: Sound | None = field(default=None, repr=False)
+
+    def __post_init__(self):
+        check_frames(self.frames)
+        object.__setattr__(self, "fps", exact_fps(self.fps))
+
+    def __eq__(self, other) -> bool:
+        if not isinstance(other, Clip):
+            return NotImplemented
+        return self.fps == other.fps and np.array_equal(self.frames, other.frames)
+
+    __hash__ = None
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.frames.shape[2], self.frames.shape[1]
+
+    @property
+    def seconds(self) -> Fraction:
+        """Length in seconds, exact."""
+        return len(self.frames) / self.fps
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, allow_partial: bool = False, limits: Limits = Limits()) -> "Clip":
+        """Read a video, an animated picture, a still (one frame) or a folder of pictures, in a child process within `limits`.
+
+        Rotation is applied, alpha laid over white, a variable rate made constant (`timing.steady_rate`); frames that change
+        size are refused. A file that holds fewer frames than it says raises `MediaError`; `allow_partial` returns those there are.
+        """
+        frames, fps, audio = read_clip(path, allow_partial, limits)
+        return cls(frames, fps, audio=audio)
+
+    def save(self, path: str | os.PathLike, lossless: bool = False) -> Path:
+        """Write mp4, webm, gif, webp or (one frame) png by extension, or a folder of PNG frames where `path` ends in "/".
+
+        Everything is written beside `path` and renamed at the end, so an error or Ctrl-C leaves what was there before. `lossless`
+        keeps every pixel (mp4: libx264rgb; webp; webm: VP9 in rgb) and is refused for gif. Same frames, same bytes before signing.
+        """
+        return write_clip(self, path, lossless)

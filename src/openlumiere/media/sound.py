@@ -1,0 +1,71 @@
+"""The sound of a clip: packets carried from one file to the next, encoded anew only where the format asks for it."""
+
+import io
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+COPIED = {".mp4": {"aac", "mp3"}, ".webm": {"opus", "vorbis"}}
+ENCODED = {".mp4": "aac", ".webm": "libopus"}
+SAMPLE_RATE = 48_000
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One audio stream as a matroska file in memory (`data`), starting with the clip; `codec` is its name."""
+
+    data: bytes
+    codec: str
+
+    def fits(self, suffix: str) -> bool:
+        """Whether the packets can be copied into a file with this extension as they are."""
+        return self.codec in COPIED[suffix]
+
+
+def extract(source: av.container.InputContainer, begin: Fraction, seconds: Fraction, out: Path) -> str | None:
+    """Copy the first audio stream of `source`, from `begin` for `seconds`, into matroska file `out`; its codec, or None without one."""
+    if not source.streams.audio:
+        return None
+    stream = source.streams.audio[0]
+    with av.open(str(out), "w", format="matroska") as target:
+        copy = target.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.pts is not None and begin <= packet.pts * packet.time_base < begin + seconds:
+                shift = round(begin / packet.time_base)
+                packet.pts, packet.dts = packet.pts - shift, packet.pts - shift
+                packet.stream = copy
+                target.mux(packet)
+    return stream.codec_context.name
+
+
+def encode_anew(sound: Path, suffix: str, out: Path) -> str:
+    """Decode the audio file `sound` and write it to matroska file `out` in the codec of `suffix`; the codec's name."""
+    with av.open(str(sound), format="matroska") as source, av.open(str(out), "w", format="matroska") as target:
+        stream = target.add_stream(ENCODED[suffix], rate=SAMPLE_RATE, layout="stereo")
+        resampler = av.AudioResampler(format=stream.codec_context.format, layout="stereo", rate=SAMPLE_RATE)
+        for frame in source.decode(audio=0):
+            for part in resampler.resample(frame):
+                target.mux(stream.encode(part))
+        for part in resampler.resample(None):
+            target.mux(stream.encode(part))
+        target.mux(stream.encode(None))
+    return stream.codec_context.codec.canonical_name
+
+
+class SoundTrack:
+    """A stream of an output container that takes the packets of a `Sound` up to `seconds`."""
+
+    def __init__(self, sound: Sound, target: av.container.OutputContainer, seconds: Fraction):
+        self.source = av.open(io.BytesIO(sound.data), format="matroska")
+        self.stream = target.add_stream_from_template(self.source.streams.audio[0])
+        self.target, self.seconds = target, seconds
+
+    def copy(self) -> None:
+        """Mux every packet that starts within the clip."""
+        with self.source:
+            for packet in self.source.demux(audio=0):
+                if packet.pts is not None and packet.pts * packet.time_base < self.seconds:
+                    packet.stream = self.stream
+                    self.target.mux(packet)

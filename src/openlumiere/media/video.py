@@ -1,0 +1,211 @@
+"""Videos through FFmpeg's demuxers and decoders, counted against what the container says."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from openlumiere.media import sound
+from openlumiere.media.frames import Decoded, FrameWriter
+from openlumiere.media.limits import Limits, MediaError
+from openlumiere.media.timing import Note, places, spread, steady_rate
+
+DEMUXERS = {"mov": "mov", "matroska": "matroska", "avi": "avi", "mpegts": "mpegts", "ogg": "ogg"}
+DECODERS = (
+    "h264,hevc,vp8,vp9,libvpx-vp9,av1,libdav1d,mpeg4,mpeg2video,mpeg1video,mjpeg,theora,prores,ffv1,png,qtrle,rawvideo,h263,msmpeg4v3,huffyuv,utvideo,"
+    "aac,mp3,mp3float,opus,libopus,vorbis,libvorbis,flac,alac,ac3,eac3,mp2,mp2float,pcm_s16le,pcm_s16be,pcm_s24le,pcm_u8,pcm_f32le"
+)
+WHITE = 255
+
+
+@dataclass
+class Survey:
+    """What the packets say, before anything is decoded."""
+
+    packets: int = 0
+    damaged: Fraction | None = None
+    end: Fraction = Fraction(0)
+
+
+@contextmanager
+def opened(path: Path, kind: str, limits: Limits, **options: str) -> Iterator[av.container.InputContainer]:
+    """The container at `path`, opened only as `kind`, only from this file, only with the decoders above."""
+    fixed = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS[kind], "codec_whitelist": DECODERS, "max_pixels": str(limits.pixels)}
+    try:
+        with av.open(f"file:{path}", format=DEMUXERS[kind], options=fixed | options, metadata_errors="replace") as container:
+            yield container
+    except (av.FFmpegError, IndexError, OverflowError, ZeroDivisionError) as error:
+        raise MediaError(f"a whole {kind} file", f"{path.name}: {_reason(error)}", "save or download it again") from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def picture_stream(container: av.container.InputContainer, name: str) -> av.VideoStream:
+    """The first video stream that isn't a cover picture."""
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:
+            return stream
+    raise MediaError("a video stream", f"no video stream in {name}", "pass a file with pictures")
+
+
+def check_header(stream: av.VideoStream, container: av.container.InputContainer, limits: Limits) -> None:
+    """Refuse by what the headers claim, before a frame is decoded."""
+    rate = stream.average_rate or stream.guessed_rate
+    if rate is not None:
+        limits.check_rate(rate)
+    stated = stream.frames
+    if not stated and rate and container.duration:
+        stated = int(container.duration * rate) // av.time_base
+    limits.check(max(stated, 1), stream.height, stream.width)
+
+
+def survey(container: av.container.InputContainer, stream: av.VideoStream) -> Survey:
+    """Read every packet of every stream once."""
+    found, start = Survey(), Fraction(container.start_time or 0, av.time_base)
+    for packet in container.demux():
+        if packet.size and packet.pts is not None and packet.stream.type in ("video", "audio"):
+            found.end = max(found.end, (packet.pts + (packet.duration or 0)) * packet.time_base - start)
+        if packet.stream is stream and packet.size:
+            found.packets += 1
+            if packet.is_corrupt and found.damaged is None:
+                found.damaged = found.end
+    return found
+
+
+def note_of(container: av.container.InputContainer) -> Note | None:
+    """Our own note in the file's comment."""
+    return Note.find(next((text for key, text in container.metadata.items() if key.lower() == "comment"), ""))
+
+
+def check_packets(path: Path, kind: str, limits: Limits) -> None:
+    """The container's word against its packets: the count in its index, or its stated length. Edits are ignored here, to meet all packets."""
+    options = {"ignore_editlist": "1"} if kind == "mov" else {}
+    with opened(path, kind, limits, **options) as container:
+        stream = picture_stream(container, path.name)
+        check_header(stream, container, limits)
+        found = survey(container, stream)
+        if found.damaged is not None:
+            raise _broken(path, f"a damaged packet at second {float(found.damaged):.2f}")
+        if stream.frames and stream.frames != found.packets:
+            raise _broken(path, f"{found.packets} packets where the container's index says {stream.frames} frames")
+        stated = Fraction(container.duration or 0, av.time_base)
+        if not stream.frames and found.end < stated - Fraction(1, 4):
+            raise _broken(path, f"packets up to second {float(found.end):.2f} where the container says {float(stated):.2f} s")
+
+
+def _broken(path: Path, what: str) -> MediaError:
+    return MediaError("a whole video", f"{path.name}: {what}", "download it again, or pass allow_partial=True to keep what is there")
+
+
+def read_video(path: Path, kind: str, writer: FrameWriter, allow_partial: bool) -> Decoded:
+    """Decode all frames; unless `allow_partial`, what came out must agree with what the container says."""
+    if not allow_partial:
+        check_packets(path, kind, writer.limits)
+    with opened(path, kind, writer.limits) as container:
+        stream = picture_stream(container, path.name)
+        check_header(stream, container, writer.limits)
+        reader = FrameReader(container, stream)
+        try:
+            for frame in reader.frames():
+                writer.write(trimmed(to_rgb(frame), note_of(container)))
+        except (av.FFmpegError, MediaError) as error:
+            if not (allow_partial and writer.count):
+                raise broke_at(path, error, reader) from error
+        if not writer.count:
+            raise _broken(path, "no frame that can be decoded")
+        if not allow_partial:
+            check_count(path, writer.count, reader.packets, stated_frames(container, stream))
+        return timed(writer, reader.times, stream, note_of(container))
+
+
+def broke_at(path: Path, error: Exception, reader: "FrameReader") -> MediaError:
+    """The error told with the second at which it came; ours as it is."""
+    if isinstance(error, MediaError):
+        return error
+    second = float(reader.times[-1] - reader.times[0]) if reader.times else 0.0
+    return _broken(path, f"it breaks at second {second:.2f}, after {len(reader.times)} frames ({_reason(error)})")
+
+
+def stated_frames(container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
+    """Frames by our note, where the container's length agrees with it (a cut or joined file may carry a stale one)."""
+    note = note_of(container)
+    if stream.frames or not note or not container.duration:
+        return None
+    return note.frames if abs(Fraction(container.duration, av.time_base) - note.frames / note.fps) < 1 / note.fps else None
+
+
+def check_count(path: Path, decoded: int, packets: int, noted: int | None) -> None:
+    """Raise where frames were lost in silence."""
+    if decoded != packets:
+        raise _broken(path, f"{decoded} frames decoded of {packets} in the file")
+    if noted is not None and decoded != noted:
+        raise _broken(path, f"{decoded} frames decoded where the file's note says {noted}")
+
+
+class FrameReader:
+    """Decodes one stream; keeps the times of the frames and the number of packets that should each have given one."""
+
+    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream):
+        self.container, self.stream = container, stream
+        self.packets, self.times = 0, []
+        stream.codec_context.thread_count = 1
+        stream.codec_context.options = {"max_pixels": str(2**31 - 1)}
+
+    def frames(self) -> Iterator[av.VideoFrame]:
+        """Frames in the order they are shown; `av.InvalidDataError` at the first that is damaged."""
+        for packet in self.container.demux(self.stream):
+            self.packets += bool(packet.size) and not packet.is_discard
+            for frame in packet.decode():
+                if frame.is_corrupt:
+                    raise av.InvalidDataError(0, "a damaged frame")
+                self.times.append(self._time(frame))
+                yield frame
+
+    def _time(self, frame: av.VideoFrame) -> Fraction:
+        if frame.pts is not None:
+            return frame.pts * frame.time_base
+        rate = self.stream.average_rate or Fraction(16)
+        return self.times[-1] + 1 / rate if self.times else Fraction(0)
+
+
+def to_rgb(frame: av.VideoFrame) -> np.ndarray:
+    """uint8 [h, w, 3], alpha laid over white, turned as the file says."""
+    if any(component.is_alpha for component in frame.format.components):
+        colour = frame.to_ndarray(format="rgba").astype(np.uint16)
+        alpha = colour[..., 3:]
+        picture = ((colour[..., :3] * alpha + WHITE * (255 - alpha) + 127) // 255).astype(np.uint8)
+    else:
+        picture = frame.to_ndarray(format="rgb24")
+    return np.rot90(picture, round(frame.rotation / 90) % 4)
+
+
+def trimmed(picture: np.ndarray, note: Note | None) -> np.ndarray:
+    """Without the row and column that made an odd size even, where our note tells of them."""
+    if note and all(0 <= have - said <= 1 for have, said in zip(picture.shape, (note.height, note.width), strict=False)):
+        return picture[: note.height, : note.width]
+    return picture
+
+
+def timed(writer: FrameWriter, times: list[Fraction], stream: av.VideoStream, note: Note | None) -> Decoded:
+    """The frames at a constant rate: the stream's own where every frame is within half a frame of it, else `steady_rate`."""
+    times = times[: writer.count]
+    begin, since = times[0], [time - times[0] for time in times]
+    rate = stream.average_rate or stream.guessed_rate or Fraction(16)
+    if note and note.frames == len(times) and places(since, note.fps, stream.time_base) == list(range(len(times))):
+        return writer.done(note.fps, None, begin)
+    if places(since, rate, 1 / (2 * rate)) == list(range(len(times))):
+        return writer.done(rate, None, begin)
+    fps, on_grid = steady_rate(since, stream.time_base)
+    return writer.done(fps, spread(on_grid, on_grid[-1] + 1), begin)
+
+
+def read_video_sound(path: Path, kind: str, found: Decoded, out: Path) -> str | None:
+    """The sound under the frames `found`, copied to matroska file `out`; the name of its codec, or None without sound."""
+    with opened(path, kind, Limits()) as container:
+        return sound.extract(container, found.begin, found.count / found.fps, out)

@@ -1,0 +1,54 @@
+"""Write beside, then rename: a reader never sees half a file."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from openlumiere.media.limits import MediaError
+
+
+def check_folder(folder: Path) -> None:
+    """Raise unless `folder` exists and can be written."""
+    if not folder.is_dir():
+        raise MediaError("a folder that exists", str(folder), "create it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise MediaError("a folder that can be written", str(folder), "choose another one or change its permissions")
+
+
+def write_beside(path: Path, fill: Callable[[Path], None]) -> Path:
+    """Let `fill` make a file (or a folder) under a hidden temporary name in `path`'s folder, then give it its name.
+
+    Whatever is raised in between, `KeyboardInterrupt` included, the temporary is removed and an older `path` is untouched.
+    """
+    check_folder(path.parent)
+    room = Path(tempfile.mkdtemp(prefix=f".{path.stem[:64]}-", dir=path.parent))
+    try:
+        fill(room / path.name)
+        _sync(room / path.name)
+        _move(room / path.name, path, room)
+    except OSError as error:
+        raise MediaError(f"room and leave to write {path}", error.strerror or str(error), "free some space or save elsewhere") from error
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+    return path
+
+
+def _sync(path: Path) -> None:
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    for file in files:
+        with open(file, "rb+") as handle:
+            os.fsync(handle.fileno())
+
+
+def _move(made: Path, path: Path, room: Path) -> None:
+    """Rename `made` to `path`; an older folder steps aside into `room` first, since a folder can't be renamed over."""
+    if path.is_dir():
+        path.rename(room / "older")
+    try:
+        os.replace(made, path)
+    except BaseException:
+        if (room / "older").exists() and not path.exists():
+            (room / "older").rename(path)
+        raise
