@@ -1,0 +1,478 @@
+"""The Space-Time U-Net: a text-to-image U-Net that also makes time coarser and finer (PAPER: Space-Time U-Net).
+
+`STUNet` owns a diffusers `UNet2DConditionModel`, frozen, and calls its layers in order on folded frames, with the
+modules of `temporal.py` between them: a convolution inflation after each level's layers, temporal resampling right
+after each spatial resizer, attention inflations at the coarsest level.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.configuration_utils import ConfigMixin
+from diffusers.models.attention import AttentionMixin
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from diffusers.utils import BaseOutput, apply_lora_scale
+from jaxtyping import Float
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from openlumiere.models.temporal import (
+    AttentionInflation,
+    ConvInflation,
+    TemporalDownsample,
+    TemporalInit,
+    TemporalUpsample,
+    fold_frames,
+    unfold_frames,
+    zero,
+)
+
+SUPPORTED = {
+    "down_block_types": {
+        "DownBlock2D", "CrossAttnDownBlock2D", "ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D",
+    },
+    "mid_block_type": {"UNetMidBlock2DCrossAttn", "UNetMidBlock2DSimpleCrossAttn"},
+    "up_block_types": {"UpBlock2D", "CrossAttnUpBlock2D", "ResnetUpsampleBlock2D", "SimpleCrossAttnUpBlock2D"},
+    "class_embed_type": {None, "timestep"},
+    "addition_embed_type": {None, "text", "text_time"},
+    "encoder_hid_dim_type": {None, "text_proj"},
+    "attention_type": {"default"},
+    "resnet_time_scale_shift": {"default", "scale_shift"},
+    "dual_cross_attention": {False},
+    "class_embeddings_concat": {False},
+}  # fmt: skip
+TEMPORAL_WEIGHTS = "temporal.safetensors"
+
+
+@dataclass
+class STUNetOutput(BaseOutput):
+    """`sample`: `b c f h w`, c the 2D net's out_channels."""
+
+    sample: Tensor
+
+
+class _Conditions(NamedTuple):
+    """What every layer is told, one per clip; `repeat` makes it one per frame."""
+
+    timestep: Tensor
+    text: Tensor
+    attention_mask: Tensor | None
+    text_bias: Tensor | None
+    attention_kwargs: dict[str, Any] | None
+
+    def repeat(self, frames: int) -> "_Conditions":
+        each = [None if x is None else x.repeat_interleave(frames, dim=0) for x in self[:-1]]
+        return _Conditions(*each, self.attention_kwargs)
+
+
+class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
+    """A frozen `UNet2DConditionModel` inflated in time; make one with `STUNet.from_unet2d`.
+
+    Args:
+        unet: the 2D net (it is moved in and frozen) or its configuration.
+        in_channels: input channels; those beyond the 2D net's own are new, zero at start, and train.
+        temporal_factors: temporal factor at each spatial halving, finest first; 1 is off. Default 2 at each.
+        attention_blocks: attention inflation blocks in a row after the coarsest level's down, middle and up layers
+            (our choice).
+        attention_head_channels: channels of one temporal attention head (our choice).
+        text_attention: whether the attention blocks attend to the text tokens (our choice).
+        timestep_modulation: whether the diffusion timestep scales and shifts what they see (our choice).
+        feed_forward_mult: width of their feed-forward layer in units of their channels, 0 for none (our choice).
+        init: "identity" (App. B), or "he", the paper's ablation of the temporal resampling convolutions.
+
+    Raises:
+        ValueError: the 2D net has a block or feature outside the supported families (SD 1.x and 2.x, SDXL,
+            DeepFloyd IF), or an option does not fit it.
+    """
+
+    _supports_gradient_checkpointing = True
+    _no_split_modules = ["BasicTransformerBlock", "ResnetBlock2D", "ConvInflation", "AttentionInflation"]
+    _skip_layerwise_casting_patterns = ["norm"]
+    _repeated_blocks = ["BasicTransformerBlock", "AttentionInflation"]
+
+    def __init__(
+        self,
+        unet: UNet2DConditionModel | dict[str, Any],
+        in_channels: int | None = None,
+        temporal_factors: tuple[int, ...] | None = None,
+        attention_blocks: tuple[int, int, int] = (2, 4, 2),
+        attention_head_channels: int = 32,
+        text_attention: bool = True,
+        timestep_modulation: bool = True,
+        feed_forward_mult: int = 4,
+        init: TemporalInit = "identity",
+    ):
+        super().__init__()
+        self.unet2d = unet if isinstance(unet, UNet2DConditionModel) else UNet2DConditionModel.from_config(unet)
+        config = {name: value for name, value in self.unet2d.config.items() if not name.startswith("_")}
+        _check_supported(config)
+        self.unet2d.requires_grad_(False)
+        levels = len(config["block_out_channels"])
+        self.register_to_config(
+            unet=config,
+            in_channels=in_channels or config["in_channels"],
+            temporal_factors=_checked_factors(temporal_factors, levels),
+            attention_blocks=_checked_attention_blocks(attention_blocks),
+            attention_head_channels=attention_head_channels,
+            text_attention=text_attention,
+            timestep_modulation=timestep_modulation,
+            feed_forward_mult=feed_forward_mult,
+            init=init,
+        )
+        self._add_resampling()
+        self._add_inflation()
+        self.conv_in_added = _added_input(self.unet2d.conv_in, self.config.in_channels)
+        self.gradient_checkpointing = False
+
+    @classmethod
+    def from_unet2d(cls, unet: UNet2DConditionModel, **options) -> "STUNet":
+        """Inflate a text-to-image U-Net. Its modules are moved in and frozen, and nothing about its output changes
+        until the added modules are trained; `options` are those of `STUNet`."""
+        if not isinstance(unet, UNet2DConditionModel):
+            raise ValueError(
+                f"expected a diffusers UNet2DConditionModel, got {type(unet).__name__}; load one with "
+                "UNet2DConditionModel.from_pretrained(folder, subfolder='unet')"
+            )
+        with torch.device(unet.device):
+            net = cls(unet, **options)
+        return net.to(unet.dtype).train(unet.training)
+
+    def _add_resampling(self) -> None:
+        init, downs, ups = self.config.init, nn.ModuleList(), nn.ModuleList()
+        for level, factor in enumerate(self.config.temporal_factors):
+            fine, coarse = self.config.unet["block_out_channels"][level : level + 2]
+            downs.append(TemporalDownsample(fine, factor, init=init) if factor > 1 else None)
+            ups.append(TemporalUpsample(coarse, factor, init=init) if factor > 1 else None)
+        self.temporal_downs, self.temporal_ups = downs, ups
+
+    def _add_inflation(self) -> None:
+        widths, groups = self.config.unet["block_out_channels"], self.config.unet["norm_num_groups"]
+        self.down_inflations = nn.ModuleList(ConvInflation(width, groups=groups) for width in widths[:-1])
+        self.up_inflations = nn.ModuleList(ConvInflation(width, groups=groups) for width in widths[:-1])
+        runs = [[self._attention_inflation(widths[-1]) for _ in range(n)] for n in self.config.attention_blocks]
+        self.down_attentions, self.mid_attentions, self.up_attentions = map(nn.ModuleList, runs)
+
+    def _attention_inflation(self, channels: int) -> AttentionInflation:
+        timestep_channels = self.unet2d.time_embedding.linear_2.out_features
+        return AttentionInflation(
+            channels,
+            head_channels=self.config.attention_head_channels,
+            text_channels=_text_channels(self.config.unet) if self.config.text_attention else None,
+            timestep_channels=timestep_channels if self.config.timestep_modulation else None,
+            feed_forward_mult=self.config.feed_forward_mult,
+        )
+
+    # What trains, and what is kept.
+
+    def temporal_named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Names and parameters of what is added to the 2D net."""
+        return ((name, value) for name, value in self.named_parameters() if not name.startswith("unet2d."))
+
+    def temporal_parameters(self) -> Iterator[nn.Parameter]:
+        """What trains: the temporal modules and the new channels of a widened input. All else is frozen."""
+        return (parameter for _, parameter in self.temporal_named_parameters())
+
+    def widen_input(self, in_channels: int) -> None:
+        """Add input channels after the present ones, with zero weights: the net is unchanged until they train."""
+        old = self.conv_in_added
+        self.conv_in_added = _added_input(self.unet2d.conv_in, in_channels)
+        if old is not None:
+            with torch.no_grad():
+                self.conv_in_added.weight[:, : old.in_channels] = old.weight
+        self.register_to_config(in_channels=in_channels)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the frozen net's tensors, rounded to half precision: a half-precision copy has the same one."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.unet2d.state_dict().items()):
+            digest.update(f"{name} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.to("cpu", torch.float16).contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def save_temporal(self, folder: str | Path) -> None:
+        """Write the added weights alone, with the options that made them and the frozen net's fingerprint."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {name: value.detach().contiguous() for name, value in self.temporal_named_parameters()}
+        metadata = {"fingerprint": self.fingerprint(), "options": self._options()}
+        save_file(weights, folder / TEMPORAL_WEIGHTS, metadata=metadata)
+
+    def load_temporal(self, folder: str | Path) -> None:
+        """Read what `save_temporal` wrote for the same frozen net and options; otherwise `ValueError`."""
+        path = Path(folder) / TEMPORAL_WEIGHTS
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        if metadata.get("options") != self._options():
+            raise ValueError(
+                f"expected temporal weights for options {self._options()}, got {metadata.get('options')} in {path}; "
+                "inflate the 2D net with those options first"
+            )
+        if metadata.get("fingerprint") != self.fingerprint():
+            raise ValueError(
+                f"expected temporal weights trained on the frozen net {self.fingerprint()[:12]}, got weights for "
+                f"{str(metadata.get('fingerprint'))[:12]} in {path}; load the 2D net that they were trained on"
+            )
+        weights = load_file(path)
+        with torch.no_grad():
+            for name, parameter in self.temporal_named_parameters():
+                parameter.copy_(weights[name])
+
+    def _options(self) -> str:
+        options = {name: value for name, value in self.config.items() if name != "unet" and not name.startswith("_")}
+        return json.dumps(options, sort_keys=True)
+
+    # The forward pass, in reading order.
+
+    @apply_lora_scale("cross_attention_kwargs")
+    def forward(
+        self,
+        sample: Float[Tensor, "b c f h w"],
+        timestep: Tensor | float | int,
+        encoder_hidden_states: Float[Tensor, "b n d"],
+        class_labels: Tensor | None = None,
+        timestep_cond: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        cross_attention_kwargs: dict[str, Any] | None = None,
+        added_cond_kwargs: dict[str, Tensor] | None = None,
+        encoder_attention_mask: Tensor | None = None,
+        frame_times: Float[Tensor, "f"] | None = None,
+        return_dict: bool = True,
+    ) -> STUNetOutput | tuple[Tensor]:
+        """Predict for noisy clips; arguments as in `UNet2DConditionModel.forward`, conditions one per clip.
+
+        Args:
+            sample: `b c f h w`; any number of frames and any height and width that the 2D net takes.
+            timestep: diffusion time, one for all or one per clip.
+            encoder_attention_mask: `b n`, True or 1 keeps a text token.
+            frame_times: `f`, times of the frames in native frames of 1/16 s, for other frame rates. Default 0, 1, ...
+
+        Raises:
+            ValueError: `sample` or `frame_times` has the wrong shape.
+        """
+        self._check(sample, encoder_hidden_states, frame_times)
+        if frame_times is None:
+            frame_times = torch.arange(sample.shape[2], device=sample.device, dtype=torch.float32)
+        times = self._level_times(frame_times)
+        conditions = self._conditions(
+            sample, timestep, encoder_hidden_states, class_labels, timestep_cond, attention_mask,
+            cross_attention_kwargs, added_cond_kwargs, encoder_attention_mask,
+        )  # fmt: skip
+
+        hidden = self._input(sample)
+        skips = [hidden]
+        for level, block in enumerate(self.unet2d.down_blocks):
+            each = conditions.repeat(len(times[level]))
+            states = self._layers(block, hidden, each)
+            hidden = self._inflate(self.down_inflations, self.down_attentions, level, states[-1], conditions, times)
+            skips += [*states[:-1], hidden]
+            if block.downsamplers is not None:
+                hidden = self._resize_down(block.downsamplers[0], hidden, each)
+                hidden = self._in_time(self.temporal_downs[level], hidden, conditions)
+                skips.append(hidden)
+
+        hidden = self._middle(hidden, conditions.repeat(len(times[-1])))
+        hidden = self._attend_in_time(self.mid_attentions, hidden, conditions, times[-1])
+
+        for level, block in zip(reversed(range(len(times))), self.unet2d.up_blocks, strict=True):
+            each = conditions.repeat(len(times[level]))
+            hidden = self._layers(block, hidden, each, skips)[-1]
+            hidden = self._inflate(self.up_inflations, self.up_attentions, level, hidden, conditions, times)
+            if block.upsamplers is not None:
+                hidden = self._resize_up(block.upsamplers[0], hidden, each, skips[-1].shape[-2:])
+                hidden = self._in_time(self.temporal_ups[level - 1], hidden, conditions, len(times[level - 1]))
+
+        sample = unfold_frames(self._output(hidden), len(sample))
+        return STUNetOutput(sample=sample) if return_dict else (sample,)
+
+    def _level_times(self, frame_times: Tensor) -> list[Tensor]:
+        """Frame times at every level, finest first; their number is the level's number of frames."""
+        times = [frame_times]
+        for factor in self.config.temporal_factors:
+            times.append(times[-1][::factor])
+        return times
+
+    def _conditions(
+        self, sample, timestep, text, class_labels, timestep_cond, attention_mask, attention_kwargs, added, text_mask
+    ) -> _Conditions:
+        """The 2D net's own embeddings of time, classes, added conditions and text, in its order."""
+        unet = self.unet2d
+        embedding = unet.time_embedding(unet.get_time_embed(sample, timestep), timestep_cond)
+        classes = unet.get_class_embed(sample, class_labels)
+        embedding = embedding if classes is None else embedding + classes
+        addition = unet.get_aug_embed(embedding, text, added)
+        embedding = embedding if addition is None else embedding + addition
+        embedding = embedding if unet.time_embed_act is None else unet.time_embed_act(embedding)
+        text = unet.process_encoder_hidden_states(text, added)
+        masks = [_bias(mask, sample.dtype) for mask in (attention_mask, text_mask)]
+        return _Conditions(embedding, text, *masks, attention_kwargs)
+
+    def _input(self, sample: Tensor) -> Tensor:
+        # Frames stored as `b f h w c`: folding, unfolding and convolving in time then need no copy.
+        frames = fold_frames(sample).contiguous(memory_format=torch.channels_last)
+        own, added = frames.split([self.unet2d.conv_in.in_channels, frames.shape[1] - self.unet2d.conv_in.in_channels], 1)
+        own = 2 * own - 1 if self.unet2d.config.center_input_sample else own
+        hidden = self.unet2d.conv_in(own)
+        return hidden if self.conv_in_added is None else hidden + self.conv_in_added(added)
+
+    def _output(self, hidden: Tensor) -> Tensor:
+        if self.unet2d.conv_norm_out is not None:
+            hidden = self.unet2d.conv_act(self.unet2d.conv_norm_out(hidden))
+        return self.unet2d.conv_out(hidden)
+
+    def _layers(self, block: nn.Module, hidden: Tensor, each: _Conditions, skips: list | None = None) -> list[Tensor]:
+        """A block's layers without its resizer, joined with `skips` on the way up; every layer's output."""
+        states = []
+        for resnet, attention in zip(block.resnets, _attentions(block), strict=True):
+            hidden = hidden if skips is None else torch.cat([hidden, skips.pop()], dim=1)
+            hidden = self._run(resnet, hidden, each.timestep)
+            hidden = hidden if attention is None else _attend(attention, hidden, each)
+            states.append(hidden)
+        return states
+
+    def _middle(self, hidden: Tensor, each: _Conditions) -> Tensor:
+        block = self.unet2d.mid_block
+        hidden = self._run(block.resnets[0], hidden, each.timestep)
+        for resnet, attention in zip(block.resnets[1:], block.attentions, strict=True):
+            hidden = _attend(attention, hidden, each)
+            hidden = self._run(resnet, hidden, each.timestep)
+        return hidden
+
+    def _inflate(self, inflations, attentions, level: int, hidden: Tensor, conditions, times) -> Tensor:
+        """Attention inflation at the coarsest level, convolution inflation at the others."""
+        if level == len(times) - 1:
+            return self._attend_in_time(attentions, hidden, conditions, times[level])
+        return self._in_time(inflations[level], hidden, conditions)
+
+    def _attend_in_time(self, attentions: nn.ModuleList, hidden: Tensor, conditions: _Conditions, times) -> Tensor:
+        clip = conditions.timestep, conditions.text, conditions.text_bias
+        for attention in attentions:
+            hidden = self._in_time(attention, hidden, conditions, times, *clip)
+        return hidden
+
+    def _in_time(self, module: nn.Module | None, hidden: Tensor, conditions: _Conditions, *arguments) -> Tensor:
+        """Run a temporal module on folded frames."""
+        if module is None:
+            return hidden
+        return fold_frames(self._run(module, unfold_frames(hidden, len(conditions.timestep)), *arguments))
+
+    def _resize_down(self, resizer: nn.Module, hidden: Tensor, each: _Conditions) -> Tensor:
+        return self._run(resizer, hidden, each.timestep) if isinstance(resizer, ResnetBlock2D) else resizer(hidden)
+
+    def _resize_up(self, resizer: nn.Module, hidden: Tensor, each: _Conditions, size: torch.Size) -> Tensor:
+        if isinstance(resizer, ResnetBlock2D):
+            return self._run(resizer, hidden, each.timestep)
+        return resizer(hidden, size)
+
+    def _run(self, module: nn.Module, *arguments) -> Tensor:
+        if torch.is_grad_enabled() and self.gradient_checkpointing:
+            return self._gradient_checkpointing_func(module, *arguments)
+        return module(*arguments)
+
+    def _check(self, sample: Tensor, text: Tensor, frame_times: Tensor | None) -> None:
+        channels = self.config.in_channels
+        if sample.ndim != 5 or sample.shape[1] != channels or sample.shape[2] == 0:
+            raise ValueError(
+                f"expected sample of shape (clips, {channels}, frames, height, width), got {tuple(sample.shape)}; "
+                "give the channels that the net was made with"
+            )
+        if text.ndim != 3 or len(text) != len(sample):
+            raise ValueError(
+                f"expected encoder_hidden_states of shape ({len(sample)}, tokens, channels), got {tuple(text.shape)}; "
+                "give one text per clip"
+            )
+        if frame_times is not None and frame_times.shape != sample.shape[2:3]:
+            raise ValueError(
+                f"expected frame_times of shape ({sample.shape[2]},), got {tuple(frame_times.shape)}; "
+                "give one time per frame"
+            )
+        self._check_size(*sample.shape[-2:])
+
+    def _check_size(self, height: int, width: int) -> None:
+        """Resnet resizers cannot restore an odd side; plain ones can, as in diffusers."""
+        multiple = 2 ** len(self.temporal_downs)
+        resnet_resized = any(name.startswith(("Resnet", "Simple")) for name in self.config.unet["up_block_types"])
+        if resnet_resized and (height % multiple or width % multiple):
+            raise ValueError(
+                f"expected height and width that are multiples of {multiple}, got {height}x{width}; "
+                "this 2D net's resnet resizers take no other: resize or pad the frames"
+            )
+
+
+def _attentions(block: nn.Module) -> nn.ModuleList | list[None]:
+    return getattr(block, "attentions", [None] * len(block.resnets))
+
+
+def _attend(attention: nn.Module, hidden: Tensor, each: _Conditions) -> Tensor:
+    """One spatial attention layer of the 2D net, called as its block calls it."""
+    if isinstance(attention, Transformer2DModel):
+        return attention(
+            hidden,
+            encoder_hidden_states=each.text,
+            cross_attention_kwargs=each.attention_kwargs,
+            attention_mask=each.attention_mask,
+            encoder_attention_mask=each.text_bias,
+            return_dict=False,
+        )[0]
+    mask = each.text_bias if each.attention_mask is None else each.attention_mask
+    return attention(hidden, encoder_hidden_states=each.text, attention_mask=mask, **(each.attention_kwargs or {}))
+
+
+def _bias(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """An attention mask as diffusers adds it to scores: 0 keeps, -10000 drops; `b 1 n`."""
+    return None if mask is None else ((1 - mask.to(dtype)) * -10000.0)[:, None]
+
+
+def _added_input(conv_in: nn.Conv2d, in_channels: int) -> nn.Conv2d | None:
+    """A zero convolution for the input channels that the frozen one lacks, added to its output."""
+    added = in_channels - conv_in.in_channels
+    if added < 0:
+        raise ValueError(
+            f"expected in_channels of at least {conv_in.in_channels}, got {in_channels}; the 2D net's own stay first"
+        )
+    if added == 0:
+        return None
+    size, padding = conv_in.kernel_size, conv_in.padding
+    conv = nn.Conv2d(added, conv_in.out_channels, size, padding=padding, bias=False, dtype=conv_in.weight.dtype)
+    return zero(conv).to(conv_in.weight.device)
+
+
+def _text_channels(config: dict[str, Any]) -> int:
+    """Channels of the text states that the blocks see."""
+    channels = config["cross_attention_dim"]
+    return channels if isinstance(channels, int) else channels[-1]
+
+
+def _check_supported(config: dict[str, Any]) -> None:
+    for feature, supported in SUPPORTED.items():
+        value = config[feature]
+        for name in value if isinstance(value, (list, tuple)) else [value]:
+            if name not in supported:
+                raise ValueError(
+                    f"expected {feature} among {', '.join(sorted(map(str, supported)))}, got {name}; "
+                    "inflate a Stable Diffusion 1.x or 2.x, SDXL or DeepFloyd IF net"
+                )
+
+
+def _checked_factors(factors: tuple[int, ...] | None, levels: int) -> tuple[int, ...]:
+    factors = (2,) * (levels - 1) if factors is None else tuple(factors)
+    if len(factors) != levels - 1 or any(factor < 1 for factor in factors):
+        raise ValueError(
+            f"expected temporal_factors of {levels - 1} whole numbers from 1, got {factors}; "
+            "give one for each spatial halving, finest first (1 is off)"
+        )
+    return factors
+
+
+def _checked_attention_blocks(counts: tuple[int, int, int]) -> tuple[int, int, int]:
+    if len(counts) != 3 or any(count < 0 for count in counts):
+        raise ValueError(f"expected attention_blocks as (down, middle, up), got {counts}; for example (2, 4, 2)")
+    return tuple(counts)

@@ -1,0 +1,196 @@
+"""The four modules that inflate a 2D U-Net in time (PAPER: Space-Time U-Net, App. B).
+
+Two resample time (`TemporalDownsample`, `TemporalUpsample`), two are residual blocks (`ConvInflation`,
+`AttentionInflation`). All take and return `b c f h w`. At start the resamplers are nearest-neighbour in time and
+the residual blocks add zero, so an inflated net equals the 2D net it was made from.
+
+Memory: the modules are written for frames stored as `b f h w c` (channels_last frames). There, folding frames into
+the batch and back is a view, and a convolution over time needs no copy.
+"""
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.attention import FeedForward
+from diffusers.models.attention_processor import Attention
+from diffusers.models.embeddings import get_timestep_embedding
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+TemporalInit = Literal["identity", "he"]
+
+
+def fold_frames(clips: Float[Tensor, "b c f h w"]) -> Float[Tensor, "bf c h w"]:
+    """Put the frames of every clip in the batch axis, as a 2D net expects them."""
+    return rearrange(clips, "b c f h w -> (b f) c h w")
+
+
+def unfold_frames(frames: Float[Tensor, "bf c h w"], batch: int) -> Float[Tensor, "b c f h w"]:
+    """Undo `fold_frames` for `batch` clips."""
+    return rearrange(frames, "(b f) c h w -> b c f h w", b=batch)
+
+
+def time_positions(frame_times: Float[Tensor, "f"], channels: int) -> Float[Tensor, "f c"]:
+    """Sinusoidal positions of real-valued times, in native frames of 1/16 s (our choice: periods up to 1000 * 2 pi)."""
+    return get_timestep_embedding(frame_times, channels, max_period=1000)
+
+
+class TemporalConv(nn.Conv1d):
+    """A 1D convolution over the frames of `b c f h w`, zero-padded at both ends of the clip.
+
+    Run as a 2D convolution over (frame, place): faster than `conv3d` where that is poorly supported, and the
+    3D weight leaves `module.to(memory_format=torch.channels_last)` usable.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1, kernel: int = 3):
+        super().__init__(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2)
+
+    def initialise(self, init: TemporalInit) -> None:
+        """Identity at the kernel's middle (App. B), or He initialisation, the paper's ablation."""
+        if init not in ("identity", "he"):
+            raise ValueError(f"expected init 'identity' or 'he', got {init!r}; use 'identity' unless you ablate")
+        nn.init.dirac_(self.weight) if init == "identity" else nn.init.kaiming_normal_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, clips: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b c2 f2 h w"]:
+        height = clips.shape[3]
+        places = rearrange(clips, "b c f h w -> b c f (h w)")
+        out = F.conv2d(places, self.weight[..., None], self.bias, (self.stride[0], 1), (self.padding[0], 0))
+        return rearrange(out, "b c f (h w) -> b c f h w", h=height)
+
+
+class TemporalDownsample(nn.Module):
+    """A 1D convolution, then stride (App. B). At start it keeps frames 0, factor, 2 * factor, ...
+
+    A clip whose length is no multiple of `factor` is padded by repeating its last frame (our choice), so
+    f frames become ceil(f / factor).
+    """
+
+    def __init__(self, channels: int, factor: int = 2, *, init: TemporalInit = "identity"):
+        super().__init__()
+        self.factor = factor
+        self.conv = TemporalConv(channels, channels, stride=factor)
+        self.conv.initialise(init)
+
+    def forward(self, clips: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b c f2 h w"]:
+        missing = -clips.shape[2] % self.factor
+        if missing:
+            clips = torch.cat([clips] + [clips[:, :, -1:]] * missing, dim=2)
+        return self.conv(clips)
+
+
+class TemporalUpsample(nn.Module):
+    """Frame duplication, then a 1D convolution (App. B), cropped to the `frames` asked for."""
+
+    def __init__(self, channels: int, factor: int = 2, *, init: TemporalInit = "identity"):
+        super().__init__()
+        self.factor = factor
+        self.conv = TemporalConv(channels, channels)
+        self.conv.initialise(init)
+
+    def forward(self, clips: Float[Tensor, "b c f h w"], frames: int) -> Float[Tensor, "b c f2 h w"]:
+        duplicated = rearrange(clips, "b c f h w -> b f h w c").repeat_interleave(self.factor, dim=1)
+        return self.conv(rearrange(duplicated, "b f h w c -> b c f h w"))[:, :, :frames]
+
+
+class ConvInflation(nn.Module):
+    """Convolution inflation block (PAPER Fig. 4b), residual and zero at start.
+
+    2D conv -> norm, activation -> 1D temporal conv -> norm, activation -> linear projection. Our choices: group norm
+    with each frame's own statistics, so that the clip's length changes no frame's scale; SiLU.
+    """
+
+    def __init__(self, channels: int, *, groups: int = 32):
+        super().__init__()
+        groups = math.gcd(groups, channels)
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm = nn.GroupNorm(groups, channels)
+        self.temporal_conv = TemporalConv(channels, channels)
+        self.temporal_norm = nn.GroupNorm(groups, channels)
+        self.projection = nn.Conv2d(channels, channels, 1)
+        zero(self.projection)
+
+    def forward(self, clips: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b c f h w"]:
+        batch = clips.shape[0]
+        frames = F.silu(self.norm(self.conv(fold_frames(clips))))
+        frames = fold_frames(self.temporal_conv(unfold_frames(frames, batch)))
+        frames = self.projection(F.silu(self.temporal_norm(frames)))
+        return clips + unfold_frames(frames, batch)
+
+
+class AttentionInflation(nn.Module):
+    """Attention inflation block (PAPER Fig. 4c), residual and zero at start.
+
+    Self-attention along time at each place; the attention's output layer is the paper's linear projection. Our
+    choices: sinusoidal time positions; scale and shift of the normed input by the diffusion timestep
+    (`timestep_channels`); cross-attention to the text tokens (`text_channels`), so that motion words reach the
+    added blocks; a feed-forward layer. Each is zero at start, and None or 0 leaves it out.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        head_channels: int = 32,
+        text_channels: int | None = None,
+        timestep_channels: int | None = None,
+        feed_forward_mult: int = 4,
+    ):
+        super().__init__()
+        heads = max(1, channels // head_channels)
+        self.norm = nn.LayerNorm(channels)
+        self.attention = Attention(channels, heads=heads, dim_head=channels // heads)
+        zero(self.attention.to_out[0])
+        self.timestep_modulation = self.text_norm = self.feed_forward_norm = None
+        if timestep_channels is not None:
+            self.timestep_modulation = zero(nn.Linear(timestep_channels, 2 * channels))
+        if text_channels is not None:
+            self.text_norm = nn.LayerNorm(channels)
+            self.text_attention = Attention(channels, text_channels, heads=heads, dim_head=channels // heads)
+            zero(self.text_attention.to_out[0])
+        if feed_forward_mult:
+            self.feed_forward_norm = nn.LayerNorm(channels)
+            self.feed_forward = FeedForward(channels, mult=feed_forward_mult, activation_fn="gelu-approximate")
+            zero(self.feed_forward.net[-1])
+
+    def forward(
+        self,
+        clips: Float[Tensor, "b c f h w"],
+        frame_times: Float[Tensor, "f"],
+        timestep_embedding: Float[Tensor, "b e"],
+        text: Float[Tensor, "b n d"],
+        text_bias: Float[Tensor, "b 1 n"] | None = None,
+    ) -> Float[Tensor, "b c f h w"]:
+        """`frame_times` in native frames; `text_bias` is added to attention scores (0 keeps a token, -10000 drops it)."""
+        batch, _, _, height, width = clips.shape
+        tokens = rearrange(clips, "b c f h w -> b (h w) f c")
+        tokens = tokens + self._attend_in_time(tokens, frame_times, timestep_embedding)
+        if self.text_norm is not None:
+            tokens = tokens + self._attend_to_text(tokens, text, text_bias)
+        if self.feed_forward_norm is not None:
+            tokens = tokens + self.feed_forward(self.feed_forward_norm(tokens))
+        return rearrange(tokens, "b (h w) f c -> b c f h w", h=height, w=width)
+
+    def _attend_in_time(self, tokens: Tensor, frame_times: Tensor, timestep_embedding: Tensor) -> Tensor:
+        queries = self.norm(tokens)
+        if self.timestep_modulation is not None:
+            modulation = self.timestep_modulation(F.silu(timestep_embedding))[:, None, None]
+            scale, shift = modulation.chunk(2, dim=-1)
+            queries = queries * (1 + scale) + shift
+        queries = queries + time_positions(frame_times, tokens.shape[-1]).to(tokens.dtype)
+        return rearrange(self.attention(queries.flatten(0, 1)), "(b p) f c -> b p f c", b=tokens.shape[0])
+
+    def _attend_to_text(self, tokens: Tensor, text: Tensor, text_bias: Tensor | None) -> Tensor:
+        # One text a clip: all places and frames are queries of one attention, so text keys are made once a clip.
+        queries = self.text_norm(tokens).flatten(1, 2)
+        return self.text_attention(queries, text, attention_mask=text_bias).view_as(tokens)
+
+
+def zero(module: nn.Module) -> nn.Module:
+    """Set a layer's weights to zero, in place."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module
