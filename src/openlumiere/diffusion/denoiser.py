@@ -15,8 +15,10 @@ from openlumiere.diffusion.known import Known, join_known
 Kind: TypeAlias = Literal["epsilon", "v_prediction", "sample"]
 """What a net predicts, in diffusers' words: the noise, the velocity or the clean clip."""
 
-SILENT = 2**-12
-"""An alpha up to this counts as no signal at all; diffusers stands 2^-12 in for zero where a sigma would be infinite."""
+Scale: TypeAlias = Tensor | float
+
+SILENT = 2.5e-4
+"""An alpha up to this counts as no signal at all; diffusers puts 2^-12 in the place of zero where a sigma would be infinite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,13 @@ class Condition:
     frame_times: Float[Tensor, " f"] | None = None
     added: dict[str, Shaped[Tensor, "b ..."]] | None = None
     class_labels: Shaped[Tensor, " b ..."] | None = None
+
+    def __post_init__(self) -> None:
+        rows = {"text": self.text, "text_mask": self.text_mask, "class_labels": self.class_labels, **(self.added or {})}
+        rows["known"] = None if self.known is None else self.known.content
+        for name, tensor in rows.items():
+            if tensor is not None and tensor.shape[:1] != (self.batch,):
+                raise ValueError(f"expected {name} for {self.batch} clips, got shape {tuple(tensor.shape)}, give one row a clip")
 
     @property
     def batch(self) -> int:
@@ -113,11 +122,10 @@ class NetDenoiser:
         self.net = net
 
     def __call__(self, noisy: Float[Tensor, "b c f h w"], timestep: Timestep, condition: Condition) -> Float[Tensor, "b c f h w"]:
-        """The net's prediction in float32. Raises ValueError when the net cannot take what the condition holds."""
+        """The net's prediction in float32, without the variances that some nets add. Raises ValueError for a net of other channels."""
         condition = condition.to(noisy.device, self.net.dtype)
-        seen = self._with_known(noisy.to(self.net.dtype), condition.known)
         prediction = self.net(
-            seen,
+            self._with_known(noisy.to(self.net.dtype), condition.known),
             timestep,
             encoder_hidden_states=condition.text,
             encoder_attention_mask=condition.text_mask,
@@ -125,22 +133,22 @@ class NetDenoiser:
             added_cond_kwargs=condition.added,
             class_labels=condition.class_labels,
         ).sample
-        return prediction.float()
+        return prediction[:, : noisy.shape[1]].float()
 
     def _with_known(self, noisy: Tensor, known: Known | None) -> Tensor:
         """`<J, C, M>` (paper's conditioning): channels c + c + 1 where the net was widened, zeros when nothing is known."""
-        channels, expected = noisy.shape[1], self.net.config.in_channels
-        if expected == channels and known is None:
+        channels, taken = noisy.shape[1], self.net.config.in_channels
+        if taken == channels and known is None:
             return noisy
-        if expected != 2 * channels + 1:
-            reach = "known content" if known is not None else f"{channels} noisy channels"
-            raise ValueError(f"expected a net of {2 * channels + 1} input channels for {reach}, got {expected}, use a conditional net")
+        if taken != 2 * channels + 1:
+            fits = f"{2 * channels + 1}" if known is not None else f"{channels} or {2 * channels + 1}"
+            raise ValueError(f"expected a net of {fits} input channels for {channels} noisy ones, got {taken}, use a fitting net")
         known = known or Known.nothing(noisy.shape, device=noisy.device, dtype=noisy.dtype)
         return torch.cat([noisy, known.as_channels()], 1)
 
 
 def to_clean(
-    prediction: Float[Tensor, "b ..."], noisy: Float[Tensor, "b ..."], alpha: Tensor, sigma: Tensor, kind: Kind
+    prediction: Float[Tensor, "b ..."], noisy: Float[Tensor, "b ..."], alpha: Scale, sigma: Scale, kind: Kind
 ) -> Float[Tensor, "b ..."]:
     """The clean clip that a prediction stands for, with `noisy = alpha clean + sigma noise`, alpha^2 + sigma^2 = 1.
 
@@ -155,7 +163,7 @@ def to_clean(
 
 
 def to_noise(
-    prediction: Float[Tensor, "b ..."], noisy: Float[Tensor, "b ..."], alpha: Tensor, sigma: Tensor, kind: Kind
+    prediction: Float[Tensor, "b ..."], noisy: Float[Tensor, "b ..."], alpha: Scale, sigma: Scale, kind: Kind
 ) -> Float[Tensor, "b ..."]:
     """The noise that a prediction stands for; see `to_clean`. Where sigma is 0 a clean prediction gives noise 0."""
     if check_kind(kind) == "epsilon":
@@ -166,7 +174,7 @@ def to_noise(
 
 
 def to_velocity(
-    prediction: Float[Tensor, "b ..."], noisy: Float[Tensor, "b ..."], alpha: Tensor, sigma: Tensor, kind: Kind
+    prediction: Float[Tensor, "b ..."], noisy: Float[Tensor, "b ..."], alpha: Scale, sigma: Scale, kind: Kind
 ) -> Float[Tensor, "b ..."]:
     """The velocity `alpha noise - sigma clean` (Salimans and Ho 2022) that a prediction stands for; see `to_clean`."""
     if check_kind(kind) == "v_prediction":
@@ -186,7 +194,7 @@ def check_kind(kind: str) -> str:
     return kind
 
 
-def _divide(numerator: Tensor, scale: Tensor) -> Tensor:
+def _divide(numerator: Tensor, scale: Scale) -> Tensor:
     """`numerator / scale`, 0 where the scale is next to nothing."""
     scale = torch.as_tensor(scale, device=numerator.device, dtype=numerator.dtype)
     return torch.where(scale > SILENT, numerator / scale.clamp(min=SILENT), 0)
@@ -194,7 +202,7 @@ def _divide(numerator: Tensor, scale: Tensor) -> Tensor:
 
 def noise_level(timestep: Timestep, alphas_cumprod: Float[Tensor, " t"]) -> tuple[Tensor, Tensor]:
     """alpha and sigma at a timestep, scalar or `[b]`; between whole timesteps their ratio is interpolated, as diffusers does."""
-    ratio = ((1 - alphas_cumprod) / alphas_cumprod.clamp(min=SILENT**2)).sqrt()
+    ratio = ((1 - alphas_cumprod) / alphas_cumprod.clamp(min=2**-24)).sqrt()
     time = torch.as_tensor(timestep, device=ratio.device, dtype=torch.float64).clamp(0, len(ratio) - 1)
     low, high = ratio[time.floor().long()], ratio[time.ceil().long()]
     ratio = torch.lerp(low, high, time.frac().to(ratio))

@@ -39,10 +39,13 @@ def guide(denoiser: Denoiser, unconditional: Condition, scale: float, *, rescale
 
 def _without(unconditional: Condition, condition: Condition) -> Condition:
     """The unconditional text beside what else the clip is told."""
-    if unconditional.batch != condition.batch:
-        unconditional = unconditional.repeat(condition.batch // unconditional.batch)
+    if unconditional.batch not in (1, condition.batch):
+        raise ValueError(f"expected 1 or {condition.batch} unconditional texts, got {unconditional.batch}, give one or one a clip")
+    if unconditional.batch == 1:
+        unconditional = unconditional.repeat(condition.batch)
+    unconditional = unconditional.to(condition.text.device, condition.text.dtype)
     added = condition.added if unconditional.added is None else unconditional.added
-    return replace(condition, text=unconditional.text.to(condition.text), text_mask=unconditional.text_mask, added=added)
+    return replace(condition, text=unconditional.text, text_mask=unconditional.text_mask, added=added)
 
 
 def _as_one_batch(
