@@ -69,7 +69,7 @@ def webp_blocks(data: bytes) -> Blocks:
     while at + 8 <= min(end, len(data)):
         name, length = data[at : at + 4], _number(data, at + 4, 4)
         body = data[at + 8 : at + 8 + min(length, 65536)]
-        if at + 8 + length > len(data):
+        if at + 8 + length > len(data) or not name.isalnum() and name not in (b"VP8 ", b"XMP "):
             break
         if name == b"VP8X":
             size = _number(body, 7, 3) + 1, _number(body, 4, 3) + 1

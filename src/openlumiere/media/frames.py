@@ -7,6 +7,7 @@ from typing import BinaryIO
 import numpy as np
 
 from openlumiere.media.limits import Limits, MediaError
+from openlumiere.media.timing import spread
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,12 @@ class FrameWriter:
         self.out.write(np.ascontiguousarray(frame).data)
         self.count, self.size = self.count + 1, frame.shape
 
-    def done(self, fps: Fraction, order: list[int] | None = None, begin: Fraction = Fraction(0)) -> Decoded:
-        """What was written, with its rate; the final count is within the budget too."""
+    def done(
+        self, fps: Fraction, on_grid: list[int] | None = None, count: int = 0, begin: Fraction = Fraction(0)
+    ) -> Decoded:
+        """What was written, at `fps`. `on_grid` are the frames' places in a clip of `count` frames (None: one after another)."""
         self.limits.check_rate(fps)
-        self.limits.check(self.count if order is None else len(order), *self.size[:2])
-        return Decoded(self.count, *self.size[:2], fps, order, begin)
+        if on_grid is None:
+            return Decoded(self.count, *self.size[:2], fps, None, begin)
+        self.limits.check(max(count, *on_grid), *self.size[:2])
+        return Decoded(self.count, *self.size[:2], fps, spread(on_grid, count), begin)

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from openlumiere.media.blocks import Blocks, gif_blocks, webp_blocks
 from openlumiere.media.frames import Decoded, FrameWriter
 from openlumiere.media.limits import Limits, MediaError
-from openlumiere.media.timing import Note, cumulative_ticks, places, spread, steady_rate
+from openlumiere.media.timing import Note, cumulative_ticks, steady_rate
 
 PER_SECOND = {"gif": 100, "webp": 1000}
 STILL_FPS = Fraction(16)
@@ -70,7 +70,12 @@ def read_animation(path: Path, kind: str, writer: FrameWriter, allow_partial: bo
             raise
     if writer.count != blocks.frames and not allow_partial:
         raise MediaError(f"{blocks.frames} frames as the file's blocks say", f"{writer.count}", "save or download it again")
-    return writer.done(*constant_rate(blocks.stays[: writer.count], PER_SECOND[kind], Note.find(blocks.comment)))
+    note = Note.find(blocks.comment)
+    if note and not agrees(note, blocks.stays, PER_SECOND[kind]):
+        if not allow_partial:
+            raise MediaError(f"{note.frames} frames at {note.fps} a second as the file's note says", "other times", "save it again")
+        note = None
+    return writer.done(*constant_rate(blocks.stays[: writer.count], PER_SECOND[kind], note))
 
 
 def _write_frames(path: Path, kind: str, writer: FrameWriter, blocks: Blocks) -> None:
@@ -80,15 +85,19 @@ def _write_frames(path: Path, kind: str, writer: FrameWriter, blocks: Blocks) ->
             writer.write(to_rgb(picture))
 
 
-def constant_rate(stays: list[int], per_second: int, note: Note | None) -> tuple[Fraction, list[int] | None]:
-    """Rate and order of frames that stay `stays` ticks each. Our own note is believed where the times agree with it."""
+def agrees(note: Note, stays: list[int], per_second: int) -> bool:
+    """Whether the times are those that we would have written (one picture alone has no times)."""
+    return len(stays) == 1 or cumulative_ticks(note.frames, note.fps, per_second)[-1] == sum(stays)
+
+
+def constant_rate(stays: list[int], per_second: int, note: Note | None) -> tuple[Fraction, list[int] | None, int]:
+    """Rate, places and count of frames that stay `stays` ticks each; a `note` has the last word."""
     starts = np.cumsum([0, *stays]).tolist()
-    if note and (len(stays) == 1 or cumulative_ticks(note.frames, note.fps, per_second)[-1] == starts[-1]):
-        ends = [round(end * note.fps / per_second) for end in starts[:-1]]
-        return note.fps, spread(ends, note.frames)
+    if note:
+        return note.fps, [round(start * note.fps / per_second) for start in starts[:-1]], note.frames
     if len(stays) == 1:
-        return STILL_FPS, None
-    seconds = np.cumsum([Fraction(0), *(Fraction(stay, per_second) if stay * 100 > per_second else BROWSER_PAUSE for stay in stays)])
-    times = list(seconds)
+        return STILL_FPS, None, 1
+    seconds = [Fraction(stay, per_second) if stay * 100 > per_second else BROWSER_PAUSE for stay in stays]
+    times = np.cumsum([Fraction(0), *seconds]).tolist()
     fps, on_grid = steady_rate(times[:-1], Fraction(1, per_second))
-    return fps, spread(on_grid, max(on_grid[-1] + 1, round(times[-1] * fps)))
+    return fps, on_grid, max(on_grid[-1] + 1, round(times[-1] * fps))

@@ -69,4 +69,5 @@ def steady_rate(times: list[Fraction], tick: Fraction) -> tuple[Fraction, list[i
 
 def spread(on_grid: list[int], count: int) -> list[int]:
     """For each of `count` output frames the index of the frame on the screen then: the last whose place has come."""
-    return [int(k) - 1 for k in np.searchsorted(on_grid, range(count), side="right")]
+    in_order = np.maximum.accumulate(on_grid)
+    return [int(k) - 1 for k in np.searchsorted(in_order, range(count), side="right")]

@@ -12,13 +12,14 @@ import numpy as np
 from openlumiere.media import sound
 from openlumiere.media.frames import Decoded, FrameWriter
 from openlumiere.media.limits import Limits, MediaError
-from openlumiere.media.timing import Note, places, spread, steady_rate
+from openlumiere.media.timing import Note, places, steady_rate
 
 DEMUXERS = {"mov": "mov", "matroska": "matroska", "avi": "avi", "mpegts": "mpegts", "ogg": "ogg"}
 DECODERS = (
     "h264,hevc,vp8,vp9,libvpx-vp9,av1,libdav1d,mpeg4,mpeg2video,mpeg1video,mjpeg,theora,prores,ffv1,png,qtrle,rawvideo,h263,msmpeg4v3,huffyuv,utvideo,"
     "aac,mp3,mp3float,opus,libopus,vorbis,libvorbis,flac,alac,ac3,eac3,mp2,mp2float,pcm_s16le,pcm_s16be,pcm_s24le,pcm_u8,pcm_f32le"
 )
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own leave the alpha of webm out
 WHITE = 255
 
 
@@ -47,9 +48,11 @@ def _reason(error: Exception) -> str:
 
 
 def picture_stream(container: av.container.InputContainer, name: str) -> av.VideoStream:
-    """The first video stream that isn't a cover picture."""
+    """The first video stream that isn't a cover picture and has a decoder."""
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:
+            if stream.codec_context is None:
+                raise MediaError("a video in a known codec", f"an unknown one in {name}", "convert it to h264 first")
             return stream
     raise MediaError("a video stream", f"no video stream in {name}", "pass a file with pictures")
 
@@ -80,7 +83,12 @@ def survey(container: av.container.InputContainer, stream: av.VideoStream) -> Su
 
 def note_of(container: av.container.InputContainer) -> Note | None:
     """Our own note in the file's comment."""
-    return Note.find(next((text for key, text in container.metadata.items() if key.lower() == "comment"), ""))
+    return Note.find(said(container.metadata, "comment"))
+
+
+def said(metadata: dict[str, str], key: str) -> str:
+    """A value of a file's metadata, whose keys are upper case in some formats."""
+    return next((value for name, value in metadata.items() if name.lower() == key), "")
 
 
 def check_packets(path: Path, kind: str, limits: Limits) -> None:
@@ -110,7 +118,7 @@ def read_video(path: Path, kind: str, writer: FrameWriter, allow_partial: bool) 
     with opened(path, kind, writer.limits) as container:
         stream = picture_stream(container, path.name)
         check_header(stream, container, writer.limits)
-        reader = FrameReader(container, stream)
+        reader = FrameReader(container, stream, writer.limits)
         try:
             for frame in reader.frames():
                 writer.write(trimmed(to_rgb(frame), note_of(container)))
@@ -135,8 +143,10 @@ def broke_at(path: Path, error: Exception, reader: "FrameReader") -> MediaError:
 def stated_frames(container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
     """Frames by our note, where the container's length agrees with it (a cut or joined file may carry a stale one)."""
     note = note_of(container)
-    if stream.frames or not note or not container.duration:
+    if stream.frames or not note:
         return None
+    if not container.duration:
+        return note.frames
     return note.frames if abs(Fraction(container.duration, av.time_base) - note.frames / note.fps) < 1 / note.fps else None
 
 
@@ -151,17 +161,20 @@ def check_count(path: Path, decoded: int, packets: int, noted: int | None) -> No
 class FrameReader:
     """Decodes one stream; keeps the times of the frames and the number of packets that should each have given one."""
 
-    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream):
+    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream, limits: Limits):
         self.container, self.stream = container, stream
         self.packets, self.times = 0, []
-        stream.codec_context.thread_count = 1
-        stream.codec_context.options = {"max_pixels": str(2**31 - 1)}
+        self.decoder = stream.codec_context
+        if said(stream.metadata, "alpha_mode") == "1" and self.decoder.name in ALPHA_DECODERS:
+            self.decoder = av.CodecContext.create(ALPHA_DECODERS[self.decoder.name], "r")
+        self.decoder.thread_count = 1
+        self.decoder.options = {"max_pixels": str(limits.pixels)}
 
     def frames(self) -> Iterator[av.VideoFrame]:
         """Frames in the order they are shown; `av.InvalidDataError` at the first that is damaged."""
         for packet in self.container.demux(self.stream):
             self.packets += bool(packet.size) and not packet.is_discard
-            for frame in packet.decode():
+            for frame in self.decoder.decode(packet if packet.size else None):
                 if frame.is_corrupt:
                     raise av.InvalidDataError(0, "a damaged frame")
                 self.times.append(self._time(frame))
@@ -169,7 +182,7 @@ class FrameReader:
 
     def _time(self, frame: av.VideoFrame) -> Fraction:
         if frame.pts is not None:
-            return frame.pts * frame.time_base
+            return frame.pts * self.stream.time_base
         rate = self.stream.average_rate or Fraction(16)
         return self.times[-1] + 1 / rate if self.times else Fraction(0)
 
@@ -198,14 +211,17 @@ def timed(writer: FrameWriter, times: list[Fraction], stream: av.VideoStream, no
     begin, since = times[0], [time - times[0] for time in times]
     rate = stream.average_rate or stream.guessed_rate or Fraction(16)
     if note and note.frames == len(times) and places(since, note.fps, stream.time_base) == list(range(len(times))):
-        return writer.done(note.fps, None, begin)
+        return writer.done(note.fps, begin=begin)
     if places(since, rate, 1 / (2 * rate)) == list(range(len(times))):
-        return writer.done(rate, None, begin)
+        return writer.done(rate, begin=begin)
     fps, on_grid = steady_rate(since, stream.time_base)
-    return writer.done(fps, spread(on_grid, on_grid[-1] + 1), begin)
+    return writer.done(fps, on_grid, on_grid[-1] + 1, begin)
 
 
 def read_video_sound(path: Path, kind: str, found: Decoded, out: Path) -> str | None:
-    """The sound under the frames `found`, copied to matroska file `out`; the name of its codec, or None without sound."""
-    with opened(path, kind, Limits()) as container:
-        return sound.extract(container, found.begin, found.count / found.fps, out)
+    """The sound under the frames `found`, copied to matroska file `out`; the name of its codec, or None without a sound that can be carried."""
+    try:
+        with opened(path, kind, Limits()) as container:
+            return sound.extract(container, found.begin, found.count / found.fps, out)
+    except (MediaError, ValueError):  # a codec that matroska doesn't take, or damage; the pictures are good
+        return None

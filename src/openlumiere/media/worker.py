@@ -10,12 +10,15 @@ import av
 from openlumiere.media import decode, sound
 from openlumiere.media.limits import Limits, MediaError
 
+SOUND_BYTES = 2**28
+
 
 def main() -> None:
     """Do the job and write `report.json` last, whole."""
     job = json.load(sys.stdin)
     limits, room = Limits(**job["limits"]), Path(job["room"])
     confine(limits)
+    av.logging.set_level(av.logging.PANIC)
     try:
         report = TASKS[job["task"]](job, limits, room)
     except MediaError as error:
@@ -35,6 +38,7 @@ def confine(limits: Limits) -> None:
         seconds = int(limits.seconds) + 1
         resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (SOUND_BYTES + 3 * limits.total_pixels,) * 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

@@ -23,15 +23,16 @@ def write_beside(path: Path, fill: Callable[[Path], None]) -> Path:
     Whatever is raised in between, `KeyboardInterrupt` included, the temporary is removed and an older `path` is untouched.
     """
     check_folder(path.parent)
-    room = Path(tempfile.mkdtemp(prefix=f".{path.stem[:64]}-", dir=path.parent))
     try:
-        fill(room / path.name)
-        _sync(room / path.name)
-        _move(room / path.name, path, room)
+        room = Path(tempfile.mkdtemp(prefix=".openlumiere-", dir=path.parent))
+        try:
+            fill(room / path.name)
+            _sync(room / path.name)
+            _move(room / path.name, path, room)
+        finally:
+            shutil.rmtree(room, ignore_errors=True)
     except OSError as error:
         raise MediaError(f"room and leave to write {path}", error.strerror or str(error), "free some space or save elsewhere") from error
-    finally:
-        shutil.rmtree(room, ignore_errors=True)
     return path
 
 
