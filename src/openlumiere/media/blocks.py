@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Blocks:
-    """Counted without decoding: `stays` are ticks (gif: 1/100 s, webp: 1/1000 s), `whole` is false where the file breaks off."""
+    """Counted without decoding: `stays` are ticks (gif: 1/100 s, webp: 1/1000 s), `whole` is false where the file breaks off, at byte `end`."""
 
     height: int
     width: int
     stays: list[int]
     comment: str
     whole: bool
+    end: int
 
     @property
     def frames(self) -> int:
@@ -59,7 +60,7 @@ def gif_blocks(data: bytes) -> Blocks:
         whole = data[at] == 0x3B
     except IndexError:
         pass
-    return Blocks(_number(data, 8, 2), _number(data, 6, 2), stays, comment, whole)
+    return Blocks(_number(data, 8, 2), _number(data, 6, 2), stays, comment, whole, at)
 
 
 def webp_blocks(data: bytes) -> Blocks:
@@ -80,7 +81,12 @@ def webp_blocks(data: bytes) -> Blocks:
         if name in (b"VP8 ", b"VP8L"):
             still, size = True, (size if size != (0, 0) else _still_size(name, body))
         at += 8 + length + length % 2
-    return Blocks(*size, stays or [0] * still, comment, whole=end <= at <= len(data) + 1 and end <= len(data))
+    return Blocks(*size, stays or [0] * still, comment, end <= at <= len(data) + 1 and end <= len(data), at)
+
+
+def mended_webp(data: bytes, blocks: Blocks) -> bytes:
+    """The chunks of a broken webp that are whole, under a header that says so."""
+    return data[:4] + (blocks.end - 8).to_bytes(4, "little") + data[8 : blocks.end]
 
 
 def _still_size(name: bytes, body: bytes) -> tuple[int, int]:

@@ -13,6 +13,9 @@ from openlumiere.media.encode import write_clip
 from openlumiere.media.limits import Limits, MediaError
 from openlumiere.media.sound import Sound
 
+MAX_FPS = 1000
+MAX_DENOMINATOR = 1_000_000
+
 
 class Origin(Protocol):
     """Where a made clip comes from. `Clip.save` asks it; a loaded clip has none.
@@ -28,11 +31,11 @@ class Origin(Protocol):
 
 
 def exact_fps(fps: int | float | str | Fraction) -> Fraction:
-    """`fps` as an exact positive fraction; a float only when it is a whole number."""
+    """`fps` as an exact fraction above 0 and up to 1000, its denominator up to a million; a float only when it is a whole number."""
     whole = not isinstance(fps, float) or fps.is_integer()
     rate = Fraction(fps) if whole else Fraction(0)
-    if rate <= 0:
-        raise MediaError("fps as a positive int or Fraction", repr(fps), "pass Fraction(30000, 1001) and the like")
+    if not 0 < rate <= MAX_FPS or rate.denominator > MAX_DENOMINATOR:
+        raise MediaError("fps as an int or Fraction above 0 and up to 1000, its denominator up to a million", repr(fps), "pass Fraction(30000, 1001) and the like")
     return rate
 
 

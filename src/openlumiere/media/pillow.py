@@ -1,5 +1,6 @@
 """Pictures and picture animations through Pillow, checked against what their own blocks say."""
 
+import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from openlumiere.media.blocks import Blocks, gif_blocks, webp_blocks
+from openlumiere.media.blocks import Blocks, gif_blocks, mended_webp, webp_blocks
 from openlumiere.media.frames import Decoded, FrameWriter
 from openlumiere.media.limits import Limits, MediaError
 from openlumiere.media.timing import Note, cumulative_ticks, steady_rate
@@ -20,12 +21,12 @@ BROWSER_PAUSE = Fraction(1, 10)  # what browsers make of a frame that is to stay
 
 
 @contextmanager
-def opened(path: Path, kind: str, limits: Limits) -> Iterator[Image.Image]:
-    """The picture at `path`, only as `kind`, its size within `limits` before a pixel is decoded; Pillow's failures become `MediaError`."""
+def opened(path: Path, kind: str, limits: Limits, data: bytes | None = None) -> Iterator[Image.Image]:
+    """The picture at `path` (or in `data`), only as `kind`, its size within `limits` before a pixel is decoded; Pillow's failures become `MediaError`."""
     Image.MAX_IMAGE_PIXELS = limits.pixels
     with warnings.catch_warnings(action="ignore"):
         try:
-            with Image.open(path, formats=[kind.upper()]) as picture:
+            with Image.open(path if data is None else io.BytesIO(data), formats=[kind.upper()]) as picture:
                 limits.check(1, picture.height, picture.width)
                 yield picture
         except MediaError:
@@ -59,12 +60,18 @@ def read_still(path: Path, kind: str, writer: FrameWriter) -> Decoded:
 
 def read_animation(path: Path, kind: str, writer: FrameWriter, allow_partial: bool) -> Decoded:
     """All frames of a gif or webp, those merged on writing restored from their times."""
-    blocks = (gif_blocks if kind == "gif" else webp_blocks)(path.read_bytes())
+    data = path.read_bytes()
+    blocks = gif_blocks(data) if kind == "gif" else webp_blocks(data)
     writer.limits.check(blocks.frames, blocks.height, blocks.width)
     if not blocks.whole and not allow_partial:
-        raise MediaError(f"a whole {kind}", f"{path.name}, which breaks after {blocks.frames} frames", "pass allow_partial=True to keep those")
+        second = sum(blocks.stays) / PER_SECOND[kind]
+        got = f"{path.name}, which breaks at second {second:.2f}, after {blocks.frames} frames"
+        raise MediaError(f"a whole {kind}", got, "pass allow_partial=True to keep those")
+    if kind == "webp" and not blocks.whole:
+        data = mended_webp(data, blocks)
     try:
-        _write_frames(path, kind, writer, blocks)
+        with opened(path, kind, writer.limits, data) as picture:
+            _write_frames(picture, writer, blocks)
     except MediaError:
         if not (allow_partial and writer.count):
             raise
@@ -78,11 +85,10 @@ def read_animation(path: Path, kind: str, writer: FrameWriter, allow_partial: bo
     return writer.done(*constant_rate(blocks.stays[: writer.count], PER_SECOND[kind], note))
 
 
-def _write_frames(path: Path, kind: str, writer: FrameWriter, blocks: Blocks) -> None:
-    with opened(path, kind, writer.limits) as picture:
-        for k in range(blocks.frames):
-            picture.seek(k)
-            writer.write(to_rgb(picture))
+def _write_frames(picture: Image.Image, writer: FrameWriter, blocks: Blocks) -> None:
+    for k in range(blocks.frames):
+        picture.seek(k)
+        writer.write(to_rgb(picture))
 
 
 def agrees(note: Note, stays: list[int], per_second: int) -> bool:

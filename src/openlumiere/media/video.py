@@ -20,6 +20,7 @@ DECODERS = (
     "aac,mp3,mp3float,opus,libopus,vorbis,libvorbis,flac,alac,ac3,eac3,mp2,mp2float,pcm_s16le,pcm_s16be,pcm_s24le,pcm_u8,pcm_f32le"
 )
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own leave the alpha of webm out
+VP8_SHOWN = 0x10
 WHITE = 255
 
 
@@ -101,9 +102,10 @@ def check_packets(path: Path, kind: str, limits: Limits) -> None:
         if found.damaged is not None:
             raise _broken(path, f"a damaged packet at second {float(found.damaged):.2f}")
         if stream.frames and stream.frames != found.packets:
-            raise _broken(path, f"{found.packets} packets where the container's index says {stream.frames} frames")
+            raise _broken(path, f"{found.packets} packets, up to second {float(found.end):.2f}, where the container's index says {stream.frames} frames")
         stated = Fraction(container.duration or 0, av.time_base)
-        if not stream.frames and found.end < stated - Fraction(1, 4):
+        slack = Fraction(3, 2) / (stream.average_rate or Fraction(6))
+        if not stream.frames and found.end < stated - slack:
             raise _broken(path, f"packets up to second {float(found.end):.2f} where the container says {float(stated):.2f} s")
 
 
@@ -129,6 +131,8 @@ def read_video(path: Path, kind: str, writer: FrameWriter, allow_partial: bool) 
             raise _broken(path, "no frame that can be decoded")
         if not allow_partial:
             check_count(path, writer.count, reader.packets, stated_frames(container, stream))
+            if kind == "mov":
+                check_length(path, reader.length, stream)
         return timed(writer, reader.times, stream, note_of(container))
 
 
@@ -158,12 +162,25 @@ def check_count(path: Path, decoded: int, packets: int, noted: int | None) -> No
         raise _broken(path, f"{decoded} frames decoded where the file's note says {noted}")
 
 
+def shows(packet: av.Packet) -> bool:
+    """Whether a packet should give a frame: not when an edit cuts it off, nor when it only helps others (VP8's hidden frames)."""
+    hidden = packet.stream.codec_context.name == "vp8" and packet.size and not bytes(packet)[0] & VP8_SHOWN
+    return bool(packet.size) and not packet.is_discard and not hidden
+
+
+def check_length(path: Path, shown: Fraction, stream: av.VideoStream) -> None:
+    """Raise where the frames shown, after the edits of the file, don't last as long as it says (wrong times cut frames off)."""
+    stated = (stream.duration or 0) * stream.time_base
+    if shown < stated - Fraction(3, 2) / (stream.average_rate or Fraction(6)):
+        raise _broken(path, f"frames for {float(shown):.2f} s where the container says {float(stated):.2f} s")
+
+
 class FrameReader:
     """Decodes one stream; keeps the times of the frames and the number of packets that should each have given one."""
 
     def __init__(self, container: av.container.InputContainer, stream: av.VideoStream, limits: Limits):
         self.container, self.stream = container, stream
-        self.packets, self.times = 0, []
+        self.packets, self.length, self.times = 0, Fraction(0), []
         self.decoder = stream.codec_context
         if said(stream.metadata, "alpha_mode") == "1" and self.decoder.name in ALPHA_DECODERS:
             self.decoder = av.CodecContext.create(ALPHA_DECODERS[self.decoder.name], "r")
@@ -173,7 +190,9 @@ class FrameReader:
     def frames(self) -> Iterator[av.VideoFrame]:
         """Frames in the order they are shown; `av.InvalidDataError` at the first that is damaged."""
         for packet in self.container.demux(self.stream):
-            self.packets += bool(packet.size) and not packet.is_discard
+            if shows(packet):
+                self.packets += 1
+                self.length += (packet.duration or 0) * packet.time_base
             for frame in self.decoder.decode(packet if packet.size else None):
                 if frame.is_corrupt:
                     raise av.InvalidDataError(0, "a damaged frame")
