@@ -1,0 +1,56 @@
+"""`lumiere image PROMPT -o OUT.png`: a sentence becomes a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from openlumiere.cli.arguments import parse
+from openlumiere.cli.generate import load
+from openlumiere.cli.progress import progress
+from openlumiere.media import check_output
+from openlumiere.pipelines.lumiere import DEFAULT_GUIDANCE, DEFAULT_SIZE, DEFAULT_STEPS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """Text to image, by the picture net that the video net is inflated from."""
+
+    prompt: Positional[str]
+    """What the picture shows."""
+    output: Annotated[str, arg(aliases=("-o",))]
+    """Where to write: .png."""
+    seed: int = 0
+    """0 to 2**63 - 1; the same seed gives the same picture."""
+    steps: int = DEFAULT_STEPS
+    """Denoising steps."""
+    guidance: float = DEFAULT_GUIDANCE
+    """How closely to follow the prompt; 1 is off."""
+    negative: str = ""
+    """What to stay away from."""
+    size: int = DEFAULT_SIZE
+    """Side of the picture in pixels; 0 keeps the net's own."""
+    scheduler: str = "ddim"
+    """ddim, dpm++, euler, heun, unipc or lcm."""
+    model: str | None = None
+    """A model folder instead of the carried weights."""
+    device: str = "cpu"
+    """cpu, cuda, cuda:1, mps."""
+    dtype: str = "float32"
+    """float32, bfloat16 or float16."""
+
+
+def main(words: list[str]) -> int:
+    options = parse(Image, words, "image")
+    check_output(options.output)
+    lumiere = load(options.model, options.device, options.dtype)
+    with progress("image", options.steps) as on_step:
+        picture = lumiere.generate_image(
+            options.prompt, seed=options.seed, negative=options.negative, steps=options.steps, guidance=options.guidance,
+            size=options.size, scheduler=options.scheduler, on_step=on_step,
+        )  # fmt: skip
+    picture.save(options.output)
+    print(options.output)
+    return 0

@@ -1,0 +1,92 @@
+"""Pixels, unshuffled pixels or latents: one seam between clips in [-1, 1] and what a net sees.
+
+Nothing above this file knows which of the three a model uses.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Codec(Protocol):
+    """`channels` of a coded clip, and `factor`: pixels of a side that share one coded place."""
+
+    channels: int
+    factor: int
+
+    def encode(self, pixels: Float[Tensor, "b 3 f H W"]) -> Float[Tensor, "b c f h w"]: ...
+
+    def decode(self, coded: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b 3 f H W"]: ...
+
+
+class UnshuffleCodec:
+    """Each square of `factor` x `factor` pixels becomes the channels of one place (lossless).
+
+    Our choice: full-resolution channels are what a small net on a CPU can least afford. Factor 1 is
+    plain pixels, as in the paper.
+    """
+
+    def __init__(self, factor: int = 1):
+        if factor < 1:
+            raise ValueError(f"codec: expected a factor of at least 1, got {factor}, use 1 for plain pixels")
+        self.factor, self.channels = factor, 3 * factor**2
+
+    def encode(self, pixels: Float[Tensor, "b 3 f H W"]) -> Float[Tensor, "b c f h w"]:
+        """Sides must divide by `factor`."""
+        check_sides(pixels, self.factor)
+        return rearrange(pixels, "b c f (h y) (w x) -> b (c y x) f h w", y=self.factor, x=self.factor)
+
+    def decode(self, coded: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b 3 f H W"]:
+        return rearrange(coded, "b (c y x) f h w -> b c f (h y) (w x)", y=self.factor, x=self.factor)
+
+
+class PixelCodec(UnshuffleCodec):
+    """Plain pixels, as in the paper."""
+
+    def __init__(self):
+        super().__init__(factor=1)
+
+
+class VAECodec:
+    """Latents of a published image VAE (`diffusers.AutoencoderKL`), frame by frame, at most `batch` frames at once."""
+
+    def __init__(self, vae, batch: int = 8):
+        self.vae = vae.eval().requires_grad_(False)
+        self.channels = vae.config.latent_channels
+        self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
+        self.batch = batch
+
+    @torch.no_grad()
+    def encode(self, pixels: Float[Tensor, "b 3 f H W"]) -> Float[Tensor, "b c f h w"]:
+        """The mean of the posterior, scaled (and shifted, where the VAE has a shift) to about unit variance."""
+        check_sides(pixels, self.factor)
+        means = [self.vae.encode(part).latent_dist.mode() for part in fold_frames(pixels).split(self.batch)]
+        return unfold_frames((torch.cat(means) - self._shift) * self.vae.config.scaling_factor, pixels.shape[0])
+
+    @torch.no_grad()
+    def decode(self, coded: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b 3 f H W"]:
+        latents = fold_frames(coded) / self.vae.config.scaling_factor + self._shift
+        return unfold_frames(torch.cat([self.vae.decode(part).sample for part in latents.split(self.batch)]), coded.shape[0])
+
+    @property
+    def _shift(self) -> float:
+        return getattr(self.vae.config, "shift_factor", None) or 0.0
+
+
+def fold_frames(clip: Float[Tensor, "b c f h w"]) -> Float[Tensor, "n c h w"]:
+    return rearrange(clip, "b c f h w -> (b f) c h w")
+
+
+def unfold_frames(pictures: Float[Tensor, "n c h w"], batch: int) -> Float[Tensor, "b c f h w"]:
+    return rearrange(pictures, "(b f) c h w -> b c f h w", b=batch)
+
+
+def check_sides(pixels: Tensor, factor: int) -> None:
+    height, width = pixels.shape[-2:]
+    if height % factor or width % factor:
+        raise ValueError(f"codec: expected sides that divide by {factor}, got {width}x{height}, resize or pad the clip first")
