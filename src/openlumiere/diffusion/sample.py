@@ -65,7 +65,6 @@ class Step:
     clean: Float[Tensor, "b c f h w"]
 
 
-@torch.no_grad()
 def sample(
     denoiser: Denoiser, scheduler: diffusers.SchedulerMixin, noise: Float[Tensor, "b c f h w"], condition: Condition,
     *, steps: int, start: int = 0, seeds: Sequence[int] | None = None,
@@ -80,10 +79,12 @@ def sample(
     solver = Solver(scheduler, steps, start, seeds, noise.device)
     state = solver.begin(noise)
     for index, timestep in enumerate(solver.timesteps):
-        noisy = solver.look(state, index)
-        prediction = denoiser(noisy, timestep, condition)
-        state = solver.step(prediction, noisy, state, index)
-        yield Step(index=index, total=solver.calls, timestep=timestep, noisy=state, clean=solver.clean(prediction, noisy, index))
+        with torch.no_grad():
+            noisy = solver.look(state, index)
+            prediction = denoiser(noisy, timestep, condition)
+            state = solver.step(prediction, noisy, state, index)
+            clean = solver.clean(prediction, noisy, index)
+        yield Step(index=index, total=solver.calls, timestep=timestep, noisy=state, clean=clean)
 
 
 def noise_to(
