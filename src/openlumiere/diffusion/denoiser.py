@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from openlumiere.diffusion.known import Known, join_known
@@ -23,19 +23,19 @@ SILENT = 2.5e-4
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """All that a net is told beside the noisy clip; every tensor but `frame_times` has one row a clip.
+    """All that a net is told beside the noisy clip; every tensor but `frame_times` has one row a clip, or ValueError.
 
-    `text` token states and `text_mask` (True: a real token), `known` the content that is given, `frame_times` in native
-    (1/16 s) frames, `added` the further conditions of SDXL-like nets by their diffusers names, `class_labels` those of
-    class-embedded nets.
+    `text` `[b, n, d]` token states and `text_mask` `[b, n]` (True: a real token), `known` the content that is given,
+    `frame_times` `[f]` in native (1/16 s) frames, `added` the further conditions of SDXL-like nets by their diffusers names,
+    `class_labels` `[b]` those of class-embedded nets.
     """
 
-    text: Float[Tensor, "b n d"]
-    text_mask: Bool[Tensor, "b n"] | None = None
+    text: Tensor
+    text_mask: Tensor | None = None
     known: Known | None = None
-    frame_times: Float[Tensor, " f"] | None = None
-    added: dict[str, Shaped[Tensor, "b ..."]] | None = None
-    class_labels: Shaped[Tensor, " b ..."] | None = None
+    frame_times: Tensor | None = None
+    added: dict[str, Tensor] | None = None
+    class_labels: Tensor | None = None
 
     def __post_init__(self) -> None:
         rows = {"text": self.text, "text_mask": self.text_mask, "class_labels": self.class_labels, **(self.added or {})}

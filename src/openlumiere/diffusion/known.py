@@ -18,8 +18,8 @@ class Known:
     the mask is 0 is never seen. Raises ValueError when the two do not belong together or the mask leaves [0, 1].
     """
 
-    content: Float[Tensor, "b c f h w"]
-    mask: Float[Tensor, "b 1 f h w"]
+    content: Tensor
+    mask: Tensor
 
     def __post_init__(self) -> None:
         content, mask = tuple(self.content.shape), tuple(self.mask.shape)
