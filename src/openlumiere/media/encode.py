@@ -14,7 +14,7 @@ from openlumiere.media.child import encode_sound
 from openlumiere.media.limits import MediaError
 from openlumiere.media.sound import Sound, SoundTrack
 from openlumiere.media.timing import Note, cumulative_ticks, runs
-from openlumiere.media.write import write_beside
+from openlumiere.media.write import check_folder, write_beside
 
 THREADS = 4  # fixed, since the encoders' bytes depend on it
 BT709 = 1
@@ -39,6 +39,13 @@ def write_clip(clip, path: str | os.PathLike, lossless: bool) -> Path:
     if hasattr(clip.origin, "sidecar"):
         clip.origin.sidecar(target)
     return target
+
+
+def check_output(path: str | os.PathLike, lossless: bool = False, frames: int = 1) -> None:
+    """Raise `MediaError` now where `Clip.save` would at the end: an extension, a folder or an option that can't be written."""
+    target = Path(path)
+    _encoder(os.fspath(path), target, lossless, frames)
+    check_folder(target.parent)
 
 
 def _encoder(text: str, target: Path, lossless: bool, count: int):
