@@ -74,12 +74,20 @@ def survey(container: av.container.InputContainer, stream: av.VideoStream) -> Su
     found, start = Survey(), Fraction(container.start_time or 0, av.time_base)
     for packet in container.demux():
         if packet.size and packet.pts is not None and packet.stream.type in ("video", "audio"):
-            found.end = max(found.end, (packet.pts + (packet.duration or 0)) * packet.time_base - start)
+            found.end = max(found.end, packet.pts * packet.time_base + lasts(packet) - start)
         if packet.stream is stream and packet.size:
             found.packets += 1
             if packet.is_corrupt and found.damaged is None:
                 found.damaged = found.end
     return found
+
+
+def lasts(packet: av.Packet) -> Fraction:
+    """Seconds that a packet stays; a picture without a word on that stays for one frame."""
+    if packet.duration:
+        return packet.duration * packet.time_base
+    rate = packet.stream.average_rate if packet.stream.type == "video" else None
+    return 1 / rate if rate else Fraction(0)
 
 
 def note_of(container: av.container.InputContainer) -> Note | None:
@@ -104,9 +112,14 @@ def check_packets(path: Path, kind: str, limits: Limits) -> None:
         if stream.frames and stream.frames != found.packets:
             raise _broken(path, f"{found.packets} packets, up to second {float(found.end):.2f}, where the container's index says {stream.frames} frames")
         stated = Fraction(container.duration or 0, av.time_base)
-        slack = Fraction(3, 2) / (stream.average_rate or Fraction(6))
-        if not stream.frames and found.end < stated - slack:
+        differs = abs(stated - found.end) if kind == "matroska" else stated - found.end
+        if not stream.frames and stated and differs > one_frame(stream):
             raise _broken(path, f"packets up to second {float(found.end):.2f} where the container says {float(stated):.2f} s")
+
+
+def one_frame(stream: av.VideoStream) -> Fraction:
+    """How far two lengths may differ: just less than a frame lasts, since some clocks tick in milliseconds."""
+    return max(1 / (stream.average_rate or Fraction(4)) - Fraction(2, 1000), Fraction(2, 1000))
 
 
 def _broken(path: Path, what: str) -> MediaError:
@@ -171,7 +184,7 @@ def shows(packet: av.Packet) -> bool:
 def check_length(path: Path, shown: Fraction, stream: av.VideoStream) -> None:
     """Raise where the frames shown, after the edits of the file, don't last as long as it says (wrong times cut frames off)."""
     stated = (stream.duration or 0) * stream.time_base
-    if shown < stated - Fraction(3, 2) / (stream.average_rate or Fraction(6)):
+    if stated - shown > one_frame(stream):
         raise _broken(path, f"frames for {float(shown):.2f} s where the container says {float(stated):.2f} s")
 
 
