@@ -120,15 +120,15 @@ def test_trained_betas_that_end_without_signal():
 
 @pytest.mark.parametrize("name", ["dpm++", "euler", "heun", "unipc"])
 def test_a_net_unsure_at_no_signal_is_not_amplified(name):
-    """Heun's second order would multiply what the first prediction is off by tens of times over 4096; ours forgets it as DDIM does."""
+    """0.2 off at first: with a sigma of 4096 Heun would end 0.14 off; with the exact first step it is forgotten, as DDIM does."""
     gaussian = exact(gaussian_clean, "sample")
 
     def unsure(noisy, timestep, condition):
         return gaussian(noisy, timestep, condition) + (0.2 if float(timestep) == 999 else 0.0)
 
     noise = draw_noise((1, 2, 8, 8), [0])
-    moved = (finish(unsure, name, noise, steps=10) - finish(gaussian, name, noise, steps=10)).abs().max()
-    assert moved < 0.05
+    moved = (finish(unsure, name, noise, steps=5) - finish(gaussian, name, noise, steps=5)).abs().max()
+    assert moved < 0.01
 
 
 def test_each_step_says_where_it_is():
@@ -189,6 +189,11 @@ def test_seeds_decide_the_noise_that_schedulers_draw():
     noise = draw_noise((1, 2, 8, 8), [0])
     run = lambda seed: finish(exact(gaussian_clean, "sample"), "euler-ancestral", noise, steps=4, seeds=[seed])  # noqa: E731
     assert torch.equal(run(5), run(5)) and not torch.equal(run(5), run(6))
+
+
+def test_a_seed_is_wanted_for_each_clip():
+    with pytest.raises(ValueError, match="expected a seed for each of 2 clips, got 1"):
+        finish(exact(gaussian_clean, "sample"), "lcm", draw_noise((1, 1, 2, 2), [0, 1]), steps=2, seeds=[0])
 
 
 @pytest.mark.parametrize("seed", [-1, 2**63])

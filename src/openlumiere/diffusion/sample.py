@@ -25,7 +25,6 @@ SCHEDULERS: dict[str, type] = {
     "lcm": diffusers.LCMScheduler,
 }
 
-
 TRAINED = {"num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "prediction_type", "rescale_betas_zero_snr"}
 """What a scheduler's config says of the net's training; each scheduler class has defaults of its own for these."""
 
@@ -73,9 +72,11 @@ def sample(
 
     `scheduler` is any of diffusers' for alpha^2 + sigma^2 = 1 nets; its config says what the net predicts, and it is left
     untouched. `noise` is unit Gaussian noise (`draw_noise`), or at a later `start` what `noise_to` made. `seeds`, one a clip,
-    feed the schedulers that draw noise as they go. The denoiser sees `alpha clean + sigma noise` under every scheduler. Heun
+    feed the schedulers that draw noise as they go (without them torch's own generator does). The denoiser sees `alpha clean + sigma noise` under every scheduler. Heun
     calls the net twice a step. Raises ValueError for steps, a start or a scheduler that cannot be.
     """
+    if seeds is not None and len(seeds) != len(noise):
+        raise ValueError(f"expected a seed for each of {len(noise)} clips, got {len(seeds)}, give one a clip")
     solver = Solver(scheduler, steps, start, seeds, noise.device)
     state = solver.begin(noise)
     for index, timestep in enumerate(solver.timesteps):
@@ -101,7 +102,7 @@ class Solver:
     """A private copy of a scheduler, set for one run, that takes predictions of the net's kind and an end without signal.
 
     Where the trained schedule ends without signal (Lin et al. 2023) sigma / alpha is infinite, and diffusers' schedulers that
-    count in it put 4096 in its place, which Heun's second order makes a large error of, and Heun has no such option at all.
+    count in it put 4096 in its place, from which Heun's second order goes far astray in few steps; and Heun lacks the option.
     Our rule: for all of them the step from no signal is exact, `alpha' clean + sigma' noise` at the next level, and the
     scheduler begins there.
     """
