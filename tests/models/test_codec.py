@@ -1,0 +1,84 @@
+import jaxtyping
+import pytest
+import torch
+from diffusers import AutoencoderKL
+
+from openlumiere.models.codec import PixelCodec, UnshuffleCodec, VAECodec
+
+
+def pixels(*shape):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+@pytest.mark.parametrize("codec", [PixelCodec(), UnshuffleCodec(2), UnshuffleCodec(4)], ids=["pixels", "by 2", "by 4"])
+def test_unshuffled_pixels_come_back_to_the_bit(codec):
+    clip = pixels(2, 3, 5, 8, 12)
+    coded = codec.encode(clip)
+    assert coded.shape == (2, codec.channels, 5, 8 // codec.factor, 12 // codec.factor)
+    assert torch.equal(codec.decode(coded), clip)
+
+
+def test_unshuffling_is_that_of_torch():
+    clip = pixels(1, 3, 2, 8, 8)
+    frame = torch.nn.functional.pixel_unshuffle(clip[:, :, 1], 4)
+    assert torch.equal(UnshuffleCodec(4).encode(clip)[:, :, 1], frame)
+
+
+def test_plain_pixels_are_left_alone():
+    clip = pixels(1, 3, 2, 5, 7)
+    assert torch.equal(PixelCodec().encode(clip), clip)
+
+
+@pytest.mark.parametrize("factor", [0, -1])
+def test_a_factor_below_one_is_refused(factor):
+    with pytest.raises(ValueError, match=f"expected a factor of at least 1, got {factor}, use 1"):
+        UnshuffleCodec(factor)
+
+
+def test_odd_sides_are_refused():
+    with pytest.raises(ValueError, match="expected sides that divide by 4, got 10x8, resize"):
+        UnshuffleCodec(4).encode(pixels(1, 3, 2, 8, 10))
+
+
+@pytest.fixture(scope="module")
+def vae():
+    torch.manual_seed(0)
+    return AutoencoderKL(
+        block_out_channels=(8, 16), latent_channels=4, norm_num_groups=4, sample_size=16, scaling_factor=0.5, shift_factor=0.25,
+        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+    )  # fmt: skip
+
+
+def test_vae_latents_are_scaled_means_frame_by_frame(vae):
+    clip = pixels(2, 3, 3, 8, 12)
+    latents = VAECodec(vae).encode(clip)
+    assert latents.shape == (2, 4, 3, 4, 6)
+    mean = vae.encode(clip[1:, :, 2]).latent_dist.mean
+    torch.testing.assert_close(latents[1:, :, 2], (mean - 0.25) * 0.5)
+
+
+def test_vae_decoding_undoes_the_scaling(vae):
+    latents = pixels(2, 4, 3, 4, 6)
+    clip = VAECodec(vae).decode(latents)
+    assert clip.shape == (2, 3, 3, 8, 12)
+    torch.testing.assert_close(clip[:1, :, 1], vae.decode(latents[:1, :, 1] / 0.5 + 0.25).sample)
+
+
+def test_the_number_of_frames_at_once_changes_nothing(vae):
+    clip = pixels(1, 3, 5, 8, 8)
+    one, all_at_once = VAECodec(vae, batch=1), VAECodec(vae, batch=8)
+    torch.testing.assert_close(one.encode(clip), all_at_once.encode(clip))
+    torch.testing.assert_close(one.decode(one.encode(clip)), all_at_once.decode(one.encode(clip)))
+
+
+def test_vae_codec_knows_its_factor_and_trains_nothing(vae):
+    codec = VAECodec(vae)
+    assert (codec.factor, codec.channels) == (2, 4)
+    assert not any(parameter.requires_grad for parameter in vae.parameters())
+    with pytest.raises(ValueError, match="divide by 2, got 8x9"):
+        codec.encode(pixels(1, 3, 1, 9, 8))
+
+
+def test_shapes_are_checked_in_tests():
+    with pytest.raises(jaxtyping.TypeCheckError):
+        PixelCodec().encode(pixels(3, 8, 8))
