@@ -3,6 +3,7 @@
 The unit of work is one shard: it is written whole and renamed, so a build that was killed goes on where it stopped.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -24,6 +25,7 @@ from openlumiere.data.world.sources import SOURCES, Source
 from openlumiere.data.world.subjects import FPS, GRID, SIDES, Item, Media, encode_sheet, to_row
 
 ITEMS_A_SHARD = {"still": 200, "animated": 30}
+RULES = 1  # of rendering; raise it when the same originals would give other pixels or rows
 VISIBLE = 8  # alpha above this counts as drawn
 BLANK = {"noto-anim": {"1f601": "ends in blank frames", "1fac6": "ends in blank frames", "2651": "ends in blank frames",
                        "1fa8f": "a part is missing"}}  # fmt: skip
@@ -46,6 +48,12 @@ class Batch:
 
     name: str
     jobs: tuple[Job, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells a batch from another of its name: what was rendered by other rules is rendered again."""
+        parts = [f"{RULES}"] + [f"{job.package} {job.member} {job.concept.subject}" for job in self.jobs]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def build(folder: Path, extra: Path | None = None, workers: int = 2) -> Path:
@@ -86,10 +94,15 @@ def _lottie(archive: Path, folder: Path) -> Path:
 def _batches(packages: dict[str, Path]) -> Iterator[Batch]:
     emoji = names.concepts(packages[sources.NAMES.name])
     for source in SOURCES:
-        jobs = sorted(_jobs(source, packages, emoji), key=lambda job: job.concept.subject)
+        jobs = sorted(_jobs(source, packages, emoji), key=_turn)
         size = ITEMS_A_SHARD[source.kind]
         for number, start in enumerate(range(0, len(jobs), size)):
             yield Batch(name=f"{source.key}-{number:04d}", jobs=tuple(jobs[start : start + size]))
+
+
+def _turn(job: Job) -> tuple[bool, str]:
+    """By subject; among animations, skin tones after all others."""
+    return job.drawing.kind == "animated" and job.concept.subject != job.concept.base, job.concept.subject
 
 
 def _jobs(source: Source, packages: dict[str, Path], emoji: dict[str, Concept]) -> Iterator[Job]:
@@ -126,7 +139,7 @@ def _withheld(source: str, subject: str) -> bool:
 
 
 def _render_all(batches: list[Batch], folder: Path, workers: int) -> None:
-    waiting = [batch for batch in batches if not _rows_path(folder, batch).exists()]
+    waiting = [batch for batch in batches if not _done(batch, folder)]
     total, done = (sum(len(batch.jobs) for batch in part) for part in (batches, [b for b in batches if b not in waiting]))
     with (
         ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool,
@@ -136,6 +149,11 @@ def _render_all(batches: list[Batch], folder: Path, workers: int) -> None:
         for future in as_completed(running):
             future.result()
             progress.update(len(running[future].jobs))
+
+
+def _done(batch: Batch, folder: Path) -> bool:
+    path = _rows_path(folder, batch)
+    return path.exists() and json.loads(path.read_text())["fingerprint"] == batch.fingerprint
 
 
 def _end_with_parent() -> None:
@@ -162,7 +180,7 @@ def render_batch(batch: Batch, folder: Path) -> None:
     places = {side: _write_shard(batch.name, rendered, side, folder) for side in SIDES}
     rows = [to_row(_item(id, *rendered[id], places)) for id in rendered]
     partial = folder / "rows" / f"{batch.name}.part"
-    partial.write_text(json.dumps({"rows": rows, "left_out": left_out}))
+    partial.write_text(json.dumps({"fingerprint": batch.fingerprint, "rows": rows, "left_out": left_out}))
     partial.rename(_rows_path(folder, batch))
 
 

@@ -14,7 +14,7 @@ from openlumiere.data.world.effects import Effect
 from openlumiere.data.world.grammar import NOUNS
 from openlumiere.data.world.motions import CROSSINGS, IN_PLACE, MOTIONS, PAIRS, TURNING, Pace, Pose, times
 from openlumiere.data.world.names import LANGUAGES
-from openlumiere.data.world.subjects import Item, World
+from openlumiere.data.world.subjects import FPS, Item, World
 
 Curve = Float[np.ndarray, " f"]
 
@@ -382,9 +382,9 @@ def _actor(part: Part, view: View, frame: Int[np.ndarray, " f"]) -> Actor:
 
 def _sprite_frames(item: Item, frames: int, start: int, loop: bool) -> Int[np.ndarray, " f"]:
     """Which sprite frame is shown; in a loop the animation runs a whole number of times, a little faster or slower."""
-    pace = 1.0
+    pace = item.fps / FPS
     if loop and item.frames > 1:
-        pace = max(1, round(frames / item.frames)) * item.frames / frames
+        pace = max(1, round(pace * frames / item.frames)) * item.frames / frames
     return (start + np.floor(np.arange(frames) * pace + 1e-9).astype(int)) % item.frames
 
 

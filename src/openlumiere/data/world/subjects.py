@@ -1,6 +1,7 @@
 """A built world on disk: its items (one drawing of one subject in one style) and their sprites."""
 
 import io
+import lzma
 import tarfile
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image
+from PIL import Image, features
 
 from openlumiere.data import index, shards
 from openlumiere.data.shards import Member
@@ -17,7 +18,8 @@ SIDES = (64, 256)  # pixels of a stored sprite's side
 GRID = 64  # boxes are stored as four bytes on a grid of this many cells a side
 COLUMNS = 8  # an animation is stored as a sheet of frames, this many in a row
 FPS = 16
-PACK_ROWS = "index.jsonl"
+PACK_ROWS = "index.jsonl.xz"
+PACK_SPRITES = "sprites.bin"
 
 _TEXT = ("id", "subject", "base", "source", "style", "kind", "group", "appearance_en", "motion_en", "motion_it",
          "licence", "attribution", "package", "member", "boxes")  # fmt: skip
@@ -117,7 +119,8 @@ class World:
             rows, folder = index.read(path / "index.parquet", SCHEMA), path / "shards"
         else:
             rows, folder = index.read_lines(_pack_rows(path), SCHEMA, path.name), path.parent
-        return cls([from_row(row, f"{path.name} row {n}") for n, row in enumerate(rows)], folder)
+        items = [from_row(row, f"{path.name} row {n}") for n, row in enumerate(rows)]
+        return cls(items if path.is_dir() else [_in_pack(item, path.name) for item in items], folder)
 
     def _sprite(self, id: str, side: int) -> UInt8[np.ndarray, "f s s 4"]:
         """The frames of an item, RGBA with colours multiplied by alpha (read-only: it is shared).
@@ -157,7 +160,8 @@ def decode_sheet(data: bytes, count: int, side: int, name: str) -> UInt8[np.ndar
             return _animation(image, count, side, name)
         pixels = np.asarray(image.convert("RGBa"))
     except (OSError, SyntaxError, EOFError) as error:
-        raise ValueError(f"expected a picture for {name}, got '{error}': build the world again") from None
+        remedy = "build the world again" if data[4:8] != b"ftyp" or features.check("avif") else "install Pillow 11.3 or newer, which reads AVIF"
+        raise ValueError(f"expected a picture for {name}, got '{error}': {remedy}") from None
     rows = -(-count // COLUMNS)
     _require_shape(pixels.shape[:2], (rows * side, min(count, COLUMNS) * side), name)
     cells = pixels.reshape(rows, side, -1, side, 4).swapaxes(1, 2).reshape(-1, side, side, 4)
@@ -207,9 +211,15 @@ def _check(item: Item, boxes: np.ndarray, where: str) -> None:
             raise ValueError(f"expected {expected} in {where} ({item.id}), got something else: build the world again")
 
 
+def _in_pack(item: Item, name: str) -> Item:
+    """The same item, its sprites in the pack file whatever that is called now."""
+    media = tuple(replace(entry, place=replace(entry.place, shard=name)) for entry in item.media)
+    return replace(item, media=media)
+
+
 def _pack_rows(path: Path) -> str:
     try:
         with tarfile.open(path, "r:") as tar:
-            return tar.extractfile(PACK_ROWS).read().decode()
-    except (tarfile.TarError, OSError, KeyError) as error:
+            return lzma.decompress(tar.extractfile(PACK_ROWS).read()).decode()
+    except (tarfile.TarError, lzma.LZMAError, OSError, KeyError, EOFError) as error:
         raise ValueError(f"expected a world folder or pack at {path}, got '{error}': build or pack one") from None
