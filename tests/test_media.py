@@ -7,6 +7,7 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -117,7 +118,7 @@ def test_frame_count_and_rate_come_back(tmp_path, suffix):
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.webm", "clip.webp", "clip/"])
 def test_lossless_is_exact(tmp_path, name):
     clip = Clip(np.random.default_rng(0).integers(0, 256, (5, 18, 34, 3), dtype=np.uint8), 24)
-    assert Clip.load(clip.save(f"{tmp_path}/{name}", lossless=True)) == clip
+    assert read_here(clip.save(f"{tmp_path}/{name}", lossless=True))[0] == clip
 
 
 def test_lossless_odd_sizes_are_exact(tmp_path):
@@ -171,9 +172,9 @@ def test_folder_and_still(tmp_path):
     path = clip.save(f"{tmp_path}/frames/")
     assert path.is_dir() and json.loads((path / "clip.json").read_text()) == {"fps": "30000/1001", "frames": 5}
     assert Clip.load(path) == clip
-    assert Clip(moving(1)).save(f"{tmp_path}/frames/") == path and len(Clip.load(path)) == 1
+    assert Clip(moving(1)).save(f"{tmp_path}/frames/") == path and len(read_here(path)[0]) == 1
     still = Clip(moving(1)).save(tmp_path / "still.PNG")
-    assert np.array_equal(Clip.load(still).frames, moving(1))
+    assert np.array_equal(read_here(still)[0].frames, moving(1))
 
 
 def test_a_folder_without_a_note_is_read_in_order_of_its_numbers(tmp_path):
@@ -282,7 +283,7 @@ def test_an_error_or_an_interrupt_leaves_nothing(tmp_path, name, raised):
 INTERRUPTED = """
 import sys, numpy as np
 from openlumiere.media import Clip
-frames = np.random.default_rng(0).integers(0, 256, (400, 256, 256, 3), dtype=np.uint8)
+frames = np.random.default_rng(0).integers(0, 256, (300, 128, 128, 3), dtype=np.uint8)
 print("go", flush=True)
 Clip(frames).save(sys.argv[1])
 """
@@ -291,8 +292,9 @@ Clip(frames).save(sys.argv[1])
 def test_ctrl_c_while_encoding_leaves_nothing(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", INTERRUPTED, f"{tmp_path}/a.mp4"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.readline()
-    while not any(tmp_path.rglob("a.mp4")):
+    while not any(tmp_path.rglob("*.mp4")):
         assert process.poll() is None
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     assert b"KeyboardInterrupt" in process.communicate(timeout=30)[1]
     assert list(tmp_path.iterdir()) == []
@@ -382,8 +384,18 @@ def test_only_files_are_opened(path):
 
 def test_a_name_like_a_protocol_is_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Clip(moving(2)).save("concat:a.mp4")
-    assert len(Clip.load("concat:a.mp4")) == 2
+    assert len(Clip.load(Clip(moving(2)).save("concat:a.mp4"))) == 2
+
+
+@pytest.mark.parametrize("name", ["caf\udce9", "gatto più 🐈", "x" * 250, "new\nline"])
+def test_names_of_every_kind(tmp_path, name):
+    clip = Clip(moving(2))
+    for suffix in SUFFIXES:
+        assert len(read_here(clip.save(f"{tmp_path}/{name}{suffix}"))[0]) == 2
+    with pytest.raises(MediaError):
+        clip.save(f"{tmp_path}/{name}\0.mp4")
+    with pytest.raises(MediaError):
+        clip.save(f"{tmp_path}/{'y' * 300}.mp4")
 
 
 def test_links_in_a_folder_are_refused(tmp_path):
@@ -504,7 +516,7 @@ def test_truncated_files_say_where_they_break(tmp_path, suffix):
     path = Clip(np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), dtype=np.uint8), 10).save(tmp_path / f"a{suffix}")
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
     assert "second" in error_of(path)
-    clip = Clip.load(path, allow_partial=True)
+    clip, _ = read_here(path, allow_partial=True)
     assert 5 < len(clip) < 20 and clip.fps == 10
 
 
@@ -540,9 +552,10 @@ def corrupted(data, seed):
 
 
 def fuzz(path, seeds, read):
-    """Each corruption of 24 frames in a second ends in one line, or in all 24, or (where a damaged comment no longer tells of
-    repeated frames) in the whole second: never in a shorter clip. Returns how many ended in a line."""
+    """Each corruption of 24 frames in a second ends in one line, or in all pictures that the file holds (12 where equal frames
+    were merged), or in the whole second: never in a shorter clip. Returns how many ended in a line."""
     data, refused = path.read_bytes(), 0
+    pictures = read_here(path)[1]
     for seed in seeds:
         path.write_bytes(corrupted(data, seed))
         try:
@@ -551,7 +564,7 @@ def fuzz(path, seeds, read):
             assert str(error).isprintable() and str(error).count("expected") == 1, seed
             refused += 1
         else:
-            assert stored == 24 or clip.seconds == 1, (seed, stored, clip)
+            assert stored == pictures or clip.seconds == 1, (seed, stored, clip)
     return refused
 
 
@@ -575,7 +588,7 @@ def test_many_corrupted_files_in_child_processes(tmp_path):
         return clip, read_here(path)[1]
 
     path = Clip(moving(24), 24).save(tmp_path / "a.mp4")
-    assert fuzz(path, range(1000, 1100), read) > 60
+    assert fuzz(path, range(1000, 1040), read) > 20
 
 
 # Sound
@@ -617,7 +630,7 @@ def test_sound_is_carried_and_cut(tmp_path):
     for name, expected in (("half.mp4", "aac"), ("half.webm", "opus")):
         codec, seconds, loud = sound_of(half.save(tmp_path / name))
         assert codec.startswith(expected) and abs(seconds - 1) < 0.1 and loud > 0.1
-        assert len(Clip.load(tmp_path / name)) == 16
+        assert len(read_here(tmp_path / name)[0]) == 16
 
 
 def test_sound_of_another_codec(tmp_path):
@@ -664,7 +677,7 @@ def test_load_image(tmp_path):
 def test_save_image(tmp_path):
     picture, origin = moving(1)[0], Seal()
     for suffix in (".png", ".webp"):
-        assert np.array_equal(load_image(save_image(picture, tmp_path / f"a{suffix}")), picture)
+        assert np.array_equal(read_here(save_image(picture, tmp_path / f"a{suffix}"))[0].frames[0], picture)
     save_image(picture, tmp_path / "b.png", origin)
     assert len(origin.signed) == 1 and (load_image(tmp_path / "b.png")[0, 0] == 1).all()
     with pytest.raises(MediaError, match=".png or .webp"):

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Blocks:
-    """Counted without decoding: `stays` are ticks (gif: 1/100 s, webp: 1/1000 s), `whole` is false where the file breaks off, at byte `end`."""
+    """Counted without decoding: `stays` are ticks (gif: 1/100 s, webp: 1/1000 s), `end` is where the walk ended.
+
+    `whole` is false where the file breaks off there.
+    """
 
     height: int
     width: int

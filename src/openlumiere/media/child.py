@@ -49,7 +49,7 @@ def encode_sound(sound: Sound, suffix: str, limits: Limits = Limits()) -> Sound:
 @contextlib.contextmanager
 def working(task: str, path: str | os.PathLike, limits: Limits, **settings) -> Iterator[tuple[dict, Path]]:
     """Run one task of `worker.py` on `path`; gives its report and the folder with what it made, which is then removed."""
-    if not Path(path).exists():
+    if not os.path.exists(path):
         raise MediaError("a file or folder that exists", str(path), "check the path")
     with tempfile.TemporaryDirectory(prefix="openlumiere-") as folder:
         job = {"task": task, "path": os.path.abspath(path), "room": folder, "limits": asdict(limits), **settings}

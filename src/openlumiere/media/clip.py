@@ -35,7 +35,8 @@ def exact_fps(fps: int | float | str | Fraction) -> Fraction:
     whole = not isinstance(fps, float) or fps.is_integer()
     rate = Fraction(fps) if whole else Fraction(0)
     if not 0 < rate <= MAX_FPS or rate.denominator > MAX_DENOMINATOR:
-        raise MediaError("fps as an int or Fraction above 0 and up to 1000, its denominator up to a million", repr(fps), "pass Fraction(30000, 1001) and the like")
+        expected = f"fps as an int or Fraction above 0 and up to {MAX_FPS}, its denominator up to {MAX_DENOMINATOR}"
+        raise MediaError(expected, repr(fps), "pass Fraction(30000, 1001) and the like")
     return rate
 
 

@@ -55,7 +55,7 @@ def _encoder(text: str, target: Path, lossless: bool, count: int):
     suffix = target.suffix.lower()
     if suffix not in ENCODERS:
         raise MediaError(f"one of {KNOWN}", suffix or "no extension", "change the output path")
-    if target.is_dir():
+    if os.path.isdir(target):
         raise MediaError(f"a file name ending in {suffix}", f"the folder {target}", "choose another name")
     if suffix == ".gif" and lossless:
         raise MediaError("lossless with mp4, webm, webp, png or a folder", "gif, which holds 256 colours", "choose one of those")
@@ -66,8 +66,8 @@ def _encoder(text: str, target: Path, lossless: bool, count: int):
 
 def _checked_folder(target: Path):
     """Only a folder of frames, or an empty one, may be replaced."""
-    inside = {file.name for file in target.iterdir()} if target.is_dir() else set()
-    if target.is_file() or (inside and FOLDER_NOTE not in inside):
+    inside = {file.name for file in target.iterdir()} if os.path.isdir(target) else set()
+    if os.path.isfile(target) or (inside and FOLDER_NOTE not in inside):
         raise MediaError("a new, empty or earlier folder of frames", str(target), "choose another name")
     return write_folder
 
@@ -93,8 +93,7 @@ def write_mp4(path: Path, frames: np.ndarray, fps: Fraction, audio: Sound | None
     if lossless:
         _write_video(path, frames, fps, audio, "libx264rgb", "rgb24", {"qp": "0", "preset": "medium"})
     else:
-        even = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge")
-        _write_video(path, even, fps, audio, "libx264", "yuv420p", {"crf": "16", "preset": "medium"}, _note(frames, fps))
+        _write_video(path, frames, fps, audio, "libx264", "yuv420p", {"crf": "16", "preset": "medium"}, even=True)
 
 
 def write_webm(path: Path, frames: np.ndarray, fps: Fraction, audio: Sound | None, lossless: bool) -> None:
@@ -114,23 +113,24 @@ def _write_video(
     codec: str,
     pixels: str,
     options: dict[str, str],
-    note: str | None = None,
+    even: bool = False,
 ) -> None:
     settings = {"fflags": "+bitexact"} | ({"movflags": "+faststart"} if path.suffix.lower() == ".mp4" else {})
     with av.open(str(path), "w", options=settings) as container:
-        container.metadata["comment"] = note or _note(frames, fps)
+        container.metadata["comment"] = _note(frames, fps)
         stream = container.add_stream(codec, rate=fps, options=options)
-        _set_picture(stream.codec_context, frames, fps, pixels)
+        padding = ((0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)) if even else ((0, 0),) * 3
+        _set_picture(stream.codec_context, np.pad(frames[0], padding), fps, pixels)
         track = audio and SoundTrack(encode_sound(audio, path.suffix.lower()), container, len(frames) / fps)
         if track:
             track.copy()
         for k, frame in enumerate(frames):
-            container.mux(stream.encode(_video_frame(frame, k, fps, pixels)))
+            container.mux(stream.encode(_video_frame(np.pad(frame, padding, "edge"), k, fps, pixels)))
         container.mux(stream.encode())
 
 
-def _set_picture(codec, frames: np.ndarray, fps: Fraction, pixels: str) -> None:
-    codec.height, codec.width = frames.shape[1:3]
+def _set_picture(codec, frame: np.ndarray, fps: Fraction, pixels: str) -> None:
+    codec.height, codec.width = frame.shape[:2]
     codec.pix_fmt, codec.time_base, codec.thread_count = pixels, 1 / fps, THREADS
     if pixels == "yuv420p":
         codec.colorspace = codec.color_primaries = codec.color_trc = BT709

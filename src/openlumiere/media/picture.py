@@ -1,5 +1,6 @@
 """Pictures of clips: a row of frames, a sheet, and a slice through time."""
 
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,6 +53,12 @@ def _cell(picture: np.ndarray, caption: str | None, width: int, height: int) -> 
     cell = Image.new("RGB", (width, height), "white")
     cell.paste(Image.fromarray(picture), (GAP // 2, GAP // 2))
     if caption:
-        line = " ".join(caption.encode("utf-8", "replace").decode().split())[:200]
-        ImageDraw.Draw(cell).text((GAP // 2, picture.shape[0] + GAP // 2), line, fill="black", font=ImageFont.load_default(12))
+        place = GAP // 2, picture.shape[0] + GAP // 2
+        ImageDraw.Draw(cell).text(place, _drawable(caption), fill="black", font=ImageFont.load_default(12))
     return cell
+
+
+def _drawable(caption: str) -> str:
+    """One line without accents, which Pillow's own font lacks (as it does other scripts: those come out as boxes)."""
+    plain = unicodedata.normalize("NFKD", caption.encode("utf-8", "replace").decode())
+    return " ".join("".join(letter for letter in plain if not unicodedata.combining(letter)).split())[:200]

@@ -22,7 +22,10 @@ BROWSER_PAUSE = Fraction(1, 10)  # what browsers make of a frame that is to stay
 
 @contextmanager
 def opened(path: Path, kind: str, limits: Limits, data: bytes | None = None) -> Iterator[Image.Image]:
-    """The picture at `path` (or in `data`), only as `kind`, its size within `limits` before a pixel is decoded; Pillow's failures become `MediaError`."""
+    """The picture at `path` (or in `data`), only as `kind`, its size within `limits` before a pixel is decoded.
+
+    Whatever Pillow fails with becomes `MediaError`.
+    """
     Image.MAX_IMAGE_PIXELS = limits.pixels
     with warnings.catch_warnings(action="ignore"):
         try:
@@ -77,11 +80,7 @@ def read_animation(path: Path, kind: str, writer: FrameWriter, allow_partial: bo
             raise
     if writer.count != blocks.frames and not allow_partial:
         raise MediaError(f"{blocks.frames} frames as the file's blocks say", f"{writer.count}", "save or download it again")
-    note = Note.find(blocks.comment)
-    if note and not agrees(note, blocks.stays, PER_SECOND[kind]):
-        if not allow_partial:
-            raise MediaError(f"{note.frames} frames at {note.fps} a second as the file's note says", "other times", "save it again")
-        note = None
+    note = believed(blocks, PER_SECOND[kind], allow_partial)
     return writer.done(*constant_rate(blocks.stays[: writer.count], PER_SECOND[kind], note))
 
 
@@ -91,9 +90,20 @@ def _write_frames(picture: Image.Image, writer: FrameWriter, blocks: Blocks) -> 
         writer.write(to_rgb(picture))
 
 
-def agrees(note: Note, stays: list[int], per_second: int) -> bool:
-    """Whether the times are those that we would have written (one picture alone has no times)."""
-    return len(stays) == 1 or cumulative_ticks(note.frames, note.fps, per_second)[-1] == sum(stays)
+def believed(blocks: Blocks, per_second: int, allow_partial: bool) -> Note | None:
+    """Our note, where the pictures last as long as it says (one picture alone has no times).
+
+    A note that is damaged or disagrees is an error, or None with `allow_partial`.
+    """
+    note = Note.find(blocks.comment)
+    if note is None and not blocks.comment.startswith(Note.MARK):
+        return None
+    if note and (blocks.frames == 1 or cumulative_ticks(note.frames, note.fps, per_second)[-1] == sum(blocks.stays)):
+        return note
+    if allow_partial:
+        return None
+    said = f"{note.frames} frames at {note.fps} a second as the file's note says" if note else "a whole note of the frames"
+    raise MediaError(said, "something else", "pass allow_partial=True to go by the pictures alone")
 
 
 def constant_rate(stays: list[int], per_second: int, note: Note | None) -> tuple[Fraction, list[int] | None, int]:

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,13 +16,14 @@ COMMON_RATES = tuple(
 class Note:
     """What a format can't say exactly, kept as a comment inside the file: count, rate and size of the frames."""
 
+    MARK: ClassVar[str] = "openlumiere "
     frames: int
     fps: Fraction
     height: int
     width: int
 
     def __str__(self) -> str:
-        return f"openlumiere frames={self.frames} fps={self.fps} size={self.width}x{self.height}"
+        return f"{self.MARK}frames={self.frames} fps={self.fps} size={self.width}x{self.height}"
 
     @classmethod
     def find(cls, text: str) -> "Note | None":

@@ -14,9 +14,9 @@ from openlumiere.media.frames import Decoded, FrameWriter
 from openlumiere.media.limits import Limits, MediaError
 from openlumiere.media.timing import Note, places, steady_rate
 
-DEMUXERS = {"mov": "mov", "matroska": "matroska", "avi": "avi", "mpegts": "mpegts", "ogg": "ogg"}
 DECODERS = (
-    "h264,hevc,vp8,vp9,libvpx-vp9,av1,libdav1d,mpeg4,mpeg2video,mpeg1video,mjpeg,theora,prores,ffv1,png,qtrle,rawvideo,h263,msmpeg4v3,huffyuv,utvideo,"
+    "h264,hevc,vp8,vp9,libvpx,libvpx-vp9,av1,libdav1d,mpeg4,mpeg2video,mpeg1video,mjpeg,theora,prores,ffv1,png,qtrle,"
+    "rawvideo,h263,msmpeg4v3,huffyuv,utvideo,"
     "aac,mp3,mp3float,opus,libopus,vorbis,libvorbis,flac,alac,ac3,eac3,mp2,mp2float,pcm_s16le,pcm_s16be,pcm_s24le,pcm_u8,pcm_f32le"
 )
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own leave the alpha of webm out
@@ -29,6 +29,7 @@ class Survey:
     """What the packets say, before anything is decoded."""
 
     packets: int = 0
+    length: Fraction = Fraction(0)
     damaged: Fraction | None = None
     end: Fraction = Fraction(0)
 
@@ -36,9 +37,14 @@ class Survey:
 @contextmanager
 def opened(path: Path, kind: str, limits: Limits, **options: str) -> Iterator[av.container.InputContainer]:
     """The container at `path`, opened only as `kind`, only from this file, only with the decoders above."""
-    fixed = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS[kind], "codec_whitelist": DECODERS, "max_pixels": str(limits.pixels)}
+    fixed = {
+        "protocol_whitelist": "file",
+        "format_whitelist": kind,
+        "codec_whitelist": DECODERS,
+        "max_pixels": str(limits.pixels),
+    }
     try:
-        with av.open(f"file:{path}", format=DEMUXERS[kind], options=fixed | options, metadata_errors="replace") as container:
+        with av.open(f"file:{path}", format=kind, options=fixed | options, metadata_errors="replace") as container:
             yield container
     except (av.FFmpegError, IndexError, OverflowError, ZeroDivisionError) as error:
         raise MediaError(f"a whole {kind} file", f"{path.name}: {_reason(error)}", "save or download it again") from error
@@ -73,10 +79,10 @@ def survey(container: av.container.InputContainer, stream: av.VideoStream) -> Su
     """Read every packet of every stream once."""
     found, start = Survey(), Fraction(container.start_time or 0, av.time_base)
     for packet in container.demux():
-        if packet.size and packet.pts is not None and packet.stream.type in ("video", "audio"):
+        if packet.size and packet.pts is not None:
             found.end = max(found.end, packet.pts * packet.time_base + lasts(packet) - start)
         if packet.stream is stream and packet.size:
-            found.packets += 1
+            found.packets, found.length = found.packets + 1, found.length + lasts(packet)
             if packet.is_corrupt and found.damaged is None:
                 found.damaged = found.end
     return found
@@ -101,20 +107,30 @@ def said(metadata: dict[str, str], key: str) -> str:
 
 
 def check_packets(path: Path, kind: str, limits: Limits) -> None:
-    """The container's word against its packets: the count in its index, or its stated length. Edits are ignored here, to meet all packets."""
+    """Hold the container's word against its packets. Edits are ignored here, so that all packets are met."""
     options = {"ignore_editlist": "1"} if kind == "mov" else {}
     with opened(path, kind, limits, **options) as container:
         stream = picture_stream(container, path.name)
         check_header(stream, container, limits)
-        found = survey(container, stream)
-        if found.damaged is not None:
-            raise _broken(path, f"a damaged packet at second {float(found.damaged):.2f}")
-        if stream.frames and stream.frames != found.packets:
-            raise _broken(path, f"{found.packets} packets, up to second {float(found.end):.2f}, where the container's index says {stream.frames} frames")
-        stated = Fraction(container.duration or 0, av.time_base)
-        differs = abs(stated - found.end) if kind == "matroska" else stated - found.end
-        if not stream.frames and stated and differs > one_frame(stream):
-            raise _broken(path, f"packets up to second {float(found.end):.2f} where the container says {float(stated):.2f} s")
+        check_survey(path, kind, container, stream, survey(container, stream))
+
+
+def check_survey(
+    path: Path, kind: str, container: av.container.InputContainer, stream: av.VideoStream, found: Survey
+) -> None:
+    """Raise where the packets `found` disagree with the container: on their count, the length of the track or of the file."""
+    media_length = (stream.duration or 0) * stream.time_base
+    if found.damaged is not None:
+        raise _broken(path, f"a damaged packet at second {float(found.damaged):.2f}")
+    if stream.frames and stream.frames != found.packets:
+        got = f"{found.packets} packets, up to second {float(found.end):.2f}"
+        raise _broken(path, f"{got}, where the container's index says {stream.frames} frames")
+    stated = Fraction(container.duration or 0, av.time_base)
+    if kind == "mov" and stream.duration and abs(found.length - media_length) > 2 * one_frame(stream) + media_length / 100:
+        raise _broken(path, f"frames for {float(found.length):.2f} s in a track of {float(media_length):.2f} s")
+    differs = abs(stated - found.end) if kind == "matroska" else stated - found.end
+    if not stream.frames and stated and differs > one_frame(stream):
+        raise _broken(path, f"packets up to second {float(found.end):.2f} where the container says {float(stated):.2f} s")
 
 
 def one_frame(stream: av.VideoStream) -> Fraction:
@@ -145,7 +161,7 @@ def read_video(path: Path, kind: str, writer: FrameWriter, allow_partial: bool) 
         if not allow_partial:
             check_count(path, writer.count, reader.packets, stated_frames(container, stream))
             if kind == "mov":
-                check_length(path, reader.length, stream)
+                check_length(path, reader, stream)
         return timed(writer, reader.times, stream, note_of(container))
 
 
@@ -181,9 +197,11 @@ def shows(packet: av.Packet) -> bool:
     return bool(packet.size) and not packet.is_discard and not hidden
 
 
-def check_length(path: Path, shown: Fraction, stream: av.VideoStream) -> None:
+def check_length(path: Path, reader: "FrameReader", stream: av.VideoStream) -> None:
     """Raise where the frames shown, after the edits of the file, don't last as long as it says (wrong times cut frames off)."""
-    stated = (stream.duration or 0) * stream.time_base
+    if stream.duration is None and reader.packets < stream.frames:
+        raise _broken(path, f"{reader.packets} of {stream.frames} frames to be shown, for a length it doesn't say")
+    stated, shown = (stream.duration or 0) * stream.time_base, reader.length
     if stated - shown > one_frame(stream):
         raise _broken(path, f"frames for {float(shown):.2f} s where the container says {float(stated):.2f} s")
 
@@ -251,7 +269,7 @@ def timed(writer: FrameWriter, times: list[Fraction], stream: av.VideoStream, no
 
 
 def read_video_sound(path: Path, kind: str, found: Decoded, out: Path) -> str | None:
-    """The sound under the frames `found`, copied to matroska file `out`; the name of its codec, or None without a sound that can be carried."""
+    """Copy the sound under the frames `found` to matroska file `out`; the name of its codec, or None without any to be carried."""
     try:
         with opened(path, kind, Limits()) as container:
             return sound.extract(container, found.begin, found.count / found.fps, out)

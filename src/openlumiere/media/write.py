@@ -22,13 +22,16 @@ def write_beside(path: Path, fill: Callable[[Path], None]) -> Path:
 
     Whatever is raised in between, `KeyboardInterrupt` included, the temporary is removed and an older `path` is untouched.
     """
+    if "\0" in str(path):
+        raise MediaError("a path without NUL", repr(str(path)), "choose another name")
     check_folder(path.parent)
     try:
         room = Path(tempfile.mkdtemp(prefix=".openlumiere-", dir=path.parent))
         try:
-            fill(room / path.name)
-            _sync(room / path.name)
-            _move(room / path.name, path, room)
+            made = room / f"clip{path.suffix.lower()}"
+            fill(made)
+            _sync(made)
+            _move(made, path, room)
         finally:
             shutil.rmtree(room, ignore_errors=True)
     except OSError as error:
