@@ -147,12 +147,14 @@ def test_a_later_start_begins_where_the_scheduler_does(net, condition, noise, na
     assert largest_gap(ours, theirs) <= 1e-5
 
 
+@pytest.mark.parametrize("silent", [False, True])
 @pytest.mark.parametrize("name", SCHEDULERS)
-def test_made_schedulers_keep_the_trained_schedule(name):
-    """A plain `from_config` gives Heun and LCM other betas, since the trained ones equal DDIM's defaults."""
-    config = DDIMScheduler(beta_schedule="linear", prediction_type="sample").config
+def test_made_schedulers_keep_the_trained_schedule(name, silent):
+    """A plain `from_config` gives Heun and LCM other betas, since the trained ones equal DDIM's defaults, and Heun an end with signal."""
+    trained_with = DDIMScheduler(beta_schedule="linear", prediction_type="sample", rescale_betas_zero_snr=silent)
+    config = trained_with.config
     made = make_scheduler(name, config)
-    torch.testing.assert_close(made.alphas_cumprod, DDIMScheduler(beta_schedule="linear").alphas_cumprod)
+    torch.testing.assert_close(made.alphas_cumprod, trained_with.alphas_cumprod, atol=1e-6, rtol=1e-5)
     assert made.config.prediction_type == "sample" and not made.config.get("clip_sample", False)
 
 

@@ -47,7 +47,9 @@ def make_scheduler(name: str, config: Mapping[str, Any]) -> diffusers.SchedulerM
         raise ValueError(f"expected a scheduler of {', '.join(SCHEDULERS)}, got {name!r}, choose one of these")
     stated = {**config, "clip_sample": False, "thresholding": False}
     defaults = set(config.get("_use_default_values", ())) - TRAINED - {"clip_sample", "thresholding"}
-    return SCHEDULERS[name].from_config({**stated, "_use_default_values": sorted(defaults)})
+    made = SCHEDULERS[name].from_config({**stated, "_use_default_values": sorted(defaults)})
+    _end_silent(made)
+    return made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +117,7 @@ class Solver:
         self.taken = _taken_kind(scheduler)
         self.scheduler = type(scheduler).from_config(scheduler.config, prediction_type=self.taken)
         self.by_sigma = hasattr(self.scheduler, "sigmas")
-        if self.by_sigma and _ends_silent(scheduler):
-            self.scheduler.alphas_cumprod = _nearly_silent(self.scheduler)
+        _end_silent(self.scheduler)
         self.scheduler.set_timesteps(steps, device=device)
         self.calls_a_step = 2 if isinstance(scheduler, diffusers.HeunDiscreteScheduler) else 1
         self.leaps = start == 0 and self.by_sigma and _ends_silent(scheduler) and self._level_at(0)[0] <= SILENT
@@ -199,15 +200,16 @@ def _taken_kind(scheduler: diffusers.SchedulerMixin) -> str:
 
 def _ends_silent(scheduler: diffusers.SchedulerMixin) -> bool:
     """Whether the trained schedule ends without signal, also where the scheduler does not know the option."""
-    return bool(scheduler.config.get("rescale_betas_zero_snr", False)) or float(scheduler.alphas_cumprod[-1]) == 0
+    return bool(scheduler.config.get("rescale_betas_zero_snr", False)) or float(scheduler.betas[-1]) == 1
 
 
-def _nearly_silent(scheduler: diffusers.SchedulerMixin) -> Tensor:
-    """alphas_cumprod of the schedule without signal at its end, with diffusers' 2^-24 there, for schedulers that know it or not."""
+def _end_silent(scheduler: diffusers.SchedulerMixin) -> None:
+    """Ends a schedule that counts in sigma / alpha with diffusers' 2^-24 for no signal, whether its class knows the option or not."""
+    if not hasattr(scheduler, "sigmas") or not _ends_silent(scheduler):
+        return
     betas = scheduler.betas if float(scheduler.betas[-1]) == 1 else rescale_zero_terminal_snr(scheduler.betas)
-    signal = torch.cumprod(1 - betas, 0)
-    signal[-1] = 2**-24
-    return signal
+    scheduler.alphas_cumprod = torch.cumprod(1 - betas, 0)
+    scheduler.alphas_cumprod[-1] = 2**-24
 
 
 def _step_options(scheduler: diffusers.SchedulerMixin, seeds: Sequence[int] | None) -> dict[str, Any]:
