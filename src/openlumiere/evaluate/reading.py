@@ -16,7 +16,7 @@ from torch import Tensor
 from openlumiere.data.world.slice import BACKGROUNDS, MOTIONS, SUBJECTS, Facts, render
 
 BORDER = 3  # pixels from the edge that are taken for background; the subject reaches them in few frames
-CONTRAST = 16  # levels from the background, in some channel, at which a pixel belongs to the subject ...
+CONTRAST = 16.0  # levels from the background, in some channel, at which a pixel belongs to the subject ...
 NOISE = 3  # ... or, where the background is uneven, this many times the median such distance in the border
 LEAST_TRAVEL = 0.15  # frame sides; half of the shortest path that is drawn
 LEAST_LIKENESS = 0.3  # below it nothing that is drawn is there
@@ -45,7 +45,7 @@ def read(frames: UInt8[np.ndarray, "f h w 3"], templates: Float[np.ndarray, "b s
     background = nearest_background(colour)
     unevenness = np.median(np.abs(border - colour).max(axis=2))
     contrast = frames.astype(np.float32) - colour.astype(np.float32)
-    path, seen = centroids(contrast, max(CONTRAST, NOISE * unevenness))
+    path, seen = centroids(contrast, max(CONTRAST, NOISE * float(unevenness)))
     travel, residual = fit_line(path, seen)
     likeness = likenesses(align(contrast, path, seen), templates[background])
     return Reading(
@@ -121,7 +121,7 @@ def lite_flicker(frames: UInt8[np.ndarray, "f h w 3"]) -> float:
     return float((255 - steps.mean()) / 255)
 
 
-def draw_templates(sprites: Float[Tensor, "s 4 h w"], side: int) -> Float[np.ndarray, "b s k h w 3"]:
+def draw_templates(sprites: Float[Tensor, "s 4 h w"], side: int) -> Float[np.ndarray, "b s k H W 3"]:
     """Every subject in the middle, on every background, at every size, less the background's colour (levels)."""
     scenes = [
         Facts(subject=subject, background=background, motion=0, template=0, size=size, travel=0, offset=0, aside=0)
