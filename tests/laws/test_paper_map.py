@@ -1,0 +1,31 @@
+"""Every target that docs/paper-map.md names exists."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CELL = re.compile(r"`((?:[\w/]+)\.py)(?:::(\w+))?`")
+ROWS = [line for line in (ROOT / "docs/paper-map.md").read_text().splitlines() if CELL.search(line) and line.startswith("|")]
+
+
+def names_in(file: Path) -> set[str]:
+    """What a file defines at its top level."""
+    tree = ast.parse(file.read_text())
+    return {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_targets_exist(row):
+    targets = CELL.findall(row)
+    assert len(targets) == 2, "a row names one place in the code and one test"
+    for path, name in targets:
+        file = ROOT / path if path.startswith("tests/") else ROOT / "src/openlumiere" / path
+        assert file.is_file(), path
+        assert not name or name in names_in(file), f"{path} has no {name}"
+
+
+def test_the_map_has_rows():
+    assert len(ROWS) > 15
