@@ -32,7 +32,7 @@ def opened(path: Path, kind: str, limits: Limits, data: bytes | None = None) -> 
             with Image.open(path if data is None else io.BytesIO(data), formats=[kind.upper()]) as picture:
                 limits.check(1, picture.height, picture.width)
                 yield picture
-        except MediaError:
+        except (MediaError, MemoryError):
             raise
         except Exception as error:  # Pillow lets struct, zlib, index and many other errors through
             reason = str(error) or type(error).__name__
