@@ -7,7 +7,7 @@ after each spatial resizer, attention inflations at the coarsest level.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,6 @@ from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.utils import BaseOutput, apply_lora_scale
-from jaxtyping import Float
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -29,7 +28,6 @@ from openlumiere.models.temporal import (
     AttentionInflation,
     ConvInflation,
     TemporalDownsample,
-    TemporalInit,
     TemporalUpsample,
     fold_frames,
     unfold_frames,
@@ -103,13 +101,13 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         self,
         unet: UNet2DConditionModel | dict[str, Any],
         in_channels: int | None = None,
-        temporal_factors: tuple[int, ...] | None = None,
-        attention_blocks: tuple[int, int, int] = (2, 4, 2),
+        temporal_factors: Sequence[int] | None = None,
+        attention_blocks: Sequence[int] = (2, 4, 2),
         attention_head_channels: int = 32,
         text_attention: bool = True,
         timestep_modulation: bool = True,
         feed_forward_mult: int = 4,
-        init: TemporalInit = "identity",
+        init: str = "identity",
     ):
         super().__init__()
         self.unet2d = unet if isinstance(unet, UNet2DConditionModel) else UNet2DConditionModel.from_config(unet)
@@ -134,7 +132,7 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         self.gradient_checkpointing = False
 
     @classmethod
-    def from_unet2d(cls, unet: UNet2DConditionModel, **options) -> "STUNet":
+    def from_unet2d(cls, unet: nn.Module, **options) -> "STUNet":
         """Inflate a text-to-image U-Net. Its modules are moved in and frozen, and nothing about its output changes
         until the added modules are trained; `options` are those of `STUNet`."""
         if not isinstance(unet, UNet2DConditionModel):
@@ -237,16 +235,16 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
     @apply_lora_scale("cross_attention_kwargs")
     def forward(
         self,
-        sample: Float[Tensor, "b c f h w"],
+        sample: Tensor,
         timestep: Tensor | float | int,
-        encoder_hidden_states: Float[Tensor, "b n d"],
+        encoder_hidden_states: Tensor,
         class_labels: Tensor | None = None,
         timestep_cond: Tensor | None = None,
         attention_mask: Tensor | None = None,
         cross_attention_kwargs: dict[str, Any] | None = None,
         added_cond_kwargs: dict[str, Tensor] | None = None,
         encoder_attention_mask: Tensor | None = None,
-        frame_times: Float[Tensor, "f"] | None = None,
+        frame_times: Tensor | None = None,
         return_dict: bool = True,
     ) -> STUNetOutput | tuple[Tensor]:
         """Predict for noisy clips; arguments as in `UNet2DConditionModel.forward`, conditions one per clip.
@@ -254,6 +252,7 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         Args:
             sample: `b c f h w`; any number of frames and any height and width that the 2D net takes.
             timestep: diffusion time, one for all or one per clip.
+            encoder_hidden_states: `b n d`.
             encoder_attention_mask: `b n`, True or 1 keeps a text token.
             frame_times: `f`, times of the frames in native frames of 1/16 s, for other frame rates. Default 0, 1, ...
 
@@ -464,7 +463,7 @@ def _check_supported(config: dict[str, Any]) -> None:
                 )
 
 
-def _checked_factors(factors: tuple[int, ...] | None, levels: int) -> tuple[int, ...]:
+def _checked_factors(factors: Sequence[int] | None, levels: int) -> tuple[int, ...]:
     factors = (2,) * (levels - 1) if factors is None else tuple(factors)
     if len(factors) != levels - 1 or any(factor < 1 for factor in factors):
         raise ValueError(
@@ -474,7 +473,7 @@ def _checked_factors(factors: tuple[int, ...] | None, levels: int) -> tuple[int,
     return factors
 
 
-def _checked_attention_blocks(counts: tuple[int, int, int]) -> tuple[int, int, int]:
+def _checked_attention_blocks(counts: Sequence[int]) -> tuple[int, int, int]:
     if len(counts) != 3 or any(count < 0 for count in counts):
         raise ValueError(f"expected attention_blocks as (down, middle, up), got {counts}; for example (2, 4, 2)")
     return tuple(counts)

@@ -9,7 +9,6 @@ the batch and back is a view, and a convolution over time needs no copy.
 """
 
 import math
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +18,6 @@ from diffusers.models.embeddings import get_timestep_embedding
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
-
-TemporalInit = Literal["identity", "he"]
 
 
 def fold_frames(clips: Float[Tensor, "b c f h w"]) -> Float[Tensor, "bf c h w"]:
@@ -63,7 +60,7 @@ class TemporalConv(nn.Conv1d):
     def __init__(self, channels: int, *, stride: int = 1):
         super().__init__(channels, channels, 3, stride=stride, padding=1)
 
-    def initialise(self, init: TemporalInit) -> None:
+    def initialise(self, init: str) -> None:
         """Identity at the kernel's middle (App. B), or He initialisation, the paper's ablation."""
         if init not in ("identity", "he"):
             raise ValueError(f"expected init 'identity' or 'he', got {init!r}; use 'identity' unless you ablate")
@@ -81,7 +78,7 @@ class TemporalDownsample(nn.Module):
     f frames become ceil(f / factor).
     """
 
-    def __init__(self, channels: int, factor: int = 2, *, init: TemporalInit = "identity"):
+    def __init__(self, channels: int, factor: int = 2, *, init: str = "identity"):
         super().__init__()
         self.factor = factor
         self.conv = TemporalConv(channels, stride=factor)
@@ -101,7 +98,7 @@ class TemporalUpsample(nn.Module):
     copy is convolved at the coarse frame rate: the same result for two thirds of the work and no duplicated input.
     """
 
-    def __init__(self, channels: int, factor: int = 2, *, init: TemporalInit = "identity"):
+    def __init__(self, channels: int, factor: int = 2, *, init: str = "identity"):
         super().__init__()
         if factor < 2:
             raise ValueError(f"expected a factor of at least 2, got {factor}; leave the module out for 1")
