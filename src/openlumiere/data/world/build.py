@@ -41,6 +41,10 @@ class Job:
     member: str
     package: str
 
+    @property
+    def toned(self) -> bool:
+        return self.concept.subject != self.concept.base
+
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
@@ -50,14 +54,21 @@ class Batch:
     jobs: tuple[Job, ...]
 
     @property
+    def toned(self) -> bool:
+        """Skin tones of animations only."""
+        return all(job.toned and job.drawing.kind == "animated" for job in self.jobs)
+
+    @property
     def fingerprint(self) -> str:
         """Tells a batch from another of its name: what was rendered by other rules is rendered again."""
         parts = [f"{RULES}"] + [f"{job.package} {job.member} {job.concept.subject}" for job in self.jobs]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def build(folder: Path, extra: Path | None = None, workers: int = 2) -> Path:
+def build(folder: Path, extra: Path | None = None, workers: int = 2, skip_tones: bool = False) -> Path:
     """Build the world in `folder`, or go on with a build that was stopped. Returns the index.
+
+    `skip_tones` leaves out the skin tones of animations; building again without it adds them.
 
     Raises:
         ValueError: a package could not be fetched, or its checksum is wrong.
@@ -65,7 +76,7 @@ def build(folder: Path, extra: Path | None = None, workers: int = 2) -> Path:
     for part in ("packages", "shards", "rows"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     packages = _fetched(folder / "packages", extra)
-    batches = list(_batches(packages))
+    batches = [batch for batch in _batches(packages) if not (skip_tones and batch.toned)]
     _render_all(batches, folder, workers)
     return finish(folder, batches, packages)
 
@@ -94,15 +105,16 @@ def _lottie(archive: Path, folder: Path) -> Path:
 def _batches(packages: dict[str, Path]) -> Iterator[Batch]:
     emoji = names.concepts(packages[sources.NAMES.name])
     for source in SOURCES:
-        jobs = sorted(_jobs(source, packages, emoji), key=_turn)
-        size = ITEMS_A_SHARD[source.kind]
-        for number, start in enumerate(range(0, len(jobs), size)):
-            yield Batch(name=f"{source.key}-{number:04d}", jobs=tuple(jobs[start : start + size]))
+        jobs = sorted(_jobs(source, packages, emoji), key=lambda job: job.concept.subject)
+        apart = source.kind == "animated"  # their skin tones lie in shards of their own, to be left out at will
+        for name, tones in ((source.key, False), (f"{source.key}-tones", True)):
+            part = [job for job in jobs if (apart and job.toned) == tones]
+            yield from _cut(name, part, ITEMS_A_SHARD[source.kind])
 
 
-def _turn(job: Job) -> tuple[bool, str]:
-    """By subject; among animations, skin tones after all others."""
-    return job.drawing.kind == "animated" and job.concept.subject != job.concept.base, job.concept.subject
+def _cut(name: str, jobs: list[Job], size: int) -> Iterator[Batch]:
+    for number, start in enumerate(range(0, len(jobs), size)):
+        yield Batch(name=f"{name}-{number:04d}", jobs=tuple(jobs[start : start + size]))
 
 
 def _jobs(source: Source, packages: dict[str, Path], emoji: dict[str, Concept]) -> Iterator[Job]:
@@ -240,8 +252,7 @@ def _seen(job: Job) -> Written:
     if job.drawing.kind == "still":
         return Written()
     found = names.written(job.source.split("-")[0]).get(job.concept.base, Written())
-    toned = job.concept.subject != job.concept.base
-    return Written(motion_en=found.motion_en, motion_it=found.motion_it) if toned else found
+    return Written(motion_en=found.motion_en, motion_it=found.motion_it) if job.toned else found
 
 
 def _box(small: Image.Image) -> tuple[int, int, int, int] | None:

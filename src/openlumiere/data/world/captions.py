@@ -54,7 +54,9 @@ class _Writer:
 
     def write(self) -> Caption:
         subject, clause, behind = self._subject(), self._clause(), self._behind()
-        orders = self.grammar.orders if clause else self.grammar.picture_orders
+        orders = self.grammar.orders if clause else self.grammar.unmoved_orders
+        if self.facts.frames == 1:
+            orders = self.grammar.picture_orders
         order = self.rng.choice(orders) if behind else "{subject} {clause}"
         sentence = order.format(subject=subject, clause=clause, behind=behind)
         text = ", ".join(filter(None, [sentence, *self._asides()]))
@@ -208,8 +210,8 @@ def _english(label: str) -> str:
     if kind == "flag":
         return f"the flag of {detail}"
     name = f"{kind} with {detail}" if detail else kind
-    first = name.split()[0]
-    if re.match(r"(people|men|women)\b", name) or (first.endswith("s") and len(name.split()) == 1):
+    head = re.split(r" (?:with|in|of|behind|on|hugging|holding|wrestling|lifting|showing|over)\b", kind)[0]
+    if re.search(r"(\b(people|men|women)|(?<!cero)(?<![usi’])s) ?$", head):  # plural: no article
         return name
     return f"{'an' if re.match('[aeiouAEIO]', name) else 'a'} {name}"
 

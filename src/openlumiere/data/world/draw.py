@@ -3,6 +3,7 @@
 A sprite is sampled twice as fine as the frame and averaged, which smooths edges and lets it move by parts of a pixel.
 """
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -79,9 +80,10 @@ def _add_actor(canvas: Canvas, actor: Actor, sprite: UInt8[np.ndarray, "n s s 4"
 def _add_sprite(frame: np.ndarray, actor: Actor, n: int, sprite: Image.Image) -> None:
     """Sample the sprite where it can be seen only, then lay it over the frame."""
     size, side = len(frame), sprite.width
-    scale, cos, sin = actor.scale[n], np.cos(actor.angle[n]), np.sin(actor.angle[n])
-    x0, x1 = _span(actor.x[n], scale, size)
-    y0, y1 = _span(actor.y[n], scale, size)
+    scale, cos, sin = float(actor.scale[n]), math.cos(actor.angle[n]), math.sin(actor.angle[n])
+    across, along = ((-scale * anchor, scale * (1 - anchor)) for anchor in actor.anchor)  # the sprite's edges, unturned
+    x0, x1 = _span(actor.x[n], [cos * x for x in across], [-sin * y for y in along], size)
+    y0, y1 = _span(actor.y[n], [sin * x for x in across], [cos * y for y in along], size)
     if x0 >= x1 or y0 >= y1:
         return
     step = side / (scale * size * FINER)  # sprite pixels from one sample to the next
@@ -93,10 +95,10 @@ def _add_sprite(frame: np.ndarray, actor: Actor, n: int, sprite: Image.Image) ->
     _lay_over(frame[y0:y1, x0:x1], np.asarray(fine.reduce(FINER)), actor.opacity[n])
 
 
-def _span(centre: float, scale: float, size: int) -> tuple[int, int]:
-    """The pixels that a sprite turned any way about any anchor can reach, within the frame."""
-    reach = scale * 1.42
-    return max(0, int(np.floor((centre - reach) * size))), min(size, int(np.ceil((centre + reach) * size)))
+def _span(centre: float, one: list[float], other: list[float], size: int) -> tuple[int, int]:
+    """First and last pixel, along one axis, that the turned sprite touches within the frame."""
+    first, last = centre + min(one) + min(other), centre + max(one) + max(other)
+    return max(0, math.floor(first * size)), min(size, math.ceil(last * size))
 
 
 def _lay_over(under: np.ndarray, over: UInt8[np.ndarray, "h w 4"], opacity: float) -> None:

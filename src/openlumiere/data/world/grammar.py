@@ -23,9 +23,10 @@ class Noun:
 
 @dataclass(frozen=True, kw_only=True)
 class Language:
-    """`orders`: sentences over {subject} {clause} {behind}; parts in brackets in `joined` follow after a comma."""
+    """`orders`: sentences over {subject} {clause} {behind}; `unmoved_orders` where nothing is said of motion."""
 
     orders: tuple[str, ...]
+    unmoved_orders: tuple[str, ...]
     picture_orders: tuple[str, ...]
     motions: dict[str, Verbs]
     speeds: dict[str, tuple[str, ...]]
@@ -50,6 +51,7 @@ class Language:
 
 ENGLISH = Language(
     orders=("{subject} {clause} {behind}", "{behind}, {subject} {clause}", "{subject} {clause}, {behind}"),
+    unmoved_orders=("{subject} {behind}", "{behind}, {subject}"),
     picture_orders=("{subject} {behind}", "{behind}, {subject}", "a picture of {subject} {behind}"),
     motions={
         "stay": Verbs(one=("stays still", "does not move", "rests in place"), many=("stay still", "rest in place")),
@@ -127,6 +129,7 @@ ENGLISH = Language(
 
 ITALIAN = Language(
     orders=("{subject} {clause} {behind}", "{behind}, {subject} {clause}", "{subject} {clause}, {behind}"),
+    unmoved_orders=("{subject} {behind}", "{behind}, {subject}"),
     picture_orders=("{subject} {behind}", "{behind}, {subject}", "un'immagine: {subject} {behind}"),
     motions={
         "stay": Verbs(one=("sta fermo sul posto", "non si muove", "resta sul posto"), many=("non si muovono", "restano sul posto")),
@@ -203,6 +206,7 @@ ITALIAN = Language(
 
 SPANISH = Language(
     orders=("{subject} {clause} {behind}", "{behind}, {subject} {clause}", "{subject} {clause}, {behind}"),
+    unmoved_orders=("{subject} {behind}", "{behind}, {subject}"),
     picture_orders=("{subject} {behind}", "{behind}, {subject}", "una imagen: {subject} {behind}"),
     motions={
         "stay": Verbs(one=("no se mueve", "permanece en su sitio"), many=("no se mueven", "permanecen en su sitio")),
@@ -280,6 +284,7 @@ SPANISH = Language(
 
 FRENCH = Language(
     orders=("{subject} {clause} {behind}", "{behind}, {subject} {clause}", "{subject} {clause}, {behind}"),
+    unmoved_orders=("{subject} {behind}", "{behind}, {subject}"),
     picture_orders=("{subject} {behind}", "{behind}, {subject}", "une image : {subject} {behind}"),
     motions={
         "stay": Verbs(one=("ne bouge pas", "reste sur place"), many=("ne bougent pas", "restent sur place")),
@@ -356,6 +361,7 @@ FRENCH = Language(
 
 GERMAN = Language(
     orders=("{subject} {clause} {behind}", "{behind}: {subject} {clause}", "{subject} {clause}, {behind}"),
+    unmoved_orders=("{subject} {behind}", "{behind}: {subject}"),
     picture_orders=("{subject} {behind}", "{behind}: {subject}", "ein Bild: {subject} {behind}"),
     motions={
         "stay": Verbs(one=("bewegt sich nicht", "bleibt auf der Stelle"), many=("bewegen sich nicht", "bleiben auf der Stelle")),
