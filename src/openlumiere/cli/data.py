@@ -27,6 +27,8 @@ class Build:
     """A folder with noto-lottie.tar.xz; without it the animated Noto emoji are left out."""
     workers: int = 2
     """Processes that render."""
+    skip_tones: bool = False
+    """Leave out the skin tones of animations (half of the work); building again without this adds them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +83,7 @@ def build(options: Build) -> int:
         raise ValueError(f"workers: expected 1 or more, got {options.workers}, leave it out for 2")
     if options.extra and not options.extra.is_dir():
         raise ValueError(f"extra: expected a folder, got {options.extra}, name the folder that holds noto-lottie.tar.xz")
-    print(build(options.folder, options.extra, options.workers))
+    print(build(options.folder, options.extra, options.workers, options.skip_tones))
     return 0
 
 
