@@ -140,3 +140,10 @@ def test_a_mistake_is_one_line_before_any_work(package, tiny_model, capsys, chan
 def test_an_unknown_measure_is_refused(package, capsys):
     assert main(["evaluate", "beauty", "--package", str(package)]) == 2
     assert "measure: expected preview" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("side", [32, 64])
+def test_the_ceiling_is_whole_at_either_size_of_the_net(sprites, side):
+    scenes = draw_scenes(16, seed=5)
+    found = rates(measure(scenes, rendered(scenes, sprites, 6, side), sprites, side))
+    assert all(rate.share == 1 for rate in found.values())

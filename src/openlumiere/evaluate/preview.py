@@ -6,7 +6,7 @@ shuffled among the clips).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -26,7 +26,7 @@ ASPECTS = ("subject", "background", "motion")
 NAMES = {"subject": [names[0] for names in SUBJECTS.values()], "background": [names[0] for names in BACKGROUNDS], "motion": [names[0] for names in MOTIONS]}
 NATIVE_FRAMES = 80  # a whole clip
 
-Clips = Iterable[UInt8[np.ndarray, "f h w 3"]]
+Clips = Iterator[UInt8[np.ndarray, "f H W 3"]]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def measure(scenes: list[Facts], clips: Clips, sprites: Float[Tensor, "s 4 h w"]
     return [Result(scene, read(frames, templates)) for scene, frames in zip(scenes, clips, strict=True)]
 
 
-def rendered(scenes: list[Facts], sprites: Float[Tensor, "s 4 h w"], frames: int, side: int) -> Iterator[UInt8[np.ndarray, "f h w 3"]]:
+def rendered(scenes: list[Facts], sprites: Float[Tensor, "s 4 h w"], frames: int, side: int) -> Clips:
     """The scenes as they are drawn for training, `frames` frames spread as `lumiere evaluate` spreads them over a whole clip."""
     progress = torch.arange(frames) * (NATIVE_FRAMES / frames) / (NATIVE_FRAMES - 1)
     for scene in scenes:

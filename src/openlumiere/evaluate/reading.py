@@ -15,7 +15,7 @@ from torch import Tensor
 
 from openlumiere.data.world.slice import BACKGROUNDS, MOTIONS, SUBJECTS, Facts, render
 
-BORDER = 3  # pixels from the edge that are taken for background; the subject reaches them in few frames
+BORDER = 0.05  # frame sides from the edge that are taken for background; the subject reaches them in few frames
 CONTRAST = 16.0  # levels from the background, in some channel, at which a pixel belongs to the subject ...
 NOISE = 3  # ... or, where the background is uneven, this many times the median such distance in the border
 LEAST_TRAVEL = 0.15  # frame sides; half of the shortest path that is drawn
@@ -61,8 +61,9 @@ def read(frames: UInt8[np.ndarray, "f h w 3"], templates: Float[np.ndarray, "b s
 
 
 def border_mask(side: int) -> Bool[np.ndarray, "h w"]:
+    width = max(1, round(BORDER * side))
     mask = np.ones((side, side), dtype=bool)
-    mask[BORDER:-BORDER, BORDER:-BORDER] = False
+    mask[width:-width, width:-width] = False
     return mask
 
 
