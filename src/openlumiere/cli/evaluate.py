@@ -20,7 +20,7 @@ from openlumiere.data.world.slice import STILLS, caption, load_sprites
 from openlumiere.evaluate.preview import NATIVE_FRAMES, as_json, draw_scenes, measure, rendered, summary, table
 from openlumiere.media import Clip, contact_sheet, filmstrip, save_image
 from openlumiere.pipelines.base import NATIVE_RATE, LumierePipeline
-from openlumiere.pipelines.lumiere import DEFAULT_GUIDANCE, DEFAULT_STEPS, check_range, finite
+from openlumiere.pipelines.request import DEFAULT_GUIDANCE, DEFAULT_STEPS, check_range
 
 MEASURES = ("preview",)
 SHEET_CLIPS, SHEET_COLUMNS, SHEET_FRAMES = 16, 2, 6
@@ -67,8 +67,8 @@ def main(words: list[str]) -> int:
     scenes = draw_scenes(options.prompts, options.seed)
     shown: list[np.ndarray] = []
     results = measure(scenes, keep_first(generate(base, [caption(scene) for scene in scenes], options), shown), sprites, side)
-    real = rendered(scenes, sprites, options.frames, side)
-    ceiling = measure(scenes, tqdm(real, desc="ceiling", unit="clip", total=len(scenes), disable=None), sprites, side)
+    real = tqdm(rendered(scenes, sprites, options.frames, side), desc="ceiling", unit="clip", total=len(scenes), disable=None)
+    ceiling = measure(scenes, iter(real), sprites, side)
     found = summary(results, ceiling)
     command = shlex.join(["lumiere", "evaluate", *words])
     print(f"{table(found)}\n\n    {command}")
@@ -94,7 +94,7 @@ def check(options: Evaluate) -> None:
     check_range("steps", options.steps, 1, 1000)
     check_range("batch", options.batch, 1, 1000)
     check_range("seed", options.seed, 0, 2**62)
-    check_range("guidance", finite("guidance", options.guidance), 0, 100)
+    check_range("guidance", options.guidance, 0, 100)
     for path, suffix in ((options.out, ".json"), (options.sheet, ".png")):
         if path is not None and (path.suffix != suffix or not path.parent.is_dir()):
             raise ValueError(f"output: expected a {suffix} file in a folder that exists, got {path}, choose another path")

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import diffusers
 import torch
+import transformers
 from tyro.conf import Positional, arg
 
 from openlumiere.cli.arguments import parse
 from openlumiere.cli.progress import progress
 from openlumiere.media import Clip, check_output, contact_sheet, save_image, xt_slice
-from openlumiere.pipelines.lumiere import (
-    DEFAULT_GUIDANCE, DEFAULT_SIZE, DEFAULT_STEPS, Lumiere, check_range, check_request, frame_count,
+from openlumiere.pipelines.lumiere import Lumiere
+from openlumiere.pipelines.memory import free_memory, gigabytes, memory_needed
+from openlumiere.pipelines.request import (
+    DEFAULT_FPS, DEFAULT_GUIDANCE, DEFAULT_SIZE, DEFAULT_STEPS, Request, check_choice, check_range, frame_count,
 )  # fmt: skip
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SHEET_FRAMES, SHEET_COLUMNS = 16, 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Generate:
-    """Text to video: a five-second clip of 80 frames at 16 fps, unless told otherwise."""
+    """Text to video: a five-second clip of 80 frames at 16 fps, unless told otherwise.
+
+    Pixels of a frame x frames x steps may be up to 1.7e10: 80 frames of 1024 x 1024 in 200 steps.
+    """
 
     prompt: Positional[str]
     """What the clip shows, in one of the trained languages."""
@@ -33,8 +42,8 @@ class Generate:
     """Frames to make (80)."""
     seconds: float | None = None
     """Length instead of frames."""
-    fps: int = 16
-    """Frames a second."""
+    fps: str = DEFAULT_FPS
+    """Frames a second, whole or a fraction such as 30000/1001."""
     steps: int = DEFAULT_STEPS
     """Denoising steps: more is slower and finer."""
     guidance: float = DEFAULT_GUIDANCE
@@ -46,7 +55,7 @@ class Generate:
     size: int = DEFAULT_SIZE
     """Side of the written frames in pixels; 0 keeps the net's own."""
     scheduler: str = "ddim"
-    """ddim, dpm++, euler, heun, unipc or lcm."""
+    """ddim, dpm++, euler, euler-ancestral, heun, unipc or lcm."""
     model: str | None = None
     """A model folder instead of the carried weights."""
     device: str = "cpu"
@@ -62,11 +71,13 @@ class Generate:
 def main(words: list[str]) -> int:
     options = parse(Generate, words, "generate")
     outputs = numbered(options.output, options.count)
+    requests = [request(options, options.seed + index) for index in range(options.count)]
     for output in outputs:
-        check_output(output, options.lossless)
+        check_path(output, options.lossless, requests[0].frames)
     lumiere = load(options.model, options.device, options.dtype)
-    for index, output in enumerate(outputs):
-        clip = generate(lumiere, options, options.seed + index)
+    warn_of_memory(lumiere, requests[0])
+    for asked, output in zip(requests, outputs, strict=True):
+        clip = make(lumiere, asked)
         clip.save(output, lossless=options.lossless)
         if options.preview:
             write_preview(clip, output)
@@ -74,40 +85,59 @@ def main(words: list[str]) -> int:
     return 0
 
 
+def request(options: Generate, seed: int) -> Request:
+    return Request(
+        prompt=options.prompt, negative=options.negative, seed=seed, frames=frame_count(options.frames, options.seconds, options.fps),
+        fps=options.fps, steps=options.steps, guidance=options.guidance, size=options.size, scheduler=options.scheduler,
+    )  # fmt: skip
+
+
 def numbered(output: str, count: int) -> list[str]:
     """`cat.mp4` for one, `cat-1.mp4`, `cat-2.mp4` ... for several."""
     check_range("count", count, 1, 1000)
     if count == 1:
         return [output]
-    stem, end = (output.rstrip("/"), "/") if output.endswith("/") else (str(Path(output).with_suffix("")), Path(output).suffix)
-    return [f"{stem}-{index + 1}{end}" for index in range(count)]
+    end = "/" if output.endswith("/") else Path(output).suffix
+    return [f"{output.removesuffix(end)}-{index + 1}{end}" for index in range(count)]
+
+
+def check_path(output: str, lossless: bool, frames: int) -> None:
+    if not output.isprintable():
+        raise ValueError("output: expected a path of characters that print, got others, choose another name")
+    check_output(output, lossless, frames)
 
 
 def load(model: str | None, device: str, dtype: str) -> Lumiere:
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}, name one of these")
+    """The model on its device. Raises ValueError for a device or a precision that torch does not have here."""
+    check_choice("dtype", dtype, tuple(DTYPES))
     check_device(device)
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     return Lumiere.from_pretrained(model, device=device, dtype=DTYPES[dtype])
 
 
 def check_device(device: str) -> None:
     try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device: expected one that torch can use, got {device!r} ({error}), use cpu") from None
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"device: expected one that torch can use, got {device!r} ({reason}), use cpu") from None
 
 
-def generate(lumiere: Lumiere, options: Generate, seed: int) -> Clip:
-    with progress("generate", options.steps) as on_step:
-        return lumiere.generate(
-            options.prompt, seed=seed, negative=options.negative, frames=options.frames, seconds=options.seconds, fps=options.fps,
-            steps=options.steps, guidance=options.guidance, size=options.size, scheduler=options.scheduler, on_step=on_step,
-        )  # fmt: skip
+def warn_of_memory(lumiere: Lumiere, asked: Request) -> None:
+    needed, free = memory_needed(lumiere.base, asked), free_memory(lumiere.base.device)
+    if needed > free:
+        print(f"lumiere: this may take {gigabytes(needed)} of memory and {gigabytes(free)} are free; fewer frames take less", file=sys.stderr)
+
+
+def make(lumiere: Lumiere, asked: Request) -> Clip:
+    with progress(asked.task) as on_step:
+        return lumiere.make(asked, on_step)
 
 
 def write_preview(clip: Clip, output: str) -> None:
     """Two pictures that tell a clip at a glance: its frames, and how a row of pixels goes through time."""
     base = output.rstrip("/")
-    shown = clip.frames[:: max(1, len(clip.frames) // 16)][:16]
-    save_image(contact_sheet(list(shown), columns=4), f"{base}.sheet.png")
+    shown = clip.frames[:: -(-len(clip) // SHEET_FRAMES)]
+    save_image(contact_sheet(list(shown), columns=SHEET_COLUMNS), f"{base}.sheet.png")
     save_image(xt_slice(clip), f"{base}.xt.png")

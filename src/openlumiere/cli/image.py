@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
 from openlumiere.cli.arguments import parse
-from openlumiere.cli.generate import load
-from openlumiere.cli.progress import progress
-from openlumiere.media import check_output
-from openlumiere.pipelines.lumiere import DEFAULT_GUIDANCE, DEFAULT_SIZE, DEFAULT_STEPS
+from openlumiere.cli.generate import check_path, load, make
+from openlumiere.pipelines.request import DEFAULT_GUIDANCE, DEFAULT_SIZE, DEFAULT_STEPS, Request, check_choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +20,7 @@ class Image:
     prompt: Positional[str]
     """What the picture shows."""
     output: Annotated[str, arg(aliases=("-o",))]
-    """Where to write: .png."""
+    """Where to write: .png or .webp."""
     seed: int = 0
     """0 to 2**63 - 1; the same seed gives the same picture."""
     steps: int = DEFAULT_STEPS
@@ -33,7 +32,7 @@ class Image:
     size: int = DEFAULT_SIZE
     """Side of the picture in pixels; 0 keeps the net's own."""
     scheduler: str = "ddim"
-    """ddim, dpm++, euler, heun, unipc or lcm."""
+    """ddim, dpm++, euler, euler-ancestral, heun, unipc or lcm."""
     model: str | None = None
     """A model folder instead of the carried weights."""
     device: str = "cpu"
@@ -44,13 +43,12 @@ class Image:
 
 def main(words: list[str]) -> int:
     options = parse(Image, words, "image")
-    check_output(options.output)
-    lumiere = load(options.model, options.device, options.dtype)
-    with progress("image", options.steps) as on_step:
-        picture = lumiere.generate_image(
-            options.prompt, seed=options.seed, negative=options.negative, steps=options.steps, guidance=options.guidance,
-            size=options.size, scheduler=options.scheduler, on_step=on_step,
-        )  # fmt: skip
-    picture.save(options.output)
+    asked = Request(
+        task="image", prompt=options.prompt, negative=options.negative, seed=options.seed, frames=1, steps=options.steps,
+        guidance=options.guidance, size=options.size, scheduler=options.scheduler,
+    )  # fmt: skip
+    check_choice("output", Path(options.output).suffix.lower(), (".png", ".webp"))
+    check_path(options.output, lossless=True, frames=1)
+    make(load(options.model, options.device, options.dtype), asked).save(options.output, lossless=True)
     print(options.output)
     return 0

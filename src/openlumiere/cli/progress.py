@@ -11,7 +11,12 @@ from openlumiere.diffusion.sample import Step
 
 
 @contextmanager
-def progress(what: str, steps: int) -> Iterator[Callable[[Step], None]]:
+def progress(what: str) -> Iterator[Callable[[Step], None]]:
     """Yields what a pipeline calls after each denoising step."""
-    with tqdm(total=max(steps, 0), desc=what, unit="step", disable=None) as bar:
-        yield lambda step: bar.update(step.index + 1 - bar.n)
+    with tqdm(desc=what, unit="step", disable=None) as bar:
+
+        def on_step(step: Step) -> None:
+            bar.total = step.total
+            bar.update()
+
+        yield on_step

