@@ -49,8 +49,15 @@ def sentencepiece(e5):
 
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_mean_token_state_is_the_engines_vector(e5, engine, prompt):
-    pooled = e5.encode([prompt]).states[0].mean(0).numpy()
+    pooled = e5.hidden(prompt).mean(0).numpy()
     assert pooled @ engine.query(prompt) / np.linalg.norm(pooled) > 0.9998
+
+
+def test_states_are_standardised(e5):
+    encoded = e5.encode(PROMPTS)
+    states = encoded.states[encoded.mask]
+    assert states.mean(0).abs().mean() < 0.3
+    assert 0.7 < states.std(0).mean() < 1.3
 
 
 def test_known_token_ids(e5):
