@@ -115,7 +115,7 @@ def test_articles_and_counts_are_right(world, clips):
 @pytest.mark.parametrize("label, phrase", [
     ("cat", "a cat"), ("elephant", "an elephant"), ("flag: Italy", "the flag of Italy"), ("keycap: 1", "a keycap with 1"),
     ("people hugging", "people hugging"),
-    ("Japanese dolls", "Japanese dolls"), ("octopus", "an octopus"), ("woman with bunny ears", "a woman with bunny ears"),
+    ("Japanese dolls", "Japanese dolls"), ("octopus", "an octopus"), ("unicorn", "a unicorn"), ("umbrella", "an umbrella"), ("woman with bunny ears", "a woman with bunny ears"),
     ("clapping hands: dark skin tone", "clapping hands with dark skin tone"), ("compass", "a compass"), ("glasses", "glasses"), ("woman farmer: medium skin tone", "a woman farmer with medium skin tone"),
 ])  # fmt: skip
 def test_english_names_take_their_article(label, phrase):

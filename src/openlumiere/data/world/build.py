@@ -288,7 +288,7 @@ def attribution(rows: list[index.Row]) -> str:
     lines = [
         "# Where the drawings come from",
         "",
-        "Every drawing was rendered to 64 and 256 pixels; animations were sampled at 16 frames a second. Nothing else was changed.",
+        "Changes: every drawing was rendered to 64 and 256 pixels inside a small margin; animations were sampled at 16 frames a second.",
         f"Names and tags: {sources.NAMES.spec} (MIT). Written captions: this project's own.",
         "",
         "| drawings | style | package | by | licence |",

@@ -213,7 +213,7 @@ def _english(label: str) -> str:
     head = re.split(r" (?:with|in|of|behind|on|hugging|holding|wrestling|lifting|showing|over)\b", kind)[0]
     if re.search(r"(\b(people|men|women)|(?<!cero)(?<![usi’])s) ?$", head):  # plural: no article
         return name
-    return f"{'an' if re.match('[aeiouAEIO]', name) else 'a'} {name}"
+    return f"{'an' if re.match('(?!eu|uni|one )[aeiouAEIO]', name) else 'a'} {name}"
 
 
 _REPAIRS = {  # words that change before others

@@ -28,6 +28,7 @@ from openlumiere.data.world.subjects import PACK_ROWS, PACK_SPRITES, Item, Media
 FPS = 12
 BUDGET = 20 * 2**20
 QUALITY = {64: (55, 80), 256: (45, 75)}  # of AVIF animations, of WebP stills
+FULL = {64: 1024, 256: 4096}  # with fewer bytes left than this a pack is full: hardly anything would fit
 INDEX_SHARE = 130  # bytes an item takes in the compressed index, about
 
 
@@ -60,8 +61,11 @@ def pack(world: World, target: Path, side: int = 64, budget: int = BUDGET) -> Pa
     room = budget - 2 * tarfile.RECORDSIZE  # the rest is for headers, padding and ATTRIBUTION.md
     sprites, items = bytearray(), []
     for item in tqdm(list(_in_order(world, side)), desc="packing", unit="drawing"):
+        left = room - len(sprites) - (len(items) + 1) * INDEX_SHARE
+        if left < FULL[side]:
+            break
         item, data = _encoded(world, item, side)
-        if len(sprites) + len(data) + (len(items) + 1) * INDEX_SHARE <= room:
+        if len(data) <= left:
             items.append(_placed(item, side, len(sprites), data))
             sprites += data
     index = _index(items)
