@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from jaxtyping import Float
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from openlumiere.data.world import slice as world
@@ -17,8 +20,9 @@ from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.models.text import E5TextEncoder, TextEncoder
 from openlumiere.train.loop import LoopConfig, train
 
-CODEC_FACTOR = 4
-SIDE = 64
+CODEC_FACTOR = 2
+SIDE = 32
+TEXTS = "texts.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +58,16 @@ def build_scheduler() -> DDIMScheduler:
 
 
 class CaptionStates:
-    """Token states of every caption of the world, computed once; row 0 is the empty prompt."""
+    """Token states of every caption of the world, computed once and kept in `file`; row 0 is the empty prompt."""
 
-    def __init__(self, encoder: TextEncoder, captions: list[str]):
+    def __init__(self, encoder: TextEncoder, captions: list[str], file: Path):
         self.row = {caption: index for index, caption in enumerate(["", *captions])}
-        encoded = encoder.encode(list(self.row))
-        self.states, self.mask = encoded.states, encoded.mask
+        key = hashlib.sha256("\n".join(self.row).encode()).hexdigest()
+        if not file.is_file() or read_metadata(file).get("captions") != key:
+            encoded = encoder.encode(list(self.row))
+            save_file({"states": encoded.states, "mask": encoded.mask}, file, metadata={"captions": key})
+        kept = load_file(file)
+        self.states, self.mask = kept["states"], kept["mask"]
 
     def draw(self, captions: list[str], dropout: float, generator: torch.Generator) -> tuple[Float[Tensor, "b n d"], Tensor]:
         """States and mask [b, n]; each caption is replaced by the empty prompt with probability `dropout`."""
@@ -67,6 +75,11 @@ class CaptionStates:
         rows[torch.rand(len(captions), generator=generator) < dropout] = 0
         longest = int(self.mask[rows].sum(1).max())
         return self.states[rows, :longest], self.mask[rows, :longest]
+
+
+def read_metadata(file: Path) -> dict[str, str]:
+    with safe_open(file, framework="pt") as opened:
+        return opened.metadata() or {}
 
 
 def train_image(package: Path, run: Path, max_minutes: float, config: ImageConfig = ImageConfig()) -> int:
@@ -77,7 +90,7 @@ def train_image(package: Path, run: Path, max_minutes: float, config: ImageConfi
     unet = build_unet(config).to(memory_format=torch.channels_last)
     codec, scheduler = UnshuffleCodec(CODEC_FACTOR), build_scheduler()
     sprites = world.load_sprites(package)
-    texts = CaptionStates(E5TextEncoder(), world.all_captions())
+    texts = CaptionStates(E5TextEncoder(), world.all_captions(), run / TEXTS)
 
     def draw_loss(generator: torch.Generator, _step: int) -> Tensor:
         scenes = [world.draw_facts(generator, still=True) for _ in range(config.batch)]

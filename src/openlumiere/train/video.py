@@ -16,7 +16,7 @@ from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.models.stunet import STUNet
 from openlumiere.models.text import E5TextEncoder
 from openlumiere.pipelines.base import LumierePipeline
-from openlumiere.train.image import CODEC_FACTOR, SIDE, CaptionStates, build_scheduler
+from openlumiere.train.image import CODEC_FACTOR, SIDE, TEXTS, CaptionStates, build_scheduler
 from openlumiere.train.loop import LoopConfig, train
 
 FRAMES = 80
@@ -47,7 +47,7 @@ def train_video(package: Path, image_run: Path, run: Path, max_minutes: float, c
         net.load_temporal(start / "temporal")
     codec, scheduler = UnshuffleCodec(CODEC_FACTOR), build_scheduler()
     sprites = world.load_sprites(package)
-    texts = CaptionStates(E5TextEncoder(), world.all_captions())
+    texts = CaptionStates(E5TextEncoder(), world.all_captions(), image_run / TEXTS)
 
     def draw_loss(generator: torch.Generator, _step: int) -> Tensor:
         scenes = [world.draw_facts(generator) for _ in range(config.batch)]

