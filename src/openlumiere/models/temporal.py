@@ -110,8 +110,10 @@ class TemporalUpsample(nn.Module):
         before, here, after = self.conv.weight.unbind(-1)
         first = self._copy(clips, torch.stack([before, here + after], dim=-1))[:, :, :-1]
         last = self._copy(clips, torch.stack([before + here, after], dim=-1))[:, :, 1:]
-        inner = [self._copy(clips, self.conv.weight.sum(-1, keepdim=True))] * (self.factor - 2)
-        copies = torch.stack([rearrange(copy, "b c f h w -> b f h w c") for copy in (first, *inner, last)], dim=2)
+        copies = [first, last]
+        if self.factor > 2:
+            copies[1:1] = [self._copy(clips, self.conv.weight.sum(-1, keepdim=True))] * (self.factor - 2)
+        copies = torch.stack([rearrange(copy, "b c f h w -> b f h w c") for copy in copies], dim=2)
         return rearrange(copies, "b f k h w c -> b c (f k) h w")[:, :, :frames]
 
     def _copy(self, clips: Tensor, weight: Tensor) -> Tensor:
