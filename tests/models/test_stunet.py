@@ -8,6 +8,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel, UNet2DModel
 from diffusers.models.attention_processor import AttnProcessor
+from peft import LoraConfig
 from torch import Tensor, nn
 
 from openlumiere.models.stunet import STUNet
@@ -32,9 +33,9 @@ import torch
 from test_stunet import inputs, net, trained
 stunet = trained(net())
 compiled = torch.compile(stunet, fullgraph=True, backend=sys.argv[1])
-with torch.no_grad():
-    torch.testing.assert_close(compiled(*inputs()).sample, stunet(*inputs()).sample, rtol=1e-4, atol=1e-5)
-compiled(*inputs()).sample.square().mean().backward()
+sample = compiled(*inputs()).sample
+torch.testing.assert_close(sample, stunet(*inputs()).sample, rtol=1e-4, atol=1e-5)
+sample.square().mean().backward()
 """
 
 
@@ -277,6 +278,27 @@ def test_attention_processors_can_be_set():
     stunet.set_attn_processor(AttnProcessor())
     assert {type(processor) for processor in stunet.attn_processors.values()} == {AttnProcessor}
     torch.testing.assert_close(stunet(*inputs()).sample, expected)
+
+
+def test_an_attention_backend_can_be_set():
+    stunet = trained(net())
+    expected = stunet(*inputs()).sample
+    stunet.set_attention_backend("native")
+    torch.testing.assert_close(stunet(*inputs()).sample, expected)
+
+
+def test_an_adapter_of_the_2d_net_keeps_working():
+    """A fresh LoRA adds nothing; a trained one does, in proportion to diffusers' `scale`."""
+    stunet = trained(net())
+    expected, frozen = stunet(*inputs()).sample, {name for name, _ in stunet.temporal_named_parameters()}
+    stunet.unet2d.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"]))
+    assert {name for name, _ in stunet.temporal_named_parameters()} == frozen
+    torch.testing.assert_close(stunet(*inputs()).sample, expected)
+    for name, parameter in stunet.unet2d.named_parameters():
+        if "lora_B" in name:
+            nn.init.ones_(parameter)
+    assert not torch.allclose(stunet(*inputs()).sample, expected, atol=1e-3)
+    torch.testing.assert_close(stunet(*inputs(), cross_attention_kwargs={"scale": 0.0}).sample, expected)
 
 
 # Options and refusals.

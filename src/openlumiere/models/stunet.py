@@ -191,7 +191,7 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         self.register_to_config(in_channels=in_channels)
 
     def fingerprint(self) -> str:
-        """SHA-256 of the frozen net's tensors, rounded to half precision: a half-precision copy has the same one."""
+        """SHA-256 of the frozen net's tensors, rounded to float16: a float16 copy has the same one, a bfloat16 one not."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.unet2d.state_dict().items()):
             digest.update(f"{name} {tuple(tensor.shape)}".encode())
