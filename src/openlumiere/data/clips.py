@@ -12,7 +12,7 @@ from openlumiere.media import Clip
 FPS = Fraction(16)
 
 
-def load(path: str | Path, size: int, frames: int = 80, start: Fraction | float = 0) -> Clip:
+def load(path: str | Path, size: int, frames: int = 80, start: Fraction | float | int = 0) -> Clip:
     """`frames` frames of a file at 16 fps, square, `size` pixels a side, from `start` seconds on.
 
     Raises:

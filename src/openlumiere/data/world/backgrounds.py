@@ -127,7 +127,7 @@ def night_sky(brush: Brush) -> None:
 def meadow(brush: Brush) -> None:
     brush.shade(-0.5, 0.62, (110, 185, 240), (205, 235, 250))
     brush.shade(0.55, 1.5, (110, 190, 80), (60, 140, 60))
-    for x, _ in brush.anywhere(5, 0, 0):
+    for x, _ in brush.anywhere(5, 0.0, 0.0):
         brush.ellipse(x, 0.64, brush.rng.uniform(0.2, 0.4), 0.1, (118, 194, 86))
     for x, y in brush.anywhere(50, 0.68, 1.4):
         brush.ellipse(x, y, 0.014, 0.014, brush.rng.choice([(250, 240, 120), (250, 250, 250), (240, 130, 150)]))
@@ -142,10 +142,10 @@ def sea(brush: Brush) -> None:
 
 def snow(brush: Brush) -> None:
     brush.shade(-0.5, 0.6, (160, 190, 220), (220, 232, 245))
-    for x, _ in brush.anywhere(7, 0, 0):
+    for x, _ in brush.anywhere(7, 0.0, 0.0):
         fir(brush, x, 0.66, brush.rng.uniform(0.16, 0.28))
     brush.shade(0.6, 1.5, (250, 252, 255), (215, 228, 242))
-    for x, _ in brush.anywhere(5, 0, 0):
+    for x, _ in brush.anywhere(5, 0.0, 0.0):
         brush.ellipse(x, 0.64, brush.rng.uniform(0.2, 0.4), 0.06, (250, 252, 255))
 
 

@@ -40,7 +40,7 @@ def draw(world: World, seed: int, split: str = "train", size: int = 64, frames: 
     return Clip(render(world, facts, size), fps=Fraction(FPS)), captions.caption(world, facts), facts
 
 
-def render(world: World, facts: Facts, size: int, at: Sequence[int] | None = None) -> UInt8[np.ndarray, "f h w 3"]:
+def render(world: World, facts: Facts, size: int, at: Sequence[int] | np.ndarray | None = None) -> UInt8[np.ndarray, "f h w 3"]:
     """The pixels of a clip, or of its frames `at` only."""
     if size not in SIDES:
         raise ValueError(f"expected a size among {SIDES}, got {size}: draw one of those and resize the clip")
@@ -72,7 +72,7 @@ def _seen(image: Image.Image, size: int, x: float, y: float, step: float) -> np.
 
 def _add_actor(canvas: Canvas, actor: Actor, sprite: UInt8[np.ndarray, "n s s 4"], numbers: np.ndarray) -> None:
     images = {n: Image.fromarray(sprite[n], "RGBa") for n in set(actor.frame[numbers].tolist())}
-    for row, n in enumerate(numbers):
+    for row, n in enumerate(numbers.tolist()):
         if actor.opacity[n] > 0:
             _add_sprite(canvas[row], actor, n, images[int(actor.frame[n])])
 
@@ -112,7 +112,7 @@ def _add_layer(canvas: Canvas, effect: Effect, layer: int, numbers: np.ndarray) 
     size = canvas.shape[1]
     picture = effects.tile(effect.name, effect.variant, layer, size)
     image = Image.fromarray(np.tile(picture, (2, 2, 1)), "RGBa")
-    for row, n in enumerate(numbers):
+    for row, n in enumerate(numbers.tolist()):
         left, top = -effect.shift[layer, n] % 1 * size
         moved = image.transform((size, size), Image.Transform.AFFINE, (1, 0, left, 0, 1, top), Image.Resampling.BILINEAR)
         _lay_over(canvas[row], np.asarray(moved), 1.0)

@@ -92,6 +92,7 @@ def to_row(item: Item) -> index.Row:
 def from_row(row: index.Row, where: str = "index") -> Item:
     """The item a row describes. Raises ValueError where a value cannot be true."""
     try:
+        _require_texts([*row["tags"], *row["names"].values()])
         media = tuple(_media(entry) for entry in row["media"])
         item = Item(**{column: row[column] for column in SCHEMA} | {"tags": tuple(row["tags"]), "media": media})
         boxes = item.frame_boxes()
@@ -194,6 +195,12 @@ def _media(entry: dict) -> Media:
     return Media(side=entry["side"], place=Member(**{key: entry[key] for key in kinds if key != "side"}))
 
 
+def _require_texts(values: list) -> None:
+    wrong = [value for value in values if not isinstance(value, str)]
+    if wrong:
+        raise TypeError(f"{wrong[0]!r} among names and tags")
+
+
 def _check(item: Item, boxes: np.ndarray, where: str) -> None:
     problems = {
         "a kind 'still' or 'animated'": item.kind in ("still", "animated"),
@@ -203,8 +210,7 @@ def _check(item: Item, boxes: np.ndarray, where: str) -> None:
         "a media entry": len(item.media) > 0,
         "a shard inside the folder": all(Path(m.place.shard).name == m.place.shard for m in item.media),
         "places that are not negative": all(m.place.offset >= 0 and m.place.length > 0 for m in item.media),
-        "names as texts, one in English": bool(item.names.get("en")) and all(isinstance(n, str) for n in item.names.values()),
-        "tags as texts": all(isinstance(tag, str) for tag in item.tags),
+        "a name in English": bool(item.names.get("en")),
     }
     for expected, holds in problems.items():
         if not holds:
