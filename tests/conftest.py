@@ -38,6 +38,12 @@ def build_tiny(seed: int = 0, **options):
     return LumierePipeline(net.eval(), scheduler, unshuffle=4)
 
 
+@pytest.fixture(scope="session", name="build_tiny")
+def build_tiny_fixture():
+    """`build_tiny(seed=0, **options of STUNet)`."""
+    return build_tiny
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
     """A folder written by `LumierePipeline.save_pretrained`; read only."""

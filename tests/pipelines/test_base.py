@@ -5,7 +5,6 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from conftest import build_tiny
 
 from openlumiere import LumierePipeline
 from openlumiere.pipelines.base import NATIVE_RATE, pair, to_frames
@@ -72,7 +71,7 @@ def test_steps_are_reported_in_order(pipeline):
     assert [(step.index, step.total) for step in seen] == [(0, 3), (1, 3), (2, 3)]
 
 
-def test_a_picture_is_made_by_the_frozen_net_alone(pipeline):
+def test_a_picture_is_made_by_the_frozen_net_alone(pipeline, build_tiny):
     made = pipeline.picture(PROMPT, seeds=[1, 2], num_inference_steps=2).frames
     assert made.shape == (2, 1, 16, 16, 3)
     changed = build_tiny()
@@ -142,7 +141,7 @@ def test_parts_load_by_diffusers_own_means(tiny_model, pipeline):
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), pipeline.stunet.state_dict().values()))
 
 
-def test_the_fingerprint_tells_weights_and_configs_apart():
+def test_the_fingerprint_tells_weights_and_configs_apart(build_tiny):
     marks = {build_tiny().fingerprint(), build_tiny(seed=1).fingerprint(), build_tiny(text_attention=False).fingerprint()}
     other = build_tiny()
     other.scheduler = diffusers.DDIMScheduler.from_config(other.scheduler.config, prediction_type="v_prediction")
@@ -150,7 +149,7 @@ def test_the_fingerprint_tells_weights_and_configs_apart():
     assert build_tiny().fingerprint() in marks
 
 
-def test_a_net_that_fits_neither_codec_nor_text_is_refused():
+def test_a_net_that_fits_neither_codec_nor_text_is_refused(build_tiny):
     fitting = build_tiny()
     with pytest.raises(ValueError, match="expected a net of 3 channels for its codec, got 48 in and 48 out, set unshuffle"):
         LumierePipeline(fitting.stunet, fitting.scheduler)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+from itertools import groupby
 from typing import TypeVar
 
 import tyro
@@ -25,14 +26,12 @@ def parse(kind: type[Arguments], words: list[str], verb: str) -> Arguments:
 
 
 def first_sentence(box: str) -> str:
-    """tyro frames its errors: drop the frame, the colours and everything after the first rule."""
+    """What tyro says in its box: without frame, title and colours, up to the first rule, at most 300 characters.
+
+    A frame has the title in its upper edge; where the terminal is ASCII there is none, and the title is a paragraph.
+    """
     plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    rows = [row.strip("│ ").strip() for row in plain.splitlines()]
-    body: list[str] = []
-    for row in rows:
-        if row.startswith(("╭", "╰")) or not row:
-            continue
-        if set(row) <= set("─"):
-            break
-        body.append(row)
-    return " ".join(body).rstrip(".") or "the arguments can't be read"
+    rows = [row.strip("│ ") for row in plain.splitlines() if not row.startswith(("╭", "╰"))]
+    paragraphs = [" ".join(inside) for rule, inside in groupby(filter(None, rows), key=lambda row: set(row) <= {"─", "-"}) if not rule]
+    told = paragraphs if "╭" in plain else paragraphs[1:]
+    return told[0].rstrip(".")[:300] if told else "the arguments can't be read"

@@ -102,4 +102,7 @@ def enlarge(frames: np.ndarray, size: int) -> np.ndarray:
     """Frames [f, h, w, 3] brought to `size` x `size` by Lanczos resampling (0: left as they are)."""
     if size in (0, frames.shape[1]):
         return frames
-    return np.stack([np.asarray(Image.fromarray(frame).resize((size, size), Image.Resampling.LANCZOS)) for frame in frames])
+    enlarged = np.empty((len(frames), size, size, 3), np.uint8)
+    for small, large in zip(frames, enlarged, strict=True):
+        large[:] = Image.fromarray(small).resize((size, size), Image.Resampling.LANCZOS)
+    return enlarged

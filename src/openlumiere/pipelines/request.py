@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
@@ -46,7 +45,7 @@ class Request:
             check_prompt("negative", self.negative)
         check_range("seed", self.seed, 0, MAX_SEED)
         check_range("frames", self.frames, 1, 10_000)
-        check_range("fps", exact_fps(self.fps), 1, 240)
+        exact_rate(self.fps)
         check_range("steps", self.steps, 1, 1000)
         check_range("guidance", self.guidance, 0, 100)
         check_range("size", self.size, 0, 4096)
@@ -63,7 +62,17 @@ def frame_count(frames: int | None, seconds: float | None, fps: str) -> int:
     if seconds is None:
         return DEFAULT_FRAMES if frames is None else frames
     check_range("seconds", seconds, 0, 10_000)
-    return round(Fraction(seconds) * exact_fps(fps))
+    return round(Fraction(seconds) * exact_rate(fps))
+
+
+def exact_rate(fps: str) -> Fraction:
+    """Frames a second as an exact fraction, 1 to 240."""
+    try:
+        rate = exact_fps(fps)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"fps: expected a rate such as 16 or 30000/1001, got {fps!r}, choose one from 1 to 240") from None
+    check_range("fps", rate, 1, 240)
+    return rate
 
 
 def check_prompt(name: str, prompt: str) -> None:
@@ -78,7 +87,7 @@ def check_prompt(name: str, prompt: str) -> None:
 
 
 def check_range(name: str, value: float | Fraction, low: int, high: int) -> None:
-    if not math.isfinite(value) or not low <= value <= high:
+    if not low <= value <= high:  # so that NaN is out, too
         raise ValueError(f"{name}: expected {low} to {high}, got {value}, choose one in that range")
 
 
