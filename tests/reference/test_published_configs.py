@@ -102,8 +102,8 @@ def test_the_published_net_is_kept_whole(name: str):
     assert {value.device.type for value in net.parameters()} == {"meta"}
 
 
-@published
-def test_the_published_net_runs_on_clips_in_time(name: str):
+@pytest.mark.parametrize("name", ["stable-diffusion-v1-5", "stable-diffusion-xl-base-1.0", "IF-II-L-v1.0"])
+def test_the_published_net_runs_on_clips(name: str):
     unet = picture_net(name)
     with torch.device("meta"):
         sample = torch.empty(1, unet.config.in_channels, 17, 32, 48)
