@@ -39,7 +39,7 @@ def test_the_carried_files_keep_to_their_budget():
 
 
 def test_five_seconds_at_16_frames_a_second(clip):
-    assert clip.frames.shape == (80, 64, 64, 3) and clip.fps == 16
+    assert clip.frames.shape == (80, 32, 32, 3) and clip.fps == 16
 
 
 def test_the_background_has_the_colour_asked_for(clip):
@@ -66,7 +66,7 @@ def test_other_colours_and_italian(lumiere, prompt, strongest):
 
 def test_a_picture(lumiere):
     picture = lumiere.generate_image(PROMPT, seed=7, steps=4, size=0)
-    assert picture.frames.shape == (1, 64, 64, 3)
+    assert picture.frames.shape == (1, 32, 32, 3)
     assert np.median(border(picture.frames), axis=0).argmax() == 1
 
 

@@ -12,6 +12,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from openlumiere.models.temporal import fold_frames, unfold_frames
+
 
 class Codec(Protocol):
     """`channels` of a coded clip, and `factor`: pixels of a side that share one coded place."""
@@ -76,14 +78,6 @@ class VAECodec:
     @property
     def _shift(self) -> float:
         return getattr(self.vae.config, "shift_factor", None) or 0.0
-
-
-def fold_frames(clip: Float[Tensor, "b c f h w"]) -> Float[Tensor, "n c h w"]:
-    return rearrange(clip, "b c f h w -> (b f) c h w")
-
-
-def unfold_frames(pictures: Float[Tensor, "n c h w"], batch: int) -> Float[Tensor, "b c f h w"]:
-    return rearrange(pictures, "(b f) c h w -> b c f h w", b=batch)
 
 
 def check_sides(pixels: Tensor, factor: int) -> None:
