@@ -16,8 +16,8 @@ STATE = "state"
 
 
 def save_state(run: Path, step: int, parameters: dict[str, Tensor], average: dict[str, Tensor], optimizer: Optimizer, generator: torch.Generator) -> None:
-    """Everything a run needs to go on as if it had not stopped."""
-    beside, final = run / f".{STATE}.writing", run / STATE
+    """Everything a run needs to go on as if it had not stopped; at every moment one whole state is there."""
+    beside, final, older = run / f".{STATE}.writing", run / STATE, run / f".{STATE}.older"
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     save_file({name: value.detach().contiguous() for name, value in parameters.items()}, beside / "parameters.safetensors")
@@ -25,14 +25,17 @@ def save_state(run: Path, step: int, parameters: dict[str, Tensor], average: dic
     save_file(flatten_moments(optimizer, list(parameters)), beside / "optimizer.safetensors")
     save_file({"generator": generator.get_state()}, beside / "random.safetensors")
     (beside / "step.json").write_text(json.dumps({"step": step}))
-    shutil.rmtree(final, ignore_errors=True)
+    if final.is_dir():  # a folder can't be renamed over another
+        shutil.rmtree(older, ignore_errors=True)
+        os.replace(final, older)
     os.replace(beside, final)
+    shutil.rmtree(older, ignore_errors=True)
 
 
 def load_state(run: Path, parameters: dict[str, Tensor], average: dict[str, Tensor], optimizer: Optimizer, generator: torch.Generator) -> int:
     """Fills all of them in place; answers the step, 0 when the run is new."""
-    folder = run / STATE
-    if not folder.is_dir():
+    folder = next((run / name for name in (STATE, f".{STATE}.older") if (run / name).is_dir()), None)
+    if folder is None:
         return 0
     copy_into(parameters, load_file(folder / "parameters.safetensors"))
     copy_into(average, load_file(folder / "average.safetensors"))

@@ -82,7 +82,7 @@ def read_metadata(file: Path) -> dict[str, str]:
         return opened.metadata() or {}
 
 
-def train_image(package: Path, run: Path, max_minutes: float, config: ImageConfig = ImageConfig()) -> int:
+def train_image(package: Path, run: Path, max_minutes: float, config: ImageConfig = ImageConfig(), max_steps: int = 10**9) -> int:
     """Train on pictures of the world slice; the averaged net is at `run/unet`. Answers the last step."""
     run.mkdir(parents=True, exist_ok=True)
     (run / "config.json").write_text(json.dumps(asdict(config), indent=1))
@@ -106,7 +106,7 @@ def train_image(package: Path, run: Path, max_minutes: float, config: ImageConfi
 
         return clean_loss(predict, clean, noise, timestep, scheduler.alphas_cumprod).mean()
 
-    return train(dict(unet.named_parameters()), draw_loss, config.loop, run, max_minutes, export=lambda average: export_unet(unet, average, run))
+    return train(dict(unet.named_parameters()), draw_loss, config.loop, run, max_minutes, max_steps, export=lambda average: export_unet(unet, average, run))
 
 
 def export_unet(unet: UNet2DConditionModel, average: dict[str, Tensor], run: Path) -> None:

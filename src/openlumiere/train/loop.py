@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from openlumiere.train.checkpoint import load_state, save_state
 from openlumiere.train.ema import PowerEMA
+
+DrawLoss: TypeAlias = Callable[[torch.Generator, int], Tensor]
+Export: TypeAlias = Callable[[dict[str, Tensor]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +36,8 @@ class LoopConfig:
 
 
 def train(
-    parameters: dict[str, Tensor], draw_loss: Callable[[torch.Generator, int], Tensor], config: LoopConfig, run: Path,
-    max_minutes: float, max_steps: int = 10**9, export: Callable[[dict[str, Tensor]], None] | None = None,
+    parameters: dict[str, Tensor], draw_loss: DrawLoss, config: LoopConfig, run: Path,
+    max_minutes: float, max_steps: int = 10**9, export: Export | None = None,
 ) -> int:  # fmt: skip
     """Go on from `run` until the time, the steps or a SIGTERM ends it; answers the last step.
 
@@ -41,7 +47,7 @@ def train(
     generator = torch.Generator().manual_seed(config.seed)
     ema = PowerEMA(parameters)
     step = load_state(run, parameters, ema.average, optimizer, generator)
-    stop = stop_on_signals()
+    stop, handlers = stop_on_signals()
     start = saved = time.monotonic()
     losses: list[float] = []
     while step < max_steps and not stop and time.monotonic() - start < 60 * max_minutes:
@@ -53,10 +59,14 @@ def train(
         if time.monotonic() - saved > 60 * config.save_minutes:
             saved = save(run, step, parameters, ema, optimizer, generator, export)
     save(run, step, parameters, ema, optimizer, generator, export)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     return step
 
 
-def train_step(parameters, draw_loss, optimizer, generator, config: LoopConfig, step: int) -> float:
+def train_step(
+    parameters: dict[str, Tensor], draw_loss: DrawLoss, optimizer: Optimizer, generator: torch.Generator, config: LoopConfig, step: int
+) -> float:
     """One update; a loss that is not finite touches no parameter."""
     for group in optimizer.param_groups:
         group["lr"] = config.learning_rate * min(1.0, step / config.warmup)
@@ -70,27 +80,31 @@ def train_step(parameters, draw_loss, optimizer, generator, config: LoopConfig, 
     return loss.item()
 
 
-def stop_on_signals() -> list[int]:
-    """A list that SIGTERM and SIGINT append to: empty means go on. A second signal ends the process at once."""
+def stop_on_signals() -> tuple[list[int], dict[int, Any]]:
+    """A list that SIGTERM and SIGINT append to (empty: go on), and the handlers they had. A second signal ends the process at once."""
     received: list[int] = []
 
-    def note(number, _frame):
+    def note(number: int, _frame: object) -> None:
         received.append(number)
         signal.signal(number, signal.SIG_DFL)
 
-    signal.signal(signal.SIGTERM, note)
-    signal.signal(signal.SIGINT, note)
-    return received
+    return received, {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
 
 
 def log(run: Path, step: int, losses: list[float], seconds: float) -> None:
-    line = {"step": step, "loss": sum(losses) / len(losses), "seconds": round(seconds, 1)}
+    """A line of JSON a log step; losses that were not finite are counted, not averaged."""
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    mean = sum(finite) / len(finite) if finite else None
+    line = {"step": step, "loss": mean, "skipped": len(losses) - len(finite), "seconds": round(seconds, 1)}
     with (run / "log.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
-    print(f"step {step}  loss {line['loss']:.4f}  {seconds:.0f} s", flush=True)
+    print(f"step {step}  loss {'none' if mean is None else f'{mean:.4f}'}  {seconds:.0f} s", flush=True)
 
 
-def save(run, step, parameters, ema, optimizer, generator, export) -> float:
+def save(
+    run: Path, step: int, parameters: dict[str, Tensor], ema: PowerEMA, optimizer: Optimizer, generator: torch.Generator, export: Export | None
+) -> float:
+    """Write the state and the averaged weights; answers the time."""
     save_state(run, step, parameters, ema.average, optimizer, generator)
     if export is not None:
         export(ema.average)

@@ -33,7 +33,10 @@ class VideoConfig:
     loop: LoopConfig = field(default_factory=LoopConfig)
 
 
-def train_video(package: Path, image_run: Path, run: Path, max_minutes: float, config: VideoConfig = VideoConfig(), start: Path | None = None) -> int:
+def train_video(
+    package: Path, image_run: Path, run: Path, max_minutes: float, config: VideoConfig = VideoConfig(), start: Path | None = None,
+    max_steps: int = 10**9,
+) -> int:  # fmt: skip
     """Train the temporal parameters on clips of the world slice, over the picture net of `image_run`.
 
     `start` names an earlier stage's run whose averaged temporal weights are gone on from. The averaged model is at
@@ -63,7 +66,7 @@ def train_video(package: Path, image_run: Path, run: Path, max_minutes: float, c
         return clean_loss(predict, clean, noise, timestep, scheduler.alphas_cumprod).mean()
 
     temporal = dict(net.temporal_named_parameters())
-    return train(temporal, draw_loss, config.loop, run, max_minutes, export=lambda average: export_model(net, average, run))
+    return train(temporal, draw_loss, config.loop, run, max_minutes, max_steps, export=lambda average: export_model(net, average, run))
 
 
 def draw_times(config: VideoConfig, generator: torch.Generator) -> Tensor:
