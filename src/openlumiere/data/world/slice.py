@@ -6,6 +6,7 @@ The preview weights are trained on it: small enough that a net learns it on two 
 from __future__ import annotations
 
 import tarfile
+import zlib
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -105,6 +106,16 @@ def centres(facts: Facts, progress: Float[Tensor, " f"]) -> Float[Tensor, "f 2"]
     dx, dy = list(MOTIONS.values())[facts.motion]
     along = facts.offset + facts.travel * (progress - 0.5)
     return torch.stack([dx * along + dy * facts.aside, dy * along + dx * facts.aside], dim=1)
+
+
+def open_sprites(package: Path) -> Float[Tensor, "s 4 h w"]:
+    """`load_sprites` of a file that a person names. Raises ValueError where it is missing, damaged or another."""
+    if not package.is_file():
+        raise ValueError(f"package: expected {STILLS}, got no file {package}, do: npm pack @lobehub/fluent-emoji-3d@1.1.0")
+    try:
+        return load_sprites(package)
+    except (tarfile.TarError, zlib.error, EOFError, KeyError, OSError) as error:
+        raise ValueError(f"package: expected the sprites of {STILLS}, got {error} in {package}, fetch the file again") from None
 
 
 def load_sprites(package: Path) -> Float[Tensor, "s 4 h w"]:

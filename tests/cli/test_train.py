@@ -1,0 +1,77 @@
+"""Mistakes at `lumiere train`: one line and exit code 2, before anything is trained or made."""
+
+import tarfile
+from io import BytesIO
+
+import pytest
+from PIL import Image
+
+from openlumiere.cli import main
+from openlumiere.data.world.slice import SUBJECTS, open_sprites
+
+
+def pack(path, picture, names=tuple(SUBJECTS)):
+    with tarfile.open(path, "w:gz") as tar:
+        for name in names:
+            info = tarfile.TarInfo(f"package/assets/{name}.webp")
+            info.size = len(picture)
+            tar.addfile(info, BytesIO(picture))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A package of sprites, damaged ones, the run of a picture net without weights, and a file `taken`."""
+    monkeypatch.chdir(tmp_path)
+    picture = BytesIO()
+    Image.effect_noise((32, 32), 80).convert("RGBA").save(picture, "WEBP", lossless=True)
+    pack("sprites.tgz", picture.getvalue())
+    pack("fewer.tgz", picture.getvalue(), list(SUBJECTS)[:3])
+    pack("pictures.tgz", b"no picture")
+    whole = (tmp_path / "sprites.tgz").read_bytes()
+    (tmp_path / "cut.tgz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "flipped.tgz").write_bytes(whole[:200] + bytes(byte ^ 255 for byte in whole[200:260]) + whole[260:])
+    (tmp_path / "taken").write_text("")
+    (tmp_path / "pictures" / "unet").mkdir(parents=True)
+    (tmp_path / "pictures" / "unet" / "config.json").write_text("{}")
+    return tmp_path
+
+
+VIDEO = ["video", "--image-run", "pictures"]
+MISTAKES = {
+    "stage": (["sound"], "stage: expected one of image, video"),
+    "stride 0": ([*VIDEO, "--stride", "0"], "stride: expected 1 to 16"),
+    "stride 17": ([*VIDEO, "--stride", "17"], "stride: expected 1 to 16"),
+    "batch 0": (["image", "--batch", "0"], "batch: expected"),
+    "threads 0": (["image", "--threads", "0"], "threads: expected"),
+    "endless": (["image", "--max-minutes", "inf"], "max minutes: expected"),
+    "minutes nan": (["image", "--max-minutes", "nan"], "max minutes: expected"),
+    "minutes -1": (["image", "--max-minutes", "-1"], "max minutes: expected"),
+    "rate nan": (["image", "--learning-rate", "nan"], "learning rate: expected"),
+    "rate -1": (["image", "--learning-rate", "-1"], "learning rate: expected"),
+    "no image run": (["video"], "image run: expected"),
+    "image run without a net": (["video", "--image-run", "nowhere"], "image run: expected"),
+    "start without temporal weights": ([*VIDEO, "--start", "pictures"], "start: expected"),
+    "no package": (["image", "--package", "missing.tgz"], "package: expected"),
+    "package of something else": (["image", "--package", __file__], "package: expected the sprites"),
+    "package of fewer": (["image", "--package", "fewer.tgz"], "package: expected the sprites"),
+    "package of no pictures": (["image", "--package", "pictures.tgz"], "package: expected the sprites"),
+    "package cut": (["image", "--package", "cut.tgz"], "package: expected the sprites"),
+    "package flipped": (["image", "--package", "flipped.tgz"], "package: expected the sprites"),
+    "run is a file": (["image", "-o", "taken"], "run: expected a folder"),
+    "run in a file": (["image", "-o", "taken/run"], "run: expected a folder"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_makes_no_run(folder, capsys, mistake):
+    words, told = MISTAKES[mistake]
+    defaults = [*([] if "-o" in words else ["-o", "run"]), *([] if "--package" in words else ["--package", "sprites.tgz"])]
+    before = sorted(folder.rglob("*"))
+    assert main(["train", *words, *defaults]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and err.startswith(f"lumiere: {told}"), err
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_sound_package_opens(folder):
+    assert open_sprites(folder / "sprites.tgz").shape[:2] == (len(SUBJECTS), 4)
