@@ -60,6 +60,8 @@ RECORDED = {  # damage to a folder with checksums
     "flipped header": lambda f: flip(f / WEIGHTS, 20),
     "flipped config": lambda f: flip(f / "scheduler/scheduler_config.json", 40),
     "cut weights": lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-100]),
+    "a shard more": lambda f: save_file({"more": torch.zeros(1)}, f / "stunet/more.safetensors"),
+    "a config more": lambda f: (f / "stunet/generation_config.json").write_text("{}"),
     "checksums of others' files": lambda f: edit_json(f / CHECKSUMS, **{"../../../etc/passwd": "0" * 64}),
     "checksums in a list": lambda f: (f / CHECKSUMS).write_text("[1, 2]"),
     "checksums garbage": lambda f: (f / CHECKSUMS).write_text("{" * 9),
@@ -105,6 +107,7 @@ MADE_UP = {  # folders without checksums: what a stranger may write into them
     "wrong shape": lambda f: edit_weights(f, lambda w: w.update({first(w): torch.zeros(3, 3)})),
     "a tensor less": lambda f: edit_weights(f, lambda w: w.pop(first(w))),
     "a tensor more": lambda f: edit_weights(f, lambda w: w.update({"more": torch.zeros(1)})),
+    "a tensor twice": lambda f: shutil.copy(f / WEIGHTS, f / "stunet/zz.safetensors"),
     "NaN": lambda f: edit_weights(f, lambda w: w[first(w)].fill_(float("nan"))),
     "header of 2^60 bytes": lambda f: (f / WEIGHTS).write_bytes((2**60).to_bytes(8, "little") + b"{}"),
     "empty weights": lambda f: (f / WEIGHTS).write_bytes(b""),
@@ -140,6 +143,26 @@ def test_what_a_stranger_wrote_is_refused(folder, attack):
 def test_a_folder_without_checksums_loads(folder):
     (folder / CHECKSUMS).unlink()
     LumierePipeline.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", ["README.md", "LICENSE", "stunet/.hidden.safetensors"])
+def test_notes_and_hidden_files_change_nothing(folder, name):
+    (folder / name).write_bytes(b"some words")
+    LumierePipeline.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("damage", ["a shard more", "a config more"])
+def test_what_is_not_listed_is_named(folder, damage):
+    RECORDED[damage](folder)
+    with pytest.raises(ValueError, match="only the files that checksums.json lists"):
+        LumierePipeline.from_pretrained(folder)
+
+
+def test_a_tensor_in_two_files_is_named(folder):
+    (folder / CHECKSUMS).unlink()
+    MADE_UP["a tensor twice"](folder)
+    with pytest.raises(ValueError, match="again in zz.safetensors"):
+        LumierePipeline.from_pretrained(folder)
 
 
 @pytest.mark.parametrize("folder", ["missing", "name/on-a-hub", ""])

@@ -23,6 +23,7 @@ from openlumiere.models.stunet import STUNet
 INDEX = "model_index.json"
 CHECKSUMS = "checksums.json"
 SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".md", "")  # weights, configs, vocabularies, notes
+NOTES = (".md", "")  # for people: a model card, a licence
 MAX_JSON = 2**25  # bytes; the largest tokenizers take 17 MB
 MAX_NUMBER = 2**20
 MAX_UNSHUFFLE = 64
@@ -95,11 +96,15 @@ def check_files(folder: Path) -> None:
 
 
 def check_checksums(folder: Path) -> None:
-    """Where a folder carries checksums, its files are those and unchanged."""
+    """Where a folder carries checksums, its files are those and unchanged; only notes for people may be added."""
     if not (folder / CHECKSUMS).is_file():
         return
     found = {str(path.relative_to(folder)): path for path in files_of(folder)}
-    for name, expected in read_json(folder / CHECKSUMS).items():
+    recorded = read_json(folder / CHECKSUMS)
+    added = sorted(name for name, path in found.items() if name not in recorded and path.suffix not in NOTES)
+    if added:
+        raise ModelError(f"only the files that {CHECKSUMS} lists in {folder}", added[0], "remove it")
+    for name, expected in recorded.items():
         if name not in found:
             raise ModelError(f"the file {name} in {folder}", "none")
         if sha256(found[name]) != expected:
@@ -169,8 +174,14 @@ def plan_of(kind: type[nn.Module], config: dict) -> nn.Module:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a folder's safetensors files, one file or shards."""
-    return {name: value for path in sorted(folder.glob("*.safetensors")) for name, value in load_file(path).items()}
+    """All tensors of a folder's safetensors files, one file or shards, each tensor in one of them; hidden files are not read."""
+    weights: dict[str, Tensor] = {}
+    for path in sorted(folder.glob("[!.]*.safetensors")):
+        shard = load_file(path)
+        if twice := sorted(weights.keys() & shard.keys()):
+            raise ModelError(f"{twice[0]} in one file of {folder.name}", f"it again in {path.name}", "keep one set of weights")
+        weights.update(shard)
+    return weights
 
 
 def fill(plan: nn.Module, weights: dict[str, Tensor]) -> nn.Module:
