@@ -1,6 +1,9 @@
 import json
+import os
+import tempfile
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +11,7 @@ from diffusers import UNet2DConditionModel
 from PIL import Image
 
 from openlumiere.cli import main
+from openlumiere.cli.evaluate import check_file
 from openlumiere.data.world.slice import TEMPLATES
 from openlumiere.evaluate.preview import (
     ASPECTS, Result, as_json, draw_scenes, floor, markdown, measure, rates, rendered, summary, table,
@@ -135,6 +139,31 @@ def test_a_mistake_is_one_line_before_any_work(package, tiny_model, capsys, chan
     assert main(["evaluate", "preview", "--package", str(package), "--model", str(tiny_model), *change]) == 2
     error = capsys.readouterr().err
     assert told in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("option", "name"), [("--out", "taken.json"), ("--sheet", "taken.png")])
+def test_an_output_that_is_a_folder_is_kept(package, tmp_path, capsys, option, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "letter.txt").write_text("dear")
+    assert main(["evaluate", "preview", "--package", str(package), option, str(tmp_path / name)]) == 2
+    assert "output: expected" in capsys.readouterr().err and (tmp_path / name / "letter.txt").is_file()
+
+
+@pytest.mark.parametrize("output", ["x.json", "x.png"])
+def test_a_folder_of_others_is_refused_before_any_work(output):
+    """As a user without rights to it; root may write everywhere."""
+    root = os.getuid() == 0
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o555)
+        if root:
+            os.setresuid(65534, 65534, 0)
+        try:
+            with pytest.raises(ValueError, match="folder that can be written"):
+                check_file(Path(name) / output, Path(output).suffix)
+        finally:
+            if root:
+                os.setresuid(0, 0, 0)
+            Path(name).chmod(0o755)
 
 
 def test_an_unknown_measure_is_refused(package, capsys):

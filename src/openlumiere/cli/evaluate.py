@@ -17,6 +17,7 @@ from openlumiere.cli.generate import load
 from openlumiere.data.world.slice import caption, open_sprites
 from openlumiere.evaluate.preview import NATIVE_FRAMES, as_json, draw_scenes, measure, rendered, summary, table
 from openlumiere.media import Clip, contact_sheet, filmstrip, save_image
+from openlumiere.media.write import check_folder, write_beside
 from openlumiere.pipelines.base import NATIVE_RATE, LumierePipeline
 from openlumiere.pipelines.request import DEFAULT_GUIDANCE, DEFAULT_STEPS, check_range
 
@@ -72,7 +73,7 @@ def main(words: list[str]) -> int:
     print(f"{table(found)}\n\n    {command}")
     if options.out is not None:
         report = {"command": command, "model": base.fingerprint(), **as_json(found, results)}
-        options.out.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+        write_beside(options.out, lambda made: made.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"))
         print(options.out)
     if options.sheet is not None:
         strips = [filmstrip(Clip(frames), SHEET_FRAMES) for frames in shown]
@@ -92,8 +93,14 @@ def check(options: Evaluate) -> None:
     check_range("seed", options.seed, 0, 2**62)
     check_range("guidance", options.guidance, 0, 100)
     for path, suffix in ((options.out, ".json"), (options.sheet, ".png")):
-        if path is not None and (path.suffix != suffix or not path.parent.is_dir()):
-            raise ValueError(f"output: expected a {suffix} file in a folder that exists, got {path}, choose another path")
+        if path is not None:
+            check_file(path, suffix)
+
+
+def check_file(path: Path, suffix: str) -> None:
+    if path.suffix != suffix or path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"output: expected a {suffix} file in a folder that exists, got {path}, choose another path")
+    check_folder(path.parent)
 
 
 def generate(base: LumierePipeline, prompts: list[str], options: Evaluate) -> Iterator[np.ndarray]:
