@@ -1,4 +1,5 @@
 import json
+import resource
 from dataclasses import asdict, replace
 from fractions import Fraction
 
@@ -61,6 +62,21 @@ def test_the_sidecar_tells_all(tiny, tmp_path):
     assert written["replay"]["prompt"] == "🐶 كلب" and written["replay"]["seed"] == 4
     assert written["replay"]["model"] == tiny.base.fingerprint() and written["replay"]["threads"] == 1
     assert written["versions"]["torch"] == torch.__version__
+
+
+def test_no_older_record_stays_beside_a_new_clip(tiny, tmp_path):
+    """A limit on the size of files stands for a full disk: there is room for the clip, but not for the record of a long prompt."""
+    path = tmp_path / "clip.webp"
+    tiny.generate(PROMPT, frames=1, steps=1, size=0).save(path)
+    older, newer = path.read_bytes(), tiny.generate("a dog " * 300, seed=1, frames=1, steps=1, size=0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, hard))
+    try:
+        with pytest.raises(ValueError, match="replay record: expected room"):
+            newer.save(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() != older and [file.name for file in tmp_path.iterdir()] == ["clip.webp"]
 
 
 def test_another_models_record_is_refused(tiny, build_tiny):

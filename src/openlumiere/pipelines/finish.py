@@ -47,9 +47,14 @@ class Made:
         return None
 
     def sidecar(self, path: Path) -> None:
-        """Write `<path>.json`: the replay record and the versions it was made with. Raises ValueError where there is no room."""
+        """Write `<path>.json`: the replay record and the versions it was made with. Raises ValueError where there is no room.
+
+        An older clip's record is removed first, so that none is left beside this clip where its own can't be written. Only a process
+        that is killed between the clip's rename and this call leaves the older one.
+        """
         record = {"replay": asdict(self.replay), "versions": {name: version(name) for name in PACKAGES}, "machine": platform.machine()}
         try:
+            sidecar_path(path).unlink(missing_ok=True)
             with tempfile.TemporaryDirectory(prefix=".openlumiere-", dir=path.parent) as room:
                 beside = Path(room) / "record.json"
                 beside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
