@@ -11,10 +11,16 @@ import termios
 import time
 
 PROMPT = "a dog moves right on a green background"
+CHILD = """
+import signal
+from openlumiere.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background inherits "ignore"
+raise SystemExit(main())
+"""
 
 
 def start(words, model, cwd, **streams):
-    command = [sys.executable, "-c", "from openlumiere.cli import main; raise SystemExit(main())", *words, "--model", str(model)]
+    command = [sys.executable, "-c", CHILD, *words, "--model", str(model)]
     return subprocess.Popen(command, cwd=cwd, env={**os.environ, "OMP_NUM_THREADS": "1"}, **streams)
 
 
