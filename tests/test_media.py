@@ -295,8 +295,9 @@ def test_an_error_or_an_interrupt_leaves_nothing(tmp_path, name, raised):
 
 
 INTERRUPTED = """
-import sys, numpy as np
+import signal, sys, numpy as np
 from openlumiere.media import Clip
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background inherits "ignore"
 frames = np.random.default_rng(0).integers(0, 256, (300, 128, 128, 3), dtype=np.uint8)
 print("go", flush=True)
 Clip(frames).save(sys.argv[1])

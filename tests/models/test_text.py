@@ -56,7 +56,7 @@ def test_mean_token_state_is_the_engines_vector(e5, engine, prompt):
 def test_states_are_standardised(e5):
     encoded = e5.encode(PROMPTS)
     states = encoded.states[encoded.mask]
-    assert states.mean(0).abs().mean() < 0.3
+    assert states.mean(0).abs().mean() < 0.5  # other sentences than the statistics were taken over
     assert 0.7 < states.std(0).mean() < 1.3
 
 

@@ -160,7 +160,7 @@ def test_made_schedulers_keep_the_trained_schedule(name, silent):
 
 def test_any_other_scheduler_plugs_in(net, condition, noise):
     """Schedulers outside the table: one that takes no clean prediction, one that counts in another order, one that draws noise."""
-    for cls in (diffusers.LMSDiscreteScheduler, diffusers.DEISMultistepScheduler, diffusers.DDPMScheduler, diffusers.PNDMScheduler):
+    for cls in (diffusers.KDPM2DiscreteScheduler, diffusers.DEISMultistepScheduler, diffusers.DDPMScheduler, diffusers.PNDMScheduler):
         config = trained("sample", timestep_spacing="leading", steps_offset=1)
         *_, last = sample(folded(net), cls.from_config(config), noise, condition, steps=6, seeds=SEEDS)
         assert last.noisy.isfinite().all() and last.noisy.std() < 3, cls
