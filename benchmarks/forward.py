@@ -100,17 +100,21 @@ def in_fresh_process(function: Callable, *arguments):
         return pool.apply(function, arguments)
 
 
+def figure(value: float, unit: str) -> str:
+    return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+
+
 def row(label: str, ours: float, peers: dict[str, float], unit: str) -> str:
-    cells = [f"{ours:.3g} {unit}"]
+    cells = [figure(ours, unit)]
     for value in peers.values():
-        cells += [f"{value:.3g} {unit}", f"{ours / value:.3f}"]
+        cells += [figure(value, unit), f"{ours / value:.3f}"]
     return f"| {label} | " + " | ".join(cells) + " |"
 
 
 def flops_row(widths: tuple[int, ...], layers: int, side: int) -> str:
     peers = {name: flops(name, widths, layers, side) / 1e12 for name in PEERS}
     ours = flops("STUNet", widths, layers, side) / 1e12
-    label = f"FLOPs, {'-'.join(map(str, widths))}, {layers} layers, {side} px"
+    label = f"FLOPs, {'-'.join(map(str, widths))}, {layers} {"layer" if layers == 1 else "layers"}, {side} px"
     return row(label, ours, peers, "T")
 
 
