@@ -114,7 +114,8 @@ def row(label: str, ours: float, peers: dict[str, float], unit: str) -> str:
 def flops_row(widths: tuple[int, ...], layers: int, side: int) -> str:
     peers = {name: flops(name, widths, layers, side) / 1e12 for name in PEERS}
     ours = flops("STUNet", widths, layers, side) / 1e12
-    label = f"FLOPs, {'-'.join(map(str, widths))}, {layers} {"layer" if layers == 1 else "layers"}, {side} px"
+    plural = "" if layers == 1 else "s"
+    label = f"FLOPs, {'-'.join(map(str, widths))}, {layers} layer{plural}, {side} px"
     return row(label, ours, peers, "T")
 
 
