@@ -9,7 +9,7 @@ from diffusers import UNet2DConditionModel
 from PIL import Image
 from safetensors.torch import load_file
 
-from openlumiere.data.world.slice import STILLS, SUBJECTS
+from openlumiere.data.world.slice import STILLS, SUBJECTS, load_sprites
 from openlumiere.models.text import TextStates
 from openlumiere.pipelines.base import LumierePipeline
 from openlumiere.train import image, video
@@ -49,8 +49,8 @@ def runs(package, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(image, "E5TextEncoder", FewTokens)
         patch.setattr(video, "E5TextEncoder", FewTokens)
-        image.train_image(package, folder / "image", 1, TINY, max_steps=2)
-        video.train_video(package, folder / "image", folder / "video", 1, video.VideoConfig(batch=1, stride=20, loop=LoopConfig(log_every=1)), max_steps=2)
+        image.train_image(load_sprites(package), folder / "image", 1, TINY, max_steps=2)
+        video.train_video(load_sprites(package), folder / "image", folder / "video", 1, video.VideoConfig(batch=1, stride=20, loop=LoopConfig(log_every=1)), max_steps=2)
     return folder
 
 

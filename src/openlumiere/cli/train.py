@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from tyro.conf import Positional, arg
 
 from openlumiere.cli.arguments import parse
@@ -49,19 +51,19 @@ class Train:
 
 def main(words: list[str]) -> int:
     options = parse(Train, words, "train")
-    check(options)
+    sprites = check(options)
     torch.set_num_threads(options.threads)
     loop = LoopConfig(learning_rate=options.learning_rate)
     if options.stage == "image":
-        train_image(options.package, options.run, options.max_minutes, ImageConfig(batch=options.batch, loop=loop))
+        train_image(sprites, options.run, options.max_minutes, ImageConfig(batch=options.batch, loop=loop))
         return 0
     config = VideoConfig(stride=options.stride, batch=options.batch, loop=loop)
-    train_video(options.package, options.image_run, options.run, options.max_minutes, config, options.start)
+    train_video(sprites, options.image_run, options.run, options.max_minutes, config, options.start)
     return 0
 
 
-def check(options: Train) -> None:
-    """Refuse what can't be trained before anything is computed; the run's folder is made last, so that a mistake leaves none."""
+def check(options: Train) -> Float[Tensor, "s 4 h w"]:
+    """The sprites, once nothing else stands in the way of training; the run's folder is made last, so that a mistake leaves none."""
     check_choice("stage", options.stage, STAGES)
     check_range("stride", options.stride, 1, 16)
     check_range("batch", options.batch, 1, 10_000)
@@ -70,8 +72,9 @@ def check(options: Train) -> None:
     check_range("threads", options.threads, 1, 1024)
     if options.stage == "video":
         check_stages(options)
-    open_sprites(options.package)
+    sprites = open_sprites(options.package)
     make_run(options.run)
+    return sprites
 
 
 def check_stages(options: Train) -> None:

@@ -82,14 +82,13 @@ def read_metadata(file: Path) -> dict[str, str]:
         return opened.metadata() or {}
 
 
-def train_image(package: Path, run: Path, max_minutes: float, config: ImageConfig = ImageConfig(), max_steps: int = 10**9) -> int:
+def train_image(sprites: Float[Tensor, "s 4 h w"], run: Path, max_minutes: float, config: ImageConfig = ImageConfig(), max_steps: int = 10**9) -> int:
     """Train on pictures of the world slice; the averaged net is at `run/unet`. Answers the last step."""
     run.mkdir(parents=True, exist_ok=True)
     (run / "config.json").write_text(json.dumps(asdict(config), indent=1))
     torch.manual_seed(config.loop.seed)
     unet = build_unet(config).to(memory_format=torch.channels_last)
     codec, scheduler = UnshuffleCodec(CODEC_FACTOR), build_scheduler()
-    sprites = world.load_sprites(package)
     texts = CaptionStates(E5TextEncoder(), world.all_captions(), run / TEXTS)
 
     def draw_loss(generator: torch.Generator, _step: int) -> Tensor:

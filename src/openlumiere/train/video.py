@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
+from jaxtyping import Float
 from torch import Tensor
 
 from openlumiere.data.world import slice as world
@@ -34,7 +35,7 @@ class VideoConfig:
 
 
 def train_video(
-    package: Path, image_run: Path, run: Path, max_minutes: float, config: VideoConfig = VideoConfig(), start: Path | None = None,
+    sprites: Float[Tensor, "s 4 h w"], image_run: Path, run: Path, max_minutes: float, config: VideoConfig = VideoConfig(), start: Path | None = None,
     max_steps: int = 10**9,
 ) -> int:  # fmt: skip
     """Train the temporal parameters on clips of the world slice, over the picture net of `image_run`.
@@ -49,7 +50,6 @@ def train_video(
     if start is not None:
         net.load_temporal(start / "temporal")
     codec, scheduler = UnshuffleCodec(CODEC_FACTOR), build_scheduler()
-    sprites = world.load_sprites(package)
     texts = CaptionStates(E5TextEncoder(), world.all_captions(), image_run / TEXTS)
 
     def draw_loss(generator: torch.Generator, _step: int) -> Tensor:
