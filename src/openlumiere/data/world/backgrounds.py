@@ -30,7 +30,6 @@ OVERSAMPLING = 4
 EXTENT = 2  # background sides, in frame sides
 
 Colour = tuple[int, int, int]
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
