@@ -57,7 +57,7 @@ class Generate:
     scheduler: str = "ddim"
     """ddim, dpm++, euler, euler-ancestral, heun, unipc or lcm."""
     model: str | None = None
-    """A model folder instead of the carried weights."""
+    """A model folder, or owner/name on the hub, instead of the carried weights."""
     device: str = "cpu"
     """cpu, cuda, cuda:1, mps."""
     dtype: str = "float32"

@@ -25,6 +25,7 @@ from openlumiere.models.codec import Codec, UnshuffleCodec, VAECodec
 from openlumiere.models.stunet import STUNet
 from openlumiere.models.text import E5TextEncoder, TextEncoder, TransformersTextEncoder
 from openlumiere.pipelines.folder import read_parts, write_checksums
+from openlumiere.pipelines.hub import locate
 
 NATIVE_RATE = Fraction(16)  # frames a second, as every clip the paper's authors published
 
@@ -139,12 +140,12 @@ class LumierePipeline(DiffusionPipeline):
         write_checksums(Path(folder))
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, torch_dtype: torch.dtype = torch.float32) -> LumierePipeline:
-        """Load a folder in diffusers' layout. Only known classes, only safetensors, no code, no network.
+    def from_pretrained(cls, model: str | Path, torch_dtype: torch.dtype = torch.float32) -> LumierePipeline:
+        """Load a folder in diffusers' layout, or `owner/name` on the hub. Only known classes, only safetensors, no code.
 
         Raises ValueError, in one line, for a folder that lacks a file or was changed, or holds anything else.
         """
-        return cls(**read_parts(Path(folder), torch_dtype))
+        return cls(**read_parts(locate(model), torch_dtype))
 
 
 class PictureDenoiser:

@@ -30,9 +30,9 @@ class Lumiere:
         self._trained = base.scheduler.config
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path | None = None, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Lumiere:
-        """The carried weights, or a folder in diffusers' layout."""
-        return cls(LumierePipeline.from_pretrained(folder or WEIGHTS, torch_dtype=dtype).to(device))
+    def from_pretrained(cls, model: str | Path | None = None, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Lumiere:
+        """The carried weights, or a folder in diffusers' layout, or `owner/name` on the hub."""
+        return cls(LumierePipeline.from_pretrained(model or WEIGHTS, torch_dtype=dtype).to(device))
 
     def generate(
         self, prompt: str, *, seed: int = 0, negative: str = "", frames: int | None = None, seconds: float | None = None,
