@@ -108,26 +108,26 @@ def centres(facts: Facts, progress: Float[Tensor, " f"]) -> Float[Tensor, "f 2"]
     return torch.stack([dx * along + dy * facts.aside, dy * along + dx * facts.aside], dim=1)
 
 
-def open_sprites(package: Path) -> Float[Tensor, "s 4 h w"]:
+def open_sprites(package: Path, side: int = SPRITE_SIDE) -> Float[Tensor, "s 4 h w"]:
     """`load_sprites` of a file that a person names. Raises ValueError where it is missing, damaged or another."""
     if not package.is_file():
         raise ValueError(f"package: expected {STILLS}, got no file {package}, do: npm pack @lobehub/fluent-emoji-3d@1.1.0")
     try:
-        return load_sprites(package)
+        return load_sprites(package, side)
     except (tarfile.TarError, zlib.error, EOFError, KeyError, OSError) as error:
         raise ValueError(f"package: expected the sprites of {STILLS}, got {error} in {package}, fetch the file again") from None
 
 
-def load_sprites(package: Path) -> Float[Tensor, "s 4 h w"]:
-    """The subjects' sprites, RGB premultiplied by alpha, in [0, 1]."""
+def load_sprites(package: Path, side: int = SPRITE_SIDE) -> Float[Tensor, "s 4 h w"]:
+    """The subjects' sprites, RGB premultiplied by alpha, in [0, 1]; `side` suits frames of 32 / 28 times that."""
     with tarfile.open(package) as tar:
         files = [tar.extractfile(f"package/assets/{name}.webp").read() for name in SUBJECTS]
-    return torch.stack([read_sprite(data) for data in files])
+    return torch.stack([read_sprite(data, side) for data in files])
 
 
-def read_sprite(data: bytes) -> Float[Tensor, "4 h w"]:
-    picture = Image.open(BytesIO(data)).convert("RGBa").resize((SPRITE_SIDE, SPRITE_SIDE), Image.Resampling.BOX)
-    return torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).reshape(SPRITE_SIDE, SPRITE_SIDE, 4).permute(2, 0, 1) / 255
+def read_sprite(data: bytes, side: int = SPRITE_SIDE) -> Float[Tensor, "4 h w"]:
+    picture = Image.open(BytesIO(data)).convert("RGBa").resize((side, side), Image.Resampling.BOX)
+    return torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).reshape(side, side, 4).permute(2, 0, 1) / 255
 
 
 def render(sprites: Float[Tensor, "s 4 h w"], scenes: list[Facts], progress: Float[Tensor, "b f"], side: int) -> Float[Tensor, "b 3 f H W"]:
