@@ -9,6 +9,8 @@ import torch
 from diffusers import UNet2DConditionModel, UNet2DModel
 from diffusers.models.attention_processor import AttnProcessor
 from peft import LoraConfig
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from openlumiere.models.stunet import STUNet
@@ -90,6 +92,11 @@ def test_new_input_channels_start_at_zero_and_train():
     assert stunet.conv_in_added.weight.abs().max() == 0
     assert stunet.conv_in_added.weight.grad.abs().max() > 0
     assert stunet.config.in_channels == 7
+
+
+def test_an_input_is_never_narrowed():
+    with pytest.raises(ValueError, match="in_channels: expected 7 or more, got 5"):
+        net(in_channels=7).widen_input(5)
 
 
 def test_widening_a_trained_net_changes_nothing():
@@ -216,6 +223,25 @@ def test_temporal_weights_of_another_frozen_net_are_refused(tmp_path):
         stunet.unet2d.conv_in.weight[0, 0, 0, 0] += 0.01
     with pytest.raises(ValueError, match="expected temporal weights trained on the frozen net"):
         stunet.load_temporal(tmp_path)
+
+
+def cut_short(file):
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def drop_a_tensor(file):
+    with safe_open(file, framework="pt") as opened:
+        metadata, names = opened.metadata(), sorted(opened.keys())
+        weights = {name: opened.get_tensor(name) for name in names[1:]}
+    save_file(weights, file, metadata=metadata)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, cut_short, drop_a_tensor])
+def test_damaged_temporal_weights_are_refused(tmp_path, damage):
+    trained(net()).save_temporal(tmp_path)
+    damage(tmp_path / "temporal.safetensors")
+    with pytest.raises(ValueError, match=r"expected (the )?temporal weights .*, got .*; (save|name)"):
+        net().load_temporal(tmp_path)
 
 
 def test_temporal_weights_of_other_options_are_refused(tmp_path):

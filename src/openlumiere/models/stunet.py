@@ -20,8 +20,8 @@ from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.utils import BaseOutput, apply_lora_scale
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from openlumiere.models.temporal import (
@@ -182,7 +182,12 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         return (parameter for _, parameter in self.temporal_named_parameters())
 
     def widen_input(self, in_channels: int) -> None:
-        """Add input channels after the present ones, with zero weights: the net is unchanged until they train."""
+        """Add input channels after the present ones, with zero weights: the net is unchanged until they train.
+
+        Raises ValueError for fewer channels than there are.
+        """
+        if in_channels < self.config.in_channels:
+            raise ValueError(f"in_channels: expected {self.config.in_channels} or more, got {in_channels}, a net's input only widens")
         old = self.conv_in_added
         self.conv_in_added = _added_input(self.unet2d.conv_in, in_channels)
         if old is not None:
@@ -207,10 +212,9 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         save_file(weights, folder / TEMPORAL_WEIGHTS, metadata=metadata)
 
     def load_temporal(self, folder: str | Path) -> None:
-        """Read what `save_temporal` wrote for the same frozen net and options; otherwise `ValueError`."""
+        """Read what `save_temporal` wrote for the same frozen net and options; otherwise, or for a damaged file, `ValueError`."""
         path = Path(folder) / TEMPORAL_WEIGHTS
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+        metadata, weights = _read_temporal(path)
         if metadata.get("options") != self._options():
             raise ValueError(
                 f"expected temporal weights for options {self._options()}, got {metadata.get('options')} in {path}; "
@@ -221,9 +225,11 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
                 f"expected temporal weights trained on the frozen net {self.fingerprint()[:12]}, got weights for "
                 f"{str(metadata.get('fingerprint'))[:12]} in {path}; load the 2D net that they were trained on"
             )
-        weights = load_file(path)
+        temporal = dict(self.temporal_named_parameters())
+        if odd := sorted(temporal.keys() ^ weights.keys()):
+            raise ValueError(f"expected the temporal weights of this net, got a difference at {odd[0]} in {path}; save them again")
         with torch.no_grad():
-            for name, parameter in self.temporal_named_parameters():
+            for name, parameter in temporal.items():
                 parameter.copy_(weights[name])
 
     def _options(self) -> str:
@@ -444,6 +450,15 @@ def _added_input(conv_in: nn.Conv2d, in_channels: int) -> nn.Conv2d | None:
     size, padding = conv_in.kernel_size, conv_in.padding
     conv = nn.Conv2d(added, conv_in.out_channels, size, padding=padding, bias=False, dtype=conv_in.weight.dtype)
     return zero(conv).to(conv_in.weight.device)
+
+
+def _read_temporal(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and weights of a file that `save_temporal` wrote."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"expected temporal weights in {path}, got {error}; name a folder that save_temporal wrote") from None
 
 
 def _text_channels(config: dict[str, Any]) -> int:
