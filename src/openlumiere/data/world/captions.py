@@ -11,6 +11,7 @@ from openlumiere.data.world.backgrounds import COLOURS
 from openlumiere.data.world.grammar import GRAMMARS, NOUNS, Noun
 from openlumiere.data.world.names import LANGUAGES
 from openlumiere.data.world.scene import Facts
+from openlumiere.data.world.scope import WORLD_64, Scope
 from openlumiere.data.world.subjects import Item, World
 
 MENTION = {"background": 0.9, "speed": 0.8, "turn": 0.5, "place": 0.6, "size": 0.5, "style": 0.4, "camera": 0.95, "effect": 0.95,
@@ -26,12 +27,12 @@ class Caption:
     said: tuple[tuple[str, object], ...]
 
 
-def caption(world: World, facts: Facts) -> str:
+def caption(world: World, facts: Facts, scope: Scope = WORLD_64) -> str:
     """The caption of a clip, in the language its facts name; the same on every machine."""
-    return compose(world, facts).text
+    return compose(world, facts, scope=scope).text
 
 
-def compose(world: World, facts: Facts, language: str | None = None, variation: int = 0) -> Caption:
+def compose(world: World, facts: Facts, language: str | None = None, variation: int = 0, scope: Scope = WORLD_64) -> Caption:
     """A caption, with what it says. `variation` 0, 1, 2 ... gives other words for the same facts.
 
     Raises:
@@ -40,16 +41,27 @@ def compose(world: World, facts: Facts, language: str | None = None, variation: 
     language = language or facts.language
     if language not in GRAMMARS:
         raise ValueError(f"expected a language among {', '.join(LANGUAGES)}, got {language!r}: use one of those")
-    rng = random.Random(f"caption/{facts.split}/{facts.seed}/{language}/{variation}")
-    return _Writer(facts, [world.by_id[actor.item] for actor in facts.actors], language, rng).write()
+    clip = f"{facts.split}/{facts.seed}"
+    if scope.wordings:  # the words depend on the content, not on the clip
+        clip, variation = _content(facts), (facts.seed + variation) % scope.wordings
+    rng = random.Random(f"caption/{clip}/{language}/{variation}")
+    return _Writer(facts, [world.by_id[actor.item] for actor in facts.actors], language, rng, scope.default_style).write()
+
+
+def _content(facts: Facts) -> str:
+    """All that a caption can tell."""
+    told = (facts.motion, facts.speed, facts.turn, facts.towards, facts.loop, facts.place, facts.size, facts.count, facts.pair, facts.camera)
+    effect = facts.effect.name if facts.effect else ""
+    return "/".join(map(str, (*(actor.item for actor in facts.actors), *told, facts.background, effect, facts.frames == 1)))
 
 
 class _Writer:
     """Writes one caption; notes what it says as it goes."""
 
-    def __init__(self, facts: Facts, items: list[Item], language: str, rng: random.Random):
+    def __init__(self, facts: Facts, items: list[Item], language: str, rng: random.Random, default_style: str):
         self.facts, self.items, self.rng = facts, items, rng
         self.language, self.grammar = language, GRAMMARS[language]
+        self.default_style = default_style
         self.said: list[tuple[str, object]] = [("subject", item.subject) for item in items]
 
     def write(self) -> Caption:
@@ -62,9 +74,9 @@ class _Writer:
         text = ", ".join(filter(None, [sentence, *self._asides()]))
         return Caption(text=_tidy(text, self.language), language=self.language, said=tuple(self.said))
 
-    def _says(self, what: str, value: object) -> bool:
+    def _says(self, what: str, value: object, always: bool = False) -> bool:
         """Whether to state an optional fact, decided by chance; notes it when so."""
-        says = self.rng.random() < MENTION[what]
+        says = self.rng.random() < MENTION[what] or always
         if says:
             self.said.append((what, value))
         return says
@@ -91,9 +103,9 @@ class _Writer:
 
     def _style(self) -> str:
         styles = {item.style for item in self.items}
-        if len(styles) == 1 and self._says("style", self.items[0].style):
-            return self.grammar.styles[self.items[0].style]
-        return ""
+        style = self.items[0].style
+        told = len(styles) == 1 and self._says("style", style, always=self.default_style not in ("", style))
+        return self.grammar.styles[style] if told else ""
 
     def _place(self) -> str:
         return self.grammar.places[self.facts.place] if self.facts.place and self._says("place", self.facts.place) else ""

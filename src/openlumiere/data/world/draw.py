@@ -15,6 +15,7 @@ from openlumiere.data.world import captions, effects
 from openlumiere.data.world.backgrounds import EXTENT, paint
 from openlumiere.data.world.effects import Effect
 from openlumiere.data.world.scene import Actor, Facts, plan
+from openlumiere.data.world.scope import WORLD_64, Scope
 from openlumiere.data.world.subjects import FPS, World
 from openlumiere.media import Clip
 
@@ -24,7 +25,9 @@ SIDES = (32, 64, 256)
 Canvas = Float[np.ndarray, "f h w 3"]
 
 
-def draw(world: World, seed: int, split: str = "train", size: int = 64, frames: int = 80) -> tuple[Clip, str, Facts]:
+def draw(
+    world: World, seed: int, split: str = "train", size: int = 64, frames: int = 80, scope: Scope = WORLD_64
+) -> tuple[Clip, str, Facts]:
     """A clip of the world, its caption and its facts. The same seed gives the same facts and caption everywhere, and
     pixels within one level of each other.
 
@@ -32,12 +35,13 @@ def draw(world: World, seed: int, split: str = "train", size: int = 64, frames: 
         split: train, validation, composition (held-out combinations) or style (the held-out style).
         size: side of the frames in pixels: 32, 64 or 256.
         frames: 80 for a clip of five seconds, 1 for a picture.
+        scope: a part of the world to draw from; everything by default.
 
     Raises:
         ValueError: an unknown split or size, no frames, or a damaged world.
     """
-    facts = plan(world, seed, split, frames)
-    return Clip(render(world, facts, size), fps=Fraction(FPS)), captions.caption(world, facts), facts
+    facts = plan(world, seed, split, frames, scope)
+    return Clip(render(world, facts, size), fps=Fraction(FPS)), captions.caption(world, facts, scope), facts
 
 
 def render(world: World, facts: Facts, size: int, at: Sequence[int] | np.ndarray | None = None) -> UInt8[np.ndarray, "f h w 3"]:

@@ -445,6 +445,7 @@ GRAMMARS = {"en": ENGLISH, "it": ITALIAN, "es": SPANISH, "fr": FRENCH, "de": GER
 # Everyday subjects: code points; then per language the noun, its plural and (but for English) its gender.
 _NOUNS = """
 1f408|cat cats|gatto gatti m|gato gatos m|chat chats m|Katze Katzen f
+1f408-200d-2b1b|black_cat black_cats|gatto_nero gatti_neri m|gato_negro gatos_negros m|chat_noir chats_noirs m|schwarze_Katze schwarze_Katzen f
 1f415|dog dogs|cane cani m|perro perros m|chien chiens m|Hund Hunde m
 1f431|cat_face cat_faces|muso_di_gatto musi_di_gatto m|cara_de_gato caras_de_gato f|tête_de_chat têtes_de_chat f|Katzengesicht Katzengesichter n
 1f436|dog_face dog_faces|muso_di_cane musi_di_cane m|cara_de_perro caras_de_perro f|tête_de_chien têtes_de_chien f|Hundegesicht Hundegesichter n

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, product
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,19 +14,15 @@ from openlumiere.data.world.effects import Effect
 from openlumiere.data.world.grammar import NOUNS
 from openlumiere.data.world.motions import CROSSINGS, IN_PLACE, MOTIONS, PAIRS, TURNING, Pace, Pose, times
 from openlumiere.data.world.names import LANGUAGES
+from openlumiere.data.world.scope import CAMERAS, PLACES, SIZES, SPEEDS, WORLD_64, Scope, within
 from openlumiere.data.world.subjects import FPS, Item, World
 
 Curve = Float[np.ndarray, " f"]
 
-SPEEDS = ("slow", "medium", "fast")
-CAMERAS = ("still", "pan left", "pan right", "pan up", "pan down", "zoom in", "zoom out")
-PLACES = {
-    "left": (-1, 0), "right": (1, 0), "top": (0, -1), "bottom": (0, 1), "top left": (-1, -1), "top right": (1, -1),
-    "bottom left": (-1, 1), "bottom right": (1, 1), "centre": (0, 0),
-}  # fmt: skip
-SIZES = {"small": (0.24, 0.28), "medium": (0.36, 0.5), "large": (0.6, 0.68)}
 FORMATIONS = {1: ((0, 0),), 2: ((-0.23, 0), (0.23, 0)), 3: ((-0.27, 0.14), (0.27, 0.14), (0, -0.2)),
               4: ((-0.22, -0.22), (0.22, -0.22), (-0.22, 0.22), (0.22, 0.22))}  # fmt: skip
+SPOKEN = dict(zip(LANGUAGES, (12, 4, 2, 2, 2)))  # how often captions are in each language
+CROWDS = {"one": 68, "copies": 12, "beside": 10, "pair": 10}  # how often clips show which
 PAN = 0.36  # how far a panning camera travels, frame sides
 ZOOM = 1.45
 VISIBLE = 0.1  # opacity from which a subject counts as seen
@@ -101,6 +97,7 @@ class Outline:
     loop: bool
     place: str
     size: str
+    side: tuple[float, float]  # what the size stands for: least and greatest
     count: int
     pair: str
     camera: str
@@ -120,15 +117,15 @@ class Part:
 
 
 class Cast:
-    """The items a split may draw, with how often: animations and stills, every style alike, few flags and signs."""
+    """The items a split may draw within a scope, with how often: animations and stills, every style alike, few flags and signs."""
 
     ANIMATED = 0.45
     GROUPS = {"component": 0.0, "flags": 0.15, "symbols": 0.3, "none": 0.1}
     TONED = 0.1  # a skin tone against the plain drawing: there are five of them
 
-    def __init__(self, items: Iterable[Item], split_name: str):
+    def __init__(self, items: Iterable[Item], split_name: str, scope: Scope = WORLD_64):
         split.check(split_name)
-        self.items = [item for item in items if split.style_allowed(split_name, item.style) and self._weight(item) > 0]
+        self.items = [item for item in items if split.style_allowed(split_name, item.style) and scope.holds(item) and self._weight(item) > 0]
         if not self.items:
             raise ValueError(f"expected drawings for split {split_name!r}, got none in this world: build the world whole")
         self.cumulative = list(accumulate(self._shares()))
@@ -155,8 +152,8 @@ class Cast:
         return self.GROUPS.get(item.group, 1.0) * (self.TONED if item.toned else 1.0)
 
 
-def plan(world: World, seed: int, split_name: str = "train", frames: int = 80) -> Facts:
-    """The facts of one clip (`frames` > 1) or picture (`frames` = 1); the same on every machine.
+def plan(world: World, seed: int, split_name: str = "train", frames: int = 80, scope: Scope = WORLD_64) -> Facts:
+    """The facts of one clip (`frames` > 1) or picture (`frames` = 1) within the scope; the same on every machine.
 
     Raises:
         ValueError: an unknown split, no frames, or a world without drawings for the split.
@@ -164,49 +161,62 @@ def plan(world: World, seed: int, split_name: str = "train", frames: int = 80) -
     if frames < 1:
         raise ValueError(f"expected one frame or more, got {frames}: ask for 1 (a picture) to 80 (a whole clip)")
     rng = random.Random(f"sticker world 1/{split_name}/{seed}")
-    outline = _admitted(_cast(world, split_name), rng, split_name, frames)
-    language = rng.choices(LANGUAGES, weights=(12, 4, 2, 2, 2))[0]
-    return _staged(outline, rng, seed=seed, split_name=split_name, language=language, frames=frames)
+    outline = _admitted(cast_of(world, split_name, scope), rng, split_name, frames, scope)
+    language = rng.choices(LANGUAGES, weights=[weight * (name in within(scope.languages, LANGUAGES)) for name, weight in SPOKEN.items()])[0]
+    return stage(outline, rng, seed=seed, split_name=split_name, language=language, frames=frames)
 
 
-def _cast(world: World, split_name: str) -> Cast:
-    if split_name not in world.casts:
-        world.casts[split_name] = Cast(world.items, split_name)
-    return world.casts[split_name]
+def cast_of(world: World, split_name: str, scope: Scope = WORLD_64) -> Cast:
+    """Who may be drawn; made once a world, split and scope."""
+    if (split_name, scope) not in world.casts:
+        world.casts[split_name, scope] = Cast(world.items, split_name, scope)
+    return world.casts[split_name, scope]
 
 
-def _admitted(cast: Cast, rng: random.Random, split_name: str, frames: int) -> Outline:
+def every_lone_outline(cast: Cast, split_name: str, scope: Scope, moving: bool) -> Iterator[Outline]:
+    """Each content that a scope without copies, pairs and loops can draw, for a clip (`moving`) or a picture."""
+    plain = within(scope.backgrounds, backgrounds.COLOURS)
+    motions = _motions("one", "still", scope) if moving else ("stay",)
+    for item, motion, name, effect in product(cast.items, motions, plain, within(scope.effects, ("", *effects.KINDS))):
+        if split.admits(split_name, (item.base,), motion, name):
+            for speed, turn, size, place in product(_speeds(motion, scope), _turns(motion), _sizes(motion, False, scope), _places(motion, scope)):
+                yield Outline(
+                    items=(item,), motion=motion, speed=speed, turn=turn, towards="", loop=False, place=place, size=size,
+                    side=scope.side or SIZES[size], count=1, pair="", camera="still", background=Background(name=name), effect=effect,
+                )  # fmt: skip
+
+
+def _admitted(cast: Cast, rng: random.Random, split_name: str, frames: int, scope: Scope) -> Outline:
     for _ in range(ATTEMPTS):
-        outline = _outline(cast, rng, moving=frames > 1)
+        outline = _outline(cast, rng, frames > 1, scope)
         bases = tuple(item.base for item in outline.items)
         if split.admits(split_name, bases, outline.motion, outline.background.name):
             return outline
     raise ValueError(f"expected a combination of split {split_name!r}, got none in {ATTEMPTS} draws: use a larger world")
 
 
-def _outline(cast: Cast, rng: random.Random, moving: bool) -> Outline:
-    background = _background(rng)
-    camera = _camera(rng, background) if moving else "still"
-    weights = (68, 12 * bool(cast.countable), 10, 10 * (moving and camera == "still"))
-    kind = rng.choices(("one", "copies", "beside", "pair"), weights=weights)[0]
-    motion = _motion(rng, kind, camera) if moving else "stay"
+def _outline(cast: Cast, rng: random.Random, moving: bool, scope: Scope) -> Outline:
+    background = _background(rng, scope)
+    camera = _camera(rng, background, scope) if moving else "still"
+    kind = _kind(cast, rng, camera, moving, scope)
+    motion = rng.choice(_motions(kind, camera, scope)) if moving else "stay"
     paired = motion in PAIRS or kind == "beside"
-    rules = MOTIONS[motion]
-    size = _size(rng, motion, crowded=paired or kind == "copies")
+    size = _size(rng, motion, paired or kind == "copies", scope)
     return Outline(
         items=_items(cast, rng, "two" if paired else kind),
         motion=motion,
-        speed=rng.choices(SPEEDS, weights=(1, 2, 1))[0] if rules.cycles or rules.reach and "slow" in rules.reach else "",
+        speed=_speed(rng, motion, scope),
         turn=rng.choice((1, -1)) if motion in TURNING else 0,
         towards=rng.choice(("left", "right")) if motion == "chase" else "",
-        loop=moving and rules.cyclic and camera == "still" and rng.random() < 0.3,
-        place=_place(rng, kind, motion, roomy=camera == "still" and size != "large"),
+        loop=moving and MOTIONS[motion].cyclic and camera == "still" and rng.random() < 0.3 and scope.loops,
+        place=_place(rng, kind, motion, camera == "still" and size != "large", scope),
         size=size,
+        side=scope.side if scope.side and kind == "one" else SIZES[size],
         count=rng.choice((2, 3, 4)) if kind == "copies" else 1,
         pair=motion if motion in PAIRS else "beside" if kind == "beside" else "",
         camera=camera,
         background=background,
-        effect=_effect(rng, background),
+        effect=_effect(rng, background, scope),
     )
 
 
@@ -223,56 +233,100 @@ def _items(cast: Cast, rng: random.Random, kind: str) -> tuple[Item, ...]:
     return first, second
 
 
-def _background(rng: random.Random) -> Background:
-    kind = rng.choices(("plain", "other colour", "gradient", "scene"), weights=(34, 6, 15, 45))[0]
+def _background(rng: random.Random, scope: Scope) -> Background:
+    plain, scenes = within(scope.backgrounds, backgrounds.PLAIN), within(scope.backgrounds, backgrounds.SCENES)
+    others = within(scope.backgrounds, [name for name in backgrounds.COLOURS if name not in backgrounds.PLAIN])
+    gradients = within(scope.backgrounds, ["gradient"])
+    weights = (34 * bool(plain), 6 * bool(others), 15 * bool(gradients), 45 * bool(scenes))
+    kind = rng.choices(("plain", "other colour", "gradient", "scene"), weights=weights)[0]
     if kind == "plain":
-        return Background(name=rng.choice(backgrounds.PLAIN))
+        return Background(name=rng.choice(plain))
     if kind == "other colour":
-        return Background(name=rng.choice([name for name in backgrounds.COLOURS if name not in backgrounds.PLAIN]))
+        return Background(name=rng.choice(others))
     if kind == "gradient":
         colours = tuple(rng.sample(list(backgrounds.COLOURS), 2))
         return Background(name="gradient", colours=colours, across=rng.random() < 0.5)
-    return Background(name=rng.choice(backgrounds.SCENES), variant=rng.randrange(backgrounds.VARIANTS))
+    return Background(name=rng.choice(scenes), variant=rng.randrange(backgrounds.VARIANTS))
 
 
-def _camera(rng: random.Random, background: Background) -> str:
-    """On a plain colour nobody sees the camera move."""
-    if background.name not in backgrounds.SCENES or rng.random() < 0.65:
+def _camera(rng: random.Random, background: Background, scope: Scope) -> str:
+    """On a plain colour nobody sees the camera move; where it moves, the subject keeps its place."""
+    moves = within(scope.cameras, CAMERAS[1:]) if within(scope.motions, IN_PLACE) else ()
+    if background.name not in backgrounds.SCENES or not moves:
         return "still"
-    return rng.choice(CAMERAS[1:])
+    still = not scope.cameras or "still" in scope.cameras
+    return "still" if still and rng.random() < 0.65 else rng.choice(moves)
 
 
-def _motion(rng: random.Random, kind: str, camera: str) -> str:
+def _kind(cast: Cast, rng: random.Random, camera: str, moving: bool, scope: Scope) -> str:
+    can = {"one": True, "copies": scope.copies and bool(cast.countable), "beside": scope.pairs, "pair": scope.pairs and moving and camera == "still"}
+    weights = [share * (can[kind] and (not moving or bool(_motions(kind, camera, scope)))) for kind, share in CROWDS.items()]
+    if not any(weights):
+        raise ValueError(f"scope: expected a motion that its subjects can make, got {', '.join(scope.motions)}, allow pairs or other motions")
+    return rng.choices(tuple(CROWDS), weights=weights)[0]
+
+
+def _motions(kind: str, camera: str, scope: Scope) -> tuple[str, ...]:
     if kind == "pair":
-        return rng.choice(PAIRS)
-    if camera != "still":
-        return rng.choice(IN_PLACE)
-    if kind == "beside":
-        return rng.choice(IN_PLACE)
-    single = [motion for motion in MOTIONS if motion not in PAIRS]
-    return rng.choice(CROSSINGS + IN_PLACE if kind == "copies" else single)
+        fitting = PAIRS
+    elif camera != "still" or kind == "beside":
+        fitting = IN_PLACE
+    else:
+        fitting = CROSSINGS + IN_PLACE if kind == "copies" else tuple(motion for motion in MOTIONS if motion not in PAIRS)
+    return within(scope.motions, fitting)
 
 
-def _effect(rng: random.Random, background: Background) -> str:
+def _speed(rng: random.Random, motion: str, scope: Scope) -> str:
+    options = _speeds(motion, scope)
+    return rng.choices(options, weights=[1 + (speed == "medium") for speed in options])[0] if options != ("",) else ""
+
+
+def _speeds(motion: str, scope: Scope) -> tuple[str, ...]:
+    rules = MOTIONS[motion]
+    return within(scope.speeds, SPEEDS) if rules.cycles or rules.reach and "slow" in rules.reach else ("",)
+
+
+def _turns(motion: str) -> tuple[int, ...]:
+    return (1, -1) if motion in TURNING else (0,)
+
+
+def _effect(rng: random.Random, background: Background, scope: Scope) -> str:
     """None in three of four; no snow where white on white would hide it."""
     pale = background.name in ("white", "snow") or "white" in background.colours
-    fitting = [name for name in effects.KINDS if not (name == "snow" and pale)]
-    return rng.choice(fitting) if rng.random() < 0.25 else ""
+    fitting = within(scope.effects, [name for name in effects.KINDS if not (name == "snow" and pale)])
+    always = bool(scope.effects) and "" not in scope.effects
+    return rng.choice(fitting) if fitting and (always or rng.random() < 0.25) else ""
 
 
-def _size(rng: random.Random, motion: str, crowded: bool) -> str:
-    if motion in ("towards", "away"):
-        return "large"  # when it is nearest
-    return "small" if crowded or motion == "circle" else rng.choices(tuple(SIZES), weights=(1, 4, 1))[0]
+def _size(rng: random.Random, motion: str, crowded: bool, scope: Scope) -> str:
+    options = _sizes(motion, crowded, scope)
+    return options[0] if _settles_size(motion, crowded) else rng.choices(options, weights=[1 + 3 * (size == "medium") for size in options])[0]
 
 
-def _place(rng: random.Random, kind: str, motion: str, roomy: bool) -> str:
-    if kind != "one" or motion in CROSSINGS + PAIRS + ("towards", "away", "circle"):
+def _sizes(motion: str, crowded: bool, scope: Scope) -> tuple[str, ...]:
+    if not _settles_size(motion, crowded):
+        return within(scope.sizes, SIZES)
+    return ("large",) if motion in ("towards", "away") else ("small",)  # of what comes and goes, when it is nearest
+
+
+def _settles_size(motion: str, crowded: bool) -> bool:
+    return crowded or motion in ("towards", "away", "circle")
+
+
+def _place(rng: random.Random, kind: str, motion: str, roomy: bool, scope: Scope) -> str:
+    options = _places(motion, scope)
+    if kind != "one" or options == ("",):
         return ""
-    return rng.choice(tuple(PLACES)) if roomy and rng.random() < 0.6 else "centre"
+    return rng.choice(options) if roomy and rng.random() < 0.6 else "centre" if "centre" in options else options[0]
 
 
-def _staged(outline: Outline, rng: random.Random, *, seed: int, split_name: str, language: str, frames: int) -> Facts:
+def _places(motion: str, scope: Scope) -> tuple[str, ...]:
+    """Where a lone subject may stand; "" where the motion leaves no place, or where the scope wants it in the middle unsaid."""
+    return ("",) if motion in CROSSINGS + PAIRS + ("towards", "away", "circle") else within(scope.places, PLACES) or ("",)
+
+
+def stage(outline: Outline, rng: random.Random, *, seed: int, split_name: str, language: str, frames: int) -> Facts:
+    """The facts of a content: `rng` draws what an outline leaves open."""
     view = _view(outline.camera, frames)
     return Facts(
         seed=seed,
@@ -307,7 +361,7 @@ def _view(camera: str, frames: int) -> View:
 
 def _actors(outline: Outline, view: View, frames: int, rng: random.Random) -> Iterator[Actor]:
     motion = MOTIONS[outline.motion]
-    size, pace = rng.uniform(*SIZES[outline.size]), _pace(outline, rng, frames)
+    size, pace = rng.uniform(*outline.side), _pace(outline, rng, frames)
     pose = motion.path(times(frames, motion.cyclic), pace)
     starts = {item.id: rng.randrange(10_000) for item in outline.items}
     for part in _pair(outline, size, pose) if outline.pair else _alone(outline, size, pose, rng):
