@@ -1,9 +1,14 @@
 """Shared by all tests: checked tensor shapes, one thread, a tiny model in a folder, and the command as a person calls it."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="openlumiere-tests-")  # one signer for the whole run, not the user's
+atexit.register(shutil.rmtree, os.environ["XDG_CONFIG_HOME"], ignore_errors=True)
 
 import jaxtyping  # noqa: E402
 

@@ -254,7 +254,7 @@ class Seal:
     """An origin that marks one pixel, signs by appending and remembers what it was asked."""
 
     def __init__(self, fail=None):
-        self.fail, self.signed, self.beside = fail, [], []
+        self.fail, self.signed = fail, []
 
     def seal(self, frames):
         marked = frames.copy()
@@ -266,12 +266,9 @@ class Seal:
         self.signed.append(path)
         if self.fail:
             raise self.fail
-        with open(path, "ab") as file:
+        with open(path / "signature" if path.is_dir() else path, "ab") as file:
             file.write(b"signed")
-
-    def sidecar(self, path):
-        assert path.exists()
-        self.beside.append(path)
+        path.with_name(f"{path.name}.note").write_text("beside")
 
 
 def test_what_is_made_is_sealed_and_signed_before_its_name(tmp_path):
@@ -279,9 +276,10 @@ def test_what_is_made_is_sealed_and_signed_before_its_name(tmp_path):
     made = Clip(moving(4), origin=origin)
     made.save(path, lossless=True)
     assert path.read_bytes().endswith(b"signed") and origin.signed[0] != path and origin.signed[0].suffix == ".webp"
-    assert origin.beside == [path] and np.array_equal(made.frames, moving(4))
+    assert np.array_equal(made.frames, moving(4))
     made.save(f"{tmp_path}/a/")
-    assert len(origin.signed) == 5
+    assert len(origin.signed) == 2 and (tmp_path / "a" / "signature").exists()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "a.note", "a.webp", "a.webp.note"]
     loaded, _ = read_here(tmp_path / "a")
     assert (loaded.frames[:, 0, 0] == 1).all() and loaded.origin is None
 

@@ -18,16 +18,16 @@ MAX_DENOMINATOR = 1_000_000
 
 
 class Origin(Protocol):
-    """Where a made clip comes from. `Clip.save` asks it; a loaded clip has none.
-
-    An origin may also have `sidecar(path: Path) -> None`, asked last with the path of the finished file, for what goes beside it.
-    """
+    """Where a made clip comes from. `Clip.save` asks it; a loaded clip has none."""
 
     def seal(self, frames: np.ndarray) -> np.ndarray:
         """Marked frames for uint8 `frames` [f, h, w, 3], same shape and type."""
 
     def sign(self, path: Path) -> None:
-        """Sign the encoded file at `path` in place, before it gets its final name (each picture of a folder in turn)."""
+        """Sign the encoded file, or folder of frames, at `path` in place, before it gets its final name.
+
+        Files put beside it and named after it (`clip.mp4.json` for `clip.mp4`) go along and get its final name, too.
+        """
 
 
 def exact_fps(fps: int | float | str | Fraction) -> Fraction:

