@@ -12,6 +12,7 @@ from openlumiere.data.world import captions
 from openlumiere.data.world.captions import Caption
 from openlumiere.data.world.draw import render
 from openlumiere.data.world.scene import Facts, plan
+from openlumiere.data.world.scope import WORLD_64, Scope
 from openlumiere.data.world.subjects import World
 from openlumiere.media import Clip, contact_sheet, filmstrip, save_image
 
@@ -38,7 +39,9 @@ class Report:
         return counts + (self.problems or ["every check held"])
 
 
-def inspect(world: World, out: Path | None = None, clips: int = 200, split: str = "train", first_seed: int = 0) -> Report:
+def inspect(
+    world: World, out: Path | None = None, clips: int = 200, split: str = "train", first_seed: int = 0, scope: Scope = WORLD_64
+) -> Report:
     """Draw `clips` clips, check them, count; write contact sheets and filmstrips to `out` if given.
 
     Raises:
@@ -47,8 +50,8 @@ def inspect(world: World, out: Path | None = None, clips: int = 200, split: str 
     report = Report(items=_item_counts(world))
     drawn = []
     for seed in tqdm(range(first_seed, first_seed + clips), desc="clips", unit="clip"):
-        facts = plan(world, seed, split)
-        caption, frames = captions.compose(world, facts), render(world, facts, 64)
+        facts = plan(world, seed, split, scope=scope)
+        caption, frames = captions.compose(world, facts, scope=scope), render(world, facts, 64)
         report.problems += [f"seed {seed}: {problem}" for problem in problems(world, facts, caption, frames)]
         drawn.append((facts, caption, frames))
     _count_clips(report, drawn)

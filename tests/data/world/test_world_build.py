@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from tiny_world import still_job
 
+from openlumiere.cli import main
 from openlumiere.data.inspect import inspect, problems
 from openlumiere.data.world import build, names, sources
 from openlumiere.data.world.build import Batch, _done, render_batch
@@ -17,6 +18,7 @@ from openlumiere.data.world.originals import Drawing, _shown, halved
 from openlumiere.data.world.originals import render as frames_of
 from openlumiere.data.world.pack import pack
 from openlumiere.data.world.scene import plan
+from openlumiere.data.world.scope import WORLD_32, WORLD_64, Scope
 from openlumiere.data.world.subjects import World, decode_sheet
 
 
@@ -135,6 +137,25 @@ def test_a_pack_keeps_to_its_budget(world, tmp_path):
     packed = pack(world, tmp_path / "small.tar", 64, budget=30_000)
     assert packed.bytes <= 30_000 and sum(packed.packed.values()) > 0 and sum(packed.left_out.values()) > 6
     assert len(World.open(tmp_path / "small.tar").items) == sum(packed.packed.values())
+
+
+def test_a_pack_of_a_scope_holds_that_alone(world, tmp_path):
+    scope = Scope(subjects=("1f408", "2b50"), kinds=("still",))
+    packed = pack(world, tmp_path / "part.tar", 64, scope=scope)
+    assert packed.packed == {"still, 3d": 2, "still, noto": 2} and packed.left_out == {"still, openmoji": 2}
+    assert {item.subject for item in World.open(tmp_path / "part.tar").items} == {"1f408", "2b50"}
+
+
+def test_a_scope_needs_its_own_packages_only():
+    assert [package.name for package in build.wanted(WORLD_32)] == [
+        "emojibase-data", "@lobehub/fluent-emoji-3d", "@iconify-json/noto", "@iconify-json/twemoji"
+    ]  # fmt: skip
+    assert len(build.wanted(WORLD_64)) == 13
+
+
+def test_an_unknown_scope_is_refused(world_folder, capsys):
+    assert main(["data", "world", "pack", str(world_folder), "-o", "x.tar", "--scope", "moon"]) == 2
+    assert "scope: expected world-32 or world-64, got 'moon'" in capsys.readouterr().err
 
 
 def test_a_cut_pack_is_refused(world, tmp_path):

@@ -21,7 +21,8 @@ from openlumiere.data import index, shards
 from openlumiere.data.world import names, sources
 from openlumiere.data.world.names import Concept, Written
 from openlumiere.data.world.originals import Drawing, halved, render, svg_text
-from openlumiere.data.world.sources import SOURCES, Source
+from openlumiere.data.world.scope import WORLD_64, Scope
+from openlumiere.data.world.sources import SOURCES, Package, Source
 from openlumiere.data.world.subjects import FPS, GRID, SIDES, Item, Media, encode_sheet, to_row
 
 ITEMS_A_SHARD = {"still": 200, "animated": 30}
@@ -65,33 +66,37 @@ class Batch:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def build(folder: Path, extra: Path | None = None, workers: int = 2, skip_tones: bool = False) -> Path:
-    """Build the world in `folder`, or go on with a build that was stopped. Returns the index.
+def build(folder: Path, extra: Path | None = None, workers: int = 2, skip_tones: bool = False, scope: Scope = WORLD_64) -> Path:
+    """Build the world, or the part of it in `scope`, in `folder`, or go on with a build that was stopped. Returns the index.
 
-    `skip_tones` leaves out the skin tones of animations; building again without it adds them.
+    `skip_tones` leaves out the skin tones of animations; building again without it, or with a wider scope, adds what is missing.
 
     Raises:
         ValueError: a package could not be fetched, or its checksum is wrong.
     """
     for part in ("packages", "shards", "rows"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    packages = _fetched(folder / "packages", extra)
-    batches = [batch for batch in _batches(packages) if not (skip_tones and batch.toned)]
+    packages = _fetched(folder / "packages", extra, scope)
+    batches = [batch for batch in _batches(packages, scope) if not (skip_tones and batch.toned)]
     _render_all(batches, folder, workers)
     return finish(folder, batches, packages)
 
 
-def _fetched(folder: Path, extra: Path | None) -> dict[str, Path]:
+def wanted(scope: Scope) -> list[Package]:
+    """The packages that a scope's drawings and names come from."""
+    return [sources.NAMES] + [package for source in SOURCES if scope.holds_source(source) for package in source.packages]
+
+
+def _fetched(folder: Path, extra: Path | None, scope: Scope) -> dict[str, Path]:
     """Package or archive name -> folder with its files. The Lottie archive is there only if `extra` holds it."""
-    wanted = [sources.NAMES] + [package for source in SOURCES for package in source.packages]
     found = {
         package.name: sources.fetch(package, folder) / "package"
-        for package in tqdm(wanted, desc="packages", unit="package")
+        for package in tqdm(wanted(scope), desc="packages", unit="package")
     }
     archive = extra / sources.LOTTIE_ARCHIVE if extra else None
     if archive and archive.exists():
         found[sources.LOTTIE_ARCHIVE] = _lottie(archive, folder)
-    else:
+    elif any(source.form == "lottie" and scope.holds_source(source) for source in SOURCES):
         tqdm.write(sources.LOTTIE_MISSING)
     return found
 
@@ -102,10 +107,11 @@ def _lottie(archive: Path, folder: Path) -> Path:
     return target if target.exists() else sources.unpack(archive, target)
 
 
-def _batches(packages: dict[str, Path]) -> Iterator[Batch]:
+def _batches(packages: dict[str, Path], scope: Scope) -> Iterator[Batch]:
     emoji = names.concepts(packages[sources.NAMES.name])
-    for source in SOURCES:
-        jobs = sorted(_jobs(source, packages, emoji), key=lambda job: job.concept.subject)
+    for source in filter(scope.holds_source, SOURCES):
+        jobs = [job for job in _jobs(source, packages, emoji) if scope.holds_subject(job.concept.subject)]
+        jobs.sort(key=lambda job: job.concept.subject)
         apart = source.kind == "animated"  # their skin tones lie in shards of their own, to be left out at will
         for name, tones in ((source.key, False), (f"{source.key}-tones", True)):
             part = [job for job in jobs if (apart and job.toned) == tones]
@@ -129,7 +135,7 @@ def _jobs(source: Source, packages: dict[str, Path], emoji: dict[str, Concept]) 
 
 def _icon_jobs(source: Source, packages: dict[str, Path], emoji: dict[str, Concept]) -> Iterator[Job]:
     (package,) = source.packages
-    neighbours = tuple(packages[p.name] for s in SOURCES if s.form == "svg" for p in s.packages)
+    neighbours = tuple(packages[p.name] for s in SOURCES if s.form == "svg" for p in s.packages if p.name in packages)
     table = json.loads((packages[package.name] / "icons.json").read_text())
     for name, subject in names.icon_subjects(packages[package.name], emoji, neighbours).items():
         drawing = Drawing(form="svg", kind="still", svg=svg_text(table["icons"][name], table))
@@ -270,7 +276,7 @@ def finish(folder: Path, batches: list[Batch], packages: dict[str, Path]) -> Pat
     left_out = {id: problem for part in parts for id, problem in part["left_out"].items()}
     left_out |= {f"{key}/{subject}": why for key, table in BLANK.items() for subject, why in table.items()}
     left_out |= {f"fluent-anim/{subject}": "not in its maker's repository" for subject in sorted(names.unpublished())}
-    summary = {"version": 1, "items": len(rows), "packages": _pins(), "lottie": sources.LOTTIE_ARCHIVE in packages,
+    summary = {"version": 1, "items": len(rows), "packages": _pins(packages), "lottie": sources.LOTTIE_ARCHIVE in packages,
                "left_out": left_out}  # fmt: skip
     (folder / "world.json").write_text(json.dumps(summary, indent=1))
     (folder / "ATTRIBUTION.md").write_text(attribution(rows))
@@ -278,9 +284,10 @@ def finish(folder: Path, batches: list[Batch], packages: dict[str, Path]) -> Pat
     return folder / "index.parquet"
 
 
-def _pins() -> dict[str, str]:
-    pinned = [sources.NAMES] + [package for source in SOURCES for package in source.packages]
-    return {package.spec: package.sha256 for package in pinned} | {sources.LOTTIE_ARCHIVE: sources.LOTTIE_SHA256}
+def _pins(packages: dict[str, Path]) -> dict[str, str]:
+    pinned = {package.name: package for package in wanted(WORLD_64)}
+    used = [pinned[name] for name in packages if name in pinned]
+    return {package.spec: package.sha256 for package in used} | {sources.LOTTIE_ARCHIVE: sources.LOTTIE_SHA256}
 
 
 def attribution(rows: list[index.Row]) -> str:

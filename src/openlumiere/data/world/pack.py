@@ -11,7 +11,7 @@ import lzma
 import tarfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from tqdm import tqdm
 from openlumiere.data.shards import Member
 from openlumiere.data.world.build import attribution
 from openlumiere.data.world.grammar import NOUNS
+from openlumiere.data.world.scope import WORLD_64, Scope
 from openlumiere.data.world.sources import HELD_OUT_STYLE
 from openlumiere.data.world.subjects import PACK_ROWS, PACK_SPRITES, Item, Media, World, to_row
 
@@ -47,8 +48,8 @@ class Packed:
         return kept + [f"{key}: {self.packed.get(key, 0)} packed, {self.left_out.get(key, 0)} left out" for key in sorted(self.packed | self.left_out)]
 
 
-def pack(world: World, target: Path, side: int = 64, budget: int = BUDGET) -> Packed:
-    """Write a pack of at most `budget` bytes with sprites of `side` px (64 or 256).
+def pack(world: World, target: Path, side: int = 64, budget: int = BUDGET, scope: Scope = WORLD_64) -> Packed:
+    """Write a pack of at most `budget` bytes with sprites of `side` px (64 or 256) that lie in the scope.
 
     At 64 px every animation without skin tone comes first, then stills, every style of a subject together; at 256 px
     everyday subjects in all styles come first, then animations and other stills by turns. The held-out style stays home.
@@ -60,7 +61,7 @@ def pack(world: World, target: Path, side: int = 64, budget: int = BUDGET) -> Pa
         raise ValueError(f"expected a side of {sorted(QUALITY)}, got {side}: pack one of those")
     room = budget - 2 * tarfile.RECORDSIZE  # the rest is for headers, padding and ATTRIBUTION.md
     sprites, items = bytearray(), []
-    for item in tqdm(list(_in_order(world, side)), desc="packing", unit="drawing"):
+    for item in tqdm(_in_order(filter(scope.holds, world.items), side), desc="packing", unit="drawing"):
         left = room - len(sprites) - (len(items) + 1) * INDEX_SHARE
         if left < FULL[side]:
             break
@@ -73,17 +74,17 @@ def pack(world: World, target: Path, side: int = 64, budget: int = BUDGET) -> Pa
         del sprites[items.pop().media[0].place.offset - tarfile.BLOCKSIZE :]
         index = _index(items)
     _write(target, {PACK_SPRITES: bytes(sprites), PACK_ROWS: index, "ATTRIBUTION.md": attribution([to_row(item) for item in items]).encode()})
-    return _summary(world, target, items)
+    return _summary([item for item in world.items if scope.holds(item)], target, items)
 
 
-def _in_order(world: World, side: int) -> Iterator[Item]:
-    items = [item for item in world.items if not item.toned and item.style != HELD_OUT_STYLE]
+def _in_order(items: Iterable[Item], side: int) -> list[Item]:
+    items = [item for item in items if not item.toned and item.style != HELD_OUT_STYLE]
     stills = sorted((item for item in items if item.kind == "still"), key=_still_order)
     animations = sorted((item for item in items if item.kind == "animated"), key=lambda item: (_rank(item.base), item.id))
     if side == 64:
-        return iter(animations + stills)
+        return animations + stills
     common = sum(item.base in NOUNS for item in stills)
-    return iter(stills[:common] + _by_turns(animations, stills[common:]))
+    return stills[:common] + _by_turns(animations, stills[common:])
 
 
 def _still_order(item: Item) -> tuple:
@@ -148,10 +149,10 @@ def _write(target: Path, members: dict[str, bytes]) -> None:
     partial.rename(target)
 
 
-def _summary(world: World, target: Path, items: list[Item]) -> Packed:
+def _summary(offered: list[Item], target: Path, items: list[Item]) -> Packed:
     kept = {item.id for item in items}
     count = Counter(_key(item) for item in items)
-    missing = Counter(_key(item) for item in world.items if item.id not in kept)
+    missing = Counter(_key(item) for item in offered if item.id not in kept)
     return Packed(path=target, bytes=target.stat().st_size, packed=dict(count), left_out=dict(missing))
 
 

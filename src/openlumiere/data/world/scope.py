@@ -7,7 +7,7 @@ from openlumiere.data.world.backgrounds import COLOURS, PLAIN, SCENES
 from openlumiere.data.world.effects import KINDS
 from openlumiere.data.world.motions import MOTIONS
 from openlumiere.data.world.names import LANGUAGES
-from openlumiere.data.world.sources import SOURCES
+from openlumiere.data.world.sources import SOURCES, Source
 from openlumiere.data.world.subjects import Item
 
 SPEEDS = ("slow", "medium", "fast")
@@ -64,8 +64,14 @@ class Scope:
 
     def holds(self, item: Item) -> bool:
         """Whether a drawing lies in this part of the world."""
-        asked = ((self.subjects, item.subject), (self.styles, item.style), (self.kinds, item.kind))
-        return all(not allowed or value in allowed for allowed, value in asked)
+        return self.holds_source(item) and self.holds_subject(item.subject)
+
+    def holds_source(self, source: Source | Item) -> bool:
+        """Whether drawings of this style and kind do."""
+        return bool(within(self.styles, [source.style]) and within(self.kinds, [source.kind]))
+
+    def holds_subject(self, subject: str) -> bool:
+        return bool(within(self.subjects, [subject]))
 
 
 def within(allowed: tuple[str, ...], options: Iterable[str]) -> tuple[str, ...]:
