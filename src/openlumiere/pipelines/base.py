@@ -17,17 +17,19 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from openlumiere.diffusion.circle import around
 from openlumiere.diffusion.denoiser import Condition, Denoiser, NetDenoiser, Timestep
 from openlumiere.diffusion.guidance import guide, threshold
 from openlumiere.diffusion.known import Known
-from openlumiere.diffusion.sample import Step, draw_noise, sample
+from openlumiere.diffusion.multidiffusion import Windows, multidiffuse
+from openlumiere.diffusion.replacement import replace_known
+from openlumiere.diffusion.sample import Step, draw_noise, noise_to, sample
 from openlumiere.models.codec import Codec, UnshuffleCodec, VAECodec
 from openlumiere.models.stunet import STUNet
 from openlumiere.models.text import E5TextEncoder, TextEncoder, TransformersTextEncoder
+from openlumiere.pipelines.fit import NATIVE_RATE
 from openlumiere.pipelines.folder import read_parts, write_checksums
 from openlumiere.pipelines.hub import locate
-
-NATIVE_RATE = Fraction(16)  # frames a second, as every clip the paper's authors published
 
 OnStep = Callable[[Step], None]
 
@@ -62,22 +64,42 @@ class LumierePipeline(DiffusionPipeline):
         """Side in pixels that the net was trained at."""
         return self.stunet.config.unet["sample_size"] * self.codec.factor
 
+    @property
+    def side_multiple(self) -> int:
+        """What sides in pixels must divide by, for every level of the net to halve them."""
+        return self.codec.factor * 2 ** len(self.stunet.config.temporal_factors)
+
+    @property
+    def reads_known(self) -> bool:
+        """Whether the net was widened to `<J, C, M>`, content and mask beside the noisy clip."""
+        return self.stunet.config.in_channels == 2 * self.codec.channels + 1
+
     @torch.no_grad()
     def __call__(
         self, prompt: str | list[str], negative_prompt: str = "", *, seeds: int | list[int] = 0, num_frames: int = 80,
         height: int | None = None, width: int | None = None, frame_rate: Fraction = NATIVE_RATE, num_inference_steps: int = 20,
-        guidance_scale: float = 3.0, guidance_rescale: float = 0.0, known: Known | None = None, on_step: OnStep | None = None,
+        guidance_scale: float = 3.0, guidance_rescale: float = 0.0, known: Known | None = None, frame_times: Tensor | None = None,
+        source: Float[Tensor, "b c f h w"] | None = None, start: int = 0, windows: Windows | None = None, loop: bool = False,
+        on_step: OnStep | None = None,
     ) -> LumierePipelineOutput:  # fmt: skip
         """One clip a prompt, or one a seed when there is one prompt.
 
         Sides default to the trained size and must divide by the codec's factor. `known` is coded by `codec`, its mask is 1 where
-        the content is given. Each sample has its own seed, so neighbours in a batch change it by rounding alone.
+        the content is given; a net that can't read it is guided by replacement. `frame_times` `[f]` in native frames stand in for
+        `frame_rate`. Sampling begins at step `start` from the coded clip `source` under noise (SDEdit). `windows` cut long clips, a
+        `loop` closes. Each sample has its own seed, so neighbours in a batch change it by rounding alone.
         """
         prompts, seeds = pair(prompt, seeds)
         denoiser = self._guided(NetDenoiser(self.stunet), negative_prompt, guidance_scale, guidance_rescale)
-        condition = self.condition(prompts, num_frames, frame_rate, known)
-        shape = self.coded_shape(num_frames, height, width)
-        return LumierePipelineOutput(frames=self._sample(denoiser, condition, shape, seeds, num_inference_steps, on_step))
+        if known is not None and not self.reads_known:
+            denoiser = replace_known(denoiser, self.scheduler.config.prediction_type, self.scheduler.alphas_cumprod)
+        denoiser = denoiser if windows is None else multidiffuse(denoiser, windows)
+        denoiser = around(denoiser) if loop else denoiser
+        condition = self.condition(prompts, num_frames, frame_rate, known, frame_times)
+        noise = draw_noise(self.coded_shape(num_frames, height, width), seeds).to(self.device)
+        if source is not None:
+            noise = noise_to(source.to(noise), noise, self.scheduler, steps=num_inference_steps, start=start)
+        return LumierePipelineOutput(frames=self._sample(denoiser, condition, noise, seeds, num_inference_steps, on_step, start))
 
     @torch.no_grad()
     def picture(
@@ -88,8 +110,8 @@ class LumierePipeline(DiffusionPipeline):
         """Clips of one frame by the frozen picture net alone; arguments as for clips."""
         prompts, seeds = pair(prompt, seeds)
         denoiser = self._guided(PictureDenoiser(self.stunet.unet2d), negative_prompt, guidance_scale, guidance_rescale)
-        shape = self.coded_shape(1, height, width)
-        return LumierePipelineOutput(frames=self._sample(denoiser, self.condition(prompts, 1), shape, seeds, num_inference_steps, on_step))
+        noise = draw_noise(self.coded_shape(1, height, width), seeds).to(self.device)
+        return LumierePipelineOutput(frames=self._sample(denoiser, self.condition(prompts, 1), noise, seeds, num_inference_steps, on_step))
 
     def coded_shape(self, frames: int, height: int | None = None, width: int | None = None) -> tuple[int, int, int, int]:
         """`c f h w` of one clip as the net sees it; sides are in pixels."""
@@ -99,11 +121,12 @@ class LumierePipeline(DiffusionPipeline):
         return self.codec.channels, frames, height // factor, width // factor
 
     def condition(
-        self, prompts: list[str], frames: int, frame_rate: Fraction = NATIVE_RATE, known: Known | None = None
-    ) -> Condition:
+        self, prompts: list[str], frames: int, frame_rate: Fraction = NATIVE_RATE, known: Known | None = None,
+        frame_times: Tensor | None = None,
+    ) -> Condition:  # fmt: skip
         """Token states of the prompts, the moments of the frames in native frames, and what is known."""
         text = self.text.encode(prompts)
-        times = torch.arange(frames) * float(NATIVE_RATE / frame_rate)
+        times = torch.arange(frames) * float(NATIVE_RATE / frame_rate) if frame_times is None else frame_times
         condition = Condition(text=text.states, text_mask=text.mask, known=known, frame_times=times)
         return condition.to(self.device, self.stunet.dtype)
 
@@ -115,11 +138,10 @@ class LumierePipeline(DiffusionPipeline):
         return threshold(guided, self.scheduler.config.prediction_type, self.scheduler.alphas_cumprod, quantile=None)
 
     def _sample(
-        self, denoiser: Denoiser, condition: Condition, shape: tuple[int, ...], seeds: list[int], steps: int, on_step: OnStep | None
+        self, denoiser: Denoiser, condition: Condition, noise: Tensor, seeds: list[int], steps: int, on_step: OnStep | None, start: int = 0
     ) -> UInt8[np.ndarray, "b f h w 3"]:
-        """Noise of each seed, denoised, decoded."""
-        noise = draw_noise(shape, seeds).to(self.device)
-        for step in sample(denoiser, self.scheduler, noise, condition, steps=steps, seeds=seeds):
+        """Noise denoised and decoded."""
+        for step in sample(denoiser, self.scheduler, noise, condition, steps=steps, start=start, seeds=seeds):
             if on_step is not None:
                 on_step(step)
         return to_frames(self.codec.decode(step.noisy))

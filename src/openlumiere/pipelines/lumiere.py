@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
+from openlumiere.conditions import Canvas, Region
+from openlumiere.diffusion.multidiffusion import Windows
 from openlumiere.diffusion.sample import make_scheduler
 from openlumiere.media import Clip
+from openlumiere.models.style import Style, blended
 from openlumiere.pipelines.base import LumierePipeline, OnStep
 from openlumiere.pipelines.finish import Made, Replay
-from openlumiere.pipelines.request import DEFAULT_FPS, DEFAULT_GUIDANCE, DEFAULT_SIZE, DEFAULT_STEPS, Request, frame_count
+from openlumiere.pipelines.fit import encode, encode_whole, enlarge, fit, restore
+from openlumiere.pipelines.inputs import Given, Inputs, Picture, Video, as_mask, check_inputs, open_clip, open_picture
+from openlumiere.pipelines.request import (
+    DEFAULT_FEATHER, DEFAULT_FPS, DEFAULT_FRAMES, DEFAULT_GUIDANCE, DEFAULT_SIZE, DEFAULT_STEPS, Request, frame_count,
+)  # fmt: skip
+from openlumiere.pipelines.tasks import FRAME, STYLE, canvas_for, styles_of
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
+WINDOWS = Windows(frames=DEFAULT_FRAMES, overlap=16, tapered=True)  # of given clips longer than the net's five seconds (our choice)
+DEFAULT_STYLE_WEIGHT = 0.7
+
+Styles = Style | str | Path | Sequence[Style | str | Path]
 
 
 class Lumiere:
@@ -27,6 +38,7 @@ class Lumiere:
     def __init__(self, base: LumierePipeline):
         self.base = base
         self._model = base.fingerprint()
+        self._picture_net = base.stunet.fingerprint()
         self._trained = base.scheduler.config
 
     @classmethod
@@ -37,43 +49,160 @@ class Lumiere:
     def generate(
         self, prompt: str, *, seed: int = 0, negative: str = "", frames: int | None = None, seconds: float | None = None,
         fps: int | str | Fraction = DEFAULT_FPS, steps: int = DEFAULT_STEPS, guidance: float = DEFAULT_GUIDANCE, size: int = DEFAULT_SIZE,
-        scheduler: str = "ddim", on_step: OnStep | None = None,
+        scheduler: str = "ddim", loop: bool = False, style: Styles = (), style_weight: float | Sequence[float] = DEFAULT_STYLE_WEIGHT,
+        on_step: OnStep | None = None,
     ) -> Clip:  # fmt: skip
         """Text to video: one clip of `frames` (80) frames, or of `seconds` at `fps`, `size` x `size` pixels (0: the net's own).
 
-        Frames larger than the net's own size are enlarged by Lanczos resampling. Raises ValueError for what can't be made.
+        Frames larger than the net's own size are enlarged by Lanczos resampling. With `loop` the last frame goes over into the first.
+        `style` is one or several (`learn_style`, or a LoRA file), `style_weight` in [0, 1] for all or each. Raises ValueError for what
+        can't be made.
         """
-        return self.make(Request(
+        return self._make_of(Request(
             prompt=prompt, negative=negative, seed=seed, frames=frame_count(frames, seconds, fps), fps=str(fps), steps=steps,
-            guidance=guidance, size=size, scheduler=scheduler,
-        ), on_step)  # fmt: skip
+            guidance=guidance, size=size, scheduler=scheduler, loop=loop,
+        ), {}, style, style_weight, on_step)  # fmt: skip
 
     def generate_image(
         self, prompt: str, *, seed: int = 0, negative: str = "", steps: int = DEFAULT_STEPS, guidance: float = DEFAULT_GUIDANCE,
-        size: int = DEFAULT_SIZE, scheduler: str = "ddim", on_step: OnStep | None = None,
+        size: int = DEFAULT_SIZE, scheduler: str = "ddim", style: Styles = (), style_weight: float | Sequence[float] = DEFAULT_STYLE_WEIGHT,
+        on_step: OnStep | None = None,
     ) -> Clip:  # fmt: skip
         """Text to image by the frozen picture net: a clip of one frame."""
-        return self.make(Request(
+        return self._make_of(Request(
             task="image", prompt=prompt, negative=negative, seed=seed, frames=1, steps=steps, guidance=guidance, size=size, scheduler=scheduler
-        ), on_step)  # fmt: skip
+        ), {}, style, style_weight, on_step)  # fmt: skip
 
-    def make(self, request: Request, on_step: OnStep | None = None) -> Clip:
-        """The clip that a request asks for, with its origin; `on_step` is called after each denoising step."""
+    def animate(
+        self, image: Picture | None = None, prompt: str = "", *, keyframes: Mapping[int, Picture] | None = None, motion: float = 1.0,
+        frames: int | None = None, seconds: float | None = None, fps: int | str | Fraction = DEFAULT_FPS, size: int = 0, loop: bool = False,
+        seed: int = 0, negative: str = "", steps: int = DEFAULT_STEPS, guidance: float = DEFAULT_GUIDANCE, scheduler: str = "ddim",
+        keep: str = "exact", feather: int = DEFAULT_FEATHER, style: Styles = (), style_weight: float | Sequence[float] = DEFAULT_STYLE_WEIGHT,
+        on_step: OnStep | None = None,
+    ) -> Clip:  # fmt: skip
+        """Image to video: `image` is frame 0, and `keyframes` are pictures at other frames (without `image`: at any).
+
+        The clip has the picture's size and proportions, or `size` pixels on the longer side. `motion` is how fast time runs: 0.5 is
+        half of what would happen, 0 nothing. Raises ValueError for what can't be made.
+        """
+        pictures = {**({} if image is None else {0: image}), **(keyframes or {})}
+        if not pictures:
+            raise ValueError("image: expected a picture or keyframes, got neither, give the first frame")
+        return self._make_of(Request(
+            task="animate", prompt=prompt, negative=negative, seed=seed, frames=frame_count(frames, seconds, str(fps)), fps=str(fps),
+            steps=steps, guidance=guidance, size=size, scheduler=scheduler, loop=loop, keep=keep, feather=feather, motion=motion,
+        ), {f"{FRAME}{index}": open_picture(picture) for index, picture in pictures.items()}, style, style_weight, on_step)  # fmt: skip
+
+    def inpaint(
+        self, clip: Video, region: Region | np.ndarray | str | Path | tuple, prompt: str = "", *, seed: int = 0, negative: str = "",
+        steps: int = DEFAULT_STEPS, guidance: float = DEFAULT_GUIDANCE, scheduler: str = "ddim", keep: str = "exact",
+        feather: int = DEFAULT_FEATHER, style: Styles = (), style_weight: float | Sequence[float] = DEFAULT_STYLE_WEIGHT,
+        on_step: OnStep | None = None,
+    ) -> Clip:  # fmt: skip
+        """Make new what lies in `region` (see `Region.of`); all else is known. Size, rate, length and sound are the clip's."""
+        return self._edit_clip("inpaint", clip, Request(
+            task="inpaint", prompt=prompt, negative=negative, seed=seed, steps=steps, guidance=guidance, size=0, scheduler=scheduler,
+            keep=keep, feather=feather,
+        ), region, style, style_weight, on_step)  # fmt: skip
+
+    def outpaint(
+        self, clip: Video, size: tuple[int, int], prompt: str = "", *, seed: int = 0, negative: str = "", steps: int = DEFAULT_STEPS,
+        guidance: float = DEFAULT_GUIDANCE, scheduler: str = "ddim", keep: str = "exact", feather: int = DEFAULT_FEATHER,
+        style: Styles = (), style_weight: float | Sequence[float] = DEFAULT_STYLE_WEIGHT, on_step: OnStep | None = None,
+    ) -> Clip:  # fmt: skip
+        """Make new what lies around the clip in frames of `size` (width, height), which holds it unscaled in its middle."""
+        return self._edit_clip("outpaint", clip, Request(
+            task="outpaint", prompt=prompt, negative=negative, seed=seed, steps=steps, guidance=guidance, size=0, scheduler=scheduler,
+            keep=keep, feather=feather, to=f"{size[0]}x{size[1]}",
+        ), None, style, style_weight, on_step)  # fmt: skip
+
+    def mend(
+        self, clip: Video, region: Region | np.ndarray | str | Path | tuple | None = None, prompt: str = "", *, seed: int = 0,
+        negative: str = "", steps: int = DEFAULT_STEPS, guidance: float = DEFAULT_GUIDANCE, scheduler: str = "ddim", keep: str = "exact",
+        feather: int = DEFAULT_FEATHER, on_step: OnStep | None = None,
+    ) -> Clip:  # fmt: skip
+        """Repair what is broken: in `region`, or scratches, specks, lost frames, flicker and logos as `pipelines/mend.py` finds them."""
+        return self._edit_clip("mend", clip, Request(
+            task="mend", prompt=prompt, negative=negative, seed=seed, steps=steps, guidance=guidance, size=0, scheduler=scheduler,
+            keep=keep, feather=feather,
+        ), region, (), (), on_step)  # fmt: skip
+
+    def cinemagraph(
+        self, image: Picture, region: Region | np.ndarray | str | Path | tuple, prompt: str = "", *, loop: bool = True,
+        frames: int | None = None, seconds: float | None = None, fps: int | str | Fraction = DEFAULT_FPS, size: int = 0, motion: float = 1.0,
+        seed: int = 0, negative: str = "", steps: int = DEFAULT_STEPS, guidance: float = DEFAULT_GUIDANCE, scheduler: str = "ddim",
+        keep: str = "exact", feather: int = DEFAULT_FEATHER, style: Styles = (), style_weight: float | Sequence[float] = DEFAULT_STYLE_WEIGHT,
+        on_step: OnStep | None = None,
+    ) -> Clip:  # fmt: skip
+        """A picture of which only `region` moves; with `loop` its last frame goes over into its first."""
+        text, mask = read_region(region)
+        request = Request(
+            task="cinemagraph", prompt=prompt, negative=negative, seed=seed, frames=frame_count(frames, seconds, str(fps)), fps=str(fps),
+            steps=steps, guidance=guidance, size=size, scheduler=scheduler, loop=loop, keep=keep, feather=feather, motion=motion, region=text,
+        )  # fmt: skip
+        return self._make_of(request, {"picture": open_picture(image), **mask}, style, style_weight, on_step)
+
+    def restyle(
+        self, clip: Video, prompt: str, *, strength: float = 0.6, seed: int = 0, negative: str = "", steps: int = DEFAULT_STEPS,
+        guidance: float = DEFAULT_GUIDANCE, scheduler: str = "ddim", style: Styles = (),
+        style_weight: float | Sequence[float] = DEFAULT_STYLE_WEIGHT, on_step: OnStep | None = None,
+    ) -> Clip:  # fmt: skip
+        """Change a whole clip: `strength` 0 gives it back, 1 makes all anew (SDEdit, on all frames at once)."""
+        return self._edit_clip("restyle", clip, Request(
+            task="restyle", prompt=prompt, negative=negative, seed=seed, steps=steps, guidance=guidance, size=0, scheduler=scheduler,
+            strength=strength,
+        ), None, style, style_weight, on_step)  # fmt: skip
+
+    def _edit_clip(
+        self, task: str, clip: Video, request: Request, region: object, style: Styles, style_weight: float | Sequence[float],
+        on_step: OnStep | None,
+    ) -> Clip:  # fmt: skip
+        """An edit of a clip: the request takes its length and rate."""
+        given = open_clip(clip)
+        text, mask = ("", {}) if region is None else read_region(region)
+        request = replace(request, task=task, frames=len(given.content), fps=str(given.content.fps), region=text)
+        return self._make_of(request, {"clip": given, **mask}, style, style_weight, on_step)
+
+    def _make_of(
+        self, request: Request, inputs: Inputs, style: Styles, style_weight: float | Sequence[float], on_step: OnStep | None
+    ) -> Clip:
+        """Make what the request asks for of these inputs, which go into its record."""
+        styles = open_styles(style)
+        weights = (style_weight,) * len(styles) if isinstance(style_weight, (int, float)) else tuple(style_weight)
+        inputs = {**inputs, **{f"{STYLE}{index}": given for index, given in enumerate(styles)}}
+        recorded = tuple(given.record(role) for role, given in inputs.items())
+        return self.make(replace(request, inputs=recorded, style_weights=weights), on_step, inputs)
+
+    def make(self, request: Request, on_step: OnStep | None = None, inputs: Inputs | None = None) -> Clip:
+        """The clip that a request asks for of its inputs, with its origin; `on_step` is called after each denoising step."""
+        inputs = inputs or {}
+        check_inputs(request, inputs)
+        canvas = canvas_for(request, inputs)
         self.base.scheduler = make_scheduler(request.scheduler, self._trained)
-        frames = {"generate": self._clip, "image": self._picture}[request.task](request, on_step)
-        return Clip(enlarge(frames, request.size), fps=Fraction(request.fps), origin=Made(self._record(request)))
+        with blended(self.base.stunet.unet2d, styles_of(request, inputs), self._picture_net):
+            frames = self._from_words(request, on_step) if canvas is None else self._from_canvas(request, canvas, on_step)
+        origin = None if unchanged(frames, inputs) else Made(self._record(request))
+        return Clip(frames, fps=Fraction(request.fps), origin=origin, audio=None if canvas is None else canvas.audio)
 
-    def replay(self, record: Replay, on_step: OnStep | None = None) -> Clip:
-        """Make a clip again from its record: on the same machine, bit for bit. Raises ValueError for another model or precision."""
+    def replay(self, record: Replay, on_step: OnStep | None = None, inputs: Inputs | None = None) -> Clip:
+        """Make a clip again from its record and the same inputs (`pipelines/inputs.py`): on the same machine, bit for bit.
+
+        Raises ValueError for another model, precision or input.
+        """
         if record.model != self._model:
             raise ValueError(f"replay: expected the model {record.model[:12]}, got {self._model[:12]}, load the one that made the clip, as {record.dtype}")
         with threads(record.threads):
-            return self.make(Request(**{field.name: getattr(record, field.name) for field in fields(Request)}), on_step)
+            return self.make(Request(**{field.name: getattr(record, field.name) for field in fields(Request)}), on_step, inputs)
+
+    def _from_words(self, request: Request, on_step: OnStep | None) -> np.ndarray:
+        """Text to video or to image, enlarged."""
+        frames = {"generate": self._clip, "image": self._picture}[request.task](request, on_step)
+        return enlarge(frames, request.size, request.size) if request.size else frames
 
     def _clip(self, request: Request, on_step: OnStep | None) -> np.ndarray:
         return self.base(
             request.prompt, request.negative, seeds=request.seed, num_frames=request.frames, frame_rate=Fraction(request.fps),
-            num_inference_steps=request.steps, guidance_scale=request.guidance, on_step=on_step,
+            num_inference_steps=request.steps, guidance_scale=request.guidance, loop=request.loop, on_step=on_step,
         ).frames[0]  # fmt: skip
 
     def _picture(self, request: Request, on_step: OnStep | None) -> np.ndarray:
@@ -81,6 +210,21 @@ class Lumiere:
             request.prompt, request.negative, seeds=request.seed, num_inference_steps=request.steps, guidance_scale=request.guidance,
             on_step=on_step,
         ).frames[0]  # fmt: skip
+
+    def _from_canvas(self, request: Request, canvas: Canvas, on_step: OnStep | None) -> np.ndarray:
+        """What is unknown of a canvas made by the net, at the canvas's size, length and rate."""
+        if canvas.known.all():
+            return np.array(canvas.frames)
+        to = fit(canvas, self.base.native_size, self.base.side_multiple, request.loop)
+        known = encode(canvas, to, self.base.codec) if canvas.known.any() else None
+        start = min(round((1 - request.strength) * request.steps), request.steps - 1)
+        made = self.base(
+            request.prompt, request.negative, seeds=request.seed, num_frames=len(to.indices), height=to.height, width=to.width,
+            frame_times=to.times(canvas.fps, request.motion), num_inference_steps=request.steps, guidance_scale=request.guidance,
+            known=known, source=encode_whole(canvas, to, self.base.codec) if start else None, start=start, windows=WINDOWS,
+            loop=request.loop, on_step=on_step,
+        ).frames[0]  # fmt: skip
+        return restore(made, canvas, to, request.keep, request.feather, request.loop)
 
     def _record(self, request: Request) -> Replay:
         dtype = str(self.base.stunet.dtype).removeprefix("torch.")
@@ -98,11 +242,17 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def enlarge(frames: np.ndarray, size: int) -> np.ndarray:
-    """Frames [f, h, w, 3] brought to `size` x `size` by Lanczos resampling (0: left as they are)."""
-    if size in (0, frames.shape[1]):
-        return frames
-    enlarged = np.empty((len(frames), size, size, 3), np.uint8)
-    for small, large in zip(frames, enlarged, strict=True):
-        large[:] = Image.fromarray(small).resize((size, size), Image.Resampling.LANCZOS)
-    return enlarged
+def read_region(region: object) -> tuple[str, Inputs]:
+    """A region as text, or its mask as an input."""
+    region = Region.of(region)
+    return (str(region), {}) if region.mask is None else ("", {"region": as_mask(region.mask)})
+
+
+def open_styles(style: Styles) -> list[Given]:
+    styles = [style] if isinstance(style, (Style, str, Path)) else list(style)
+    return [Given(each) if isinstance(each, Style) else Given(Style.load(each), Path(each)) for each in styles]
+
+
+def unchanged(frames: np.ndarray, inputs: Inputs) -> bool:
+    """Whether a clip came back as it was: then it is nobody's work but its author's, and is not marked as made."""
+    return "clip" in inputs and np.array_equal(frames, inputs["clip"].content.frames)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 
 from openlumiere.diffusion.sample import SCHEDULERS
-from openlumiere.media.clip import exact_fps
+from openlumiere.media.clip import MAX_FPS, exact_fps
 
-TASKS = ("generate", "image")
+FROM_NOTHING = ("generate", "image")
+EDITS = ("animate", "inpaint", "outpaint", "mend", "cinemagraph", "restyle")
+TASKS = (*FROM_NOTHING, *EDITS)
+PROMPTED = (*FROM_NOTHING, "restyle")
+KEEPS = ("exact", "soft")
+MAX_INPUTS = 1000
 MAX_PROMPT = 2000  # characters
 MAX_SEED = 2**63 - 1
 MAX_COST = 2**34  # pixels of a written frame x frames x steps: 80 frames of 1024 x 1024 in 200 steps
@@ -18,13 +23,30 @@ DEFAULT_FPS = "16"
 DEFAULT_STEPS = 20
 DEFAULT_GUIDANCE = 3.0
 DEFAULT_SIZE = 256
+DEFAULT_FEATHER = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """One thing that a clip was made from: what it was for, its file's name (empty where it came from memory), its content's sha256.
+
+    A picture's or clip's content are its pixels (`inputs.sha256_of`), a style's its weights.
+    """
+
+    role: str
+    sha256: str
+    name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """Everything that a clip depends on, but for the model and the machine. Raises ValueError for what can't be made.
 
-    `fps` is exact text, "16" or "30000/1001"; `size` is the side in pixels after enlarging, 0 the net's own.
+    `fps` is exact text, "16" or "30000/1001"; `size` is the side in pixels after enlarging, 0 the net's own. An edit takes the size of
+    its inputs: there 0 is the input's own, else the longer side that a picture is first brought to, and `frames` and `fps` are the
+    clip's. `keep` "exact" gives known pixels back bit by bit, with made ones moved to meet them within about `feather` pixels; "soft"
+    leaves all to the net. `motion` is how fast time runs, `strength` how much of a clip is made anew (0: none, 1: all), `to` the
+    size WxH that a clip is extended to, `region` its text where it is not an input, `style_weights` one number a style among `inputs`.
     """
 
     task: str = "generate"
@@ -37,22 +59,63 @@ class Request:
     guidance: float = DEFAULT_GUIDANCE
     size: int = DEFAULT_SIZE
     scheduler: str = "ddim"
+    loop: bool = False
+    keep: str = "exact"
+    feather: int = DEFAULT_FEATHER
+    motion: float = 1.0
+    strength: float = 1.0
+    to: str = ""
+    region: str = ""
+    inputs: tuple[Input, ...] = ()
+    style_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         check_choice("task", self.task, TASKS)
-        check_prompt("prompt", self.prompt)
+        if self.prompt or self.task in PROMPTED:
+            check_prompt("prompt", self.prompt)
         if self.negative:
             check_prompt("negative", self.negative)
         check_range("seed", self.seed, 0, MAX_SEED)
         check_range("frames", self.frames, 1, 10_000)
-        exact_rate(self.fps)
+        exact_rate(self.fps, 240 if self.task in FROM_NOTHING else MAX_FPS)
         check_range("steps", self.steps, 1, 1000)
         check_range("guidance", self.guidance, 0, 100)
         check_range("size", self.size, 0, 4096)
         check_choice("scheduler", self.scheduler, tuple(SCHEDULERS))
-        cost = max(self.size, 64) ** 2 * self.frames * self.steps
-        if cost > MAX_COST:
-            raise ValueError(f"cost: expected pixels x frames x steps of at most {MAX_COST:.1e}, got {cost:.1e}, ask for fewer of one of them")
+        check_choice("keep", self.keep, KEEPS)
+        check_range("feather", self.feather, 0, 256)
+        check_range("motion", self.motion, 0, 4)
+        check_range("strength", self.strength, 0, 1)
+        check_inputs(self)
+        check_cost(max(self.size, 64) ** 2, self.frames, self.steps)
+
+
+def check_inputs(request: Request) -> None:
+    """Inputs and weights as they come from JSON become what they are; one weight a style, each in [0, 1]."""
+    inputs = tuple(each if isinstance(each, Input) else Input(**each) for each in request.inputs)
+    weights = tuple(float(weight) for weight in request.style_weights)
+    object.__setattr__(request, "inputs", inputs)
+    object.__setattr__(request, "style_weights", weights)
+    check_range("inputs", len(inputs), 0, MAX_INPUTS)
+    if not all(isinstance(getattr(each, field.name), str) for each in inputs for field in fields(each)):
+        raise ValueError("inputs: expected role, name and sha256 as text, got something else, name a record that was written beside a clip")
+    for weight in weights:
+        check_range("style weight", weight, 0, 1)
+
+
+def check_cost(pixels: int, frames: int, steps: int) -> None:
+    """Pixels of a frame x frames x steps within `MAX_COST`."""
+    cost = pixels * frames * steps
+    if cost > MAX_COST:
+        raise ValueError(f"cost: expected pixels x frames x steps of at most {MAX_COST:.1e}, got {cost:.1e}, ask for fewer of one of them")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`640x360` as width and height in pixels."""
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdecimal() and len(side) < 7 for side in sides):
+        raise ValueError(f"to: expected a size such as 640x360, got {text[:100]!r}, give width and height in pixels")
+    return int(sides[0]), int(sides[1])
 
 
 def frame_count(frames: int | None, seconds: float | None, fps: str) -> int:
@@ -65,13 +128,13 @@ def frame_count(frames: int | None, seconds: float | None, fps: str) -> int:
     return round(Fraction(seconds) * exact_rate(fps))
 
 
-def exact_rate(fps: str) -> Fraction:
-    """Frames a second as an exact fraction, 1 to 240."""
+def exact_rate(fps: str, most: int = 240) -> Fraction:
+    """Frames a second as an exact fraction, 1 to `most`; a given clip may have less than 1."""
     try:
         rate = exact_fps(fps)
     except (ValueError, ZeroDivisionError):
-        raise ValueError(f"fps: expected a rate such as 16 or 30000/1001, got {fps!r}, choose one from 1 to 240") from None
-    check_range("fps", rate, 1, 240)
+        raise ValueError(f"fps: expected a rate such as 16 or 30000/1001, got {fps!r}, choose one from 1 to {most}") from None
+    check_range("fps", rate, 1 if most < MAX_FPS else 0, most)
     return rate
 
 
