@@ -1,0 +1,84 @@
+"""Sampling a clip of any length in a fixed room: each denoising step follows the one before at the distance of a window.
+
+The result is that of `sample` with `multidiffuse` (a test holds it), but no state is ever held for more than a few windows a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import pairwise
+
+import diffusers
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from openlumiere.diffusion.denoiser import Condition, Denoiser
+from openlumiere.diffusion.multidiffusion import Windows, cut_axis
+from openlumiere.diffusion.sample import Solver
+
+Tell = Callable[[slice], Condition]
+Predict = Callable[[Tensor, slice], Tensor]
+
+
+def stream(
+    denoiser: Denoiser, scheduler: diffusers.SchedulerMixin, noise: Iterable[Float[Tensor, "b c _ h w"]], frames: int, tell: Tell,
+    windows: Windows, *, steps: int, on_window: Callable[[int, slice], None] | None = None,
+) -> Iterator[Float[Tensor, "b c _ h w"]]:  # fmt: skip
+    """The finished clip, part by part, from noise that comes part by part.
+
+    `tell(window)` answers what the net is told of these frames. The windows in time are those of `windows`; its tiles are the
+    denoiser's affair (`multidiffuse(net, replace(windows, frames=None))`), averages over tiles and windows being averages over both.
+    `on_window(step, window)` is called after each. Needs a scheduler whose steps look at nothing but their own state: ValueError else.
+    """
+    if type(scheduler) is not diffusers.DDIMScheduler:
+        raise ValueError(f"expected a DDIMScheduler for a stream, got {type(scheduler).__name__}, set scheduler to one")
+    layout = cut_axis(frames, windows.frames, windows.overlap)
+    weight = windows.weigh((layout[0].stop, 1, 1))[:, 0, 0]
+    solver = Solver(scheduler, steps, 0, None, torch.device("cpu"))
+    state: Iterable[Tensor] = (solver.begin(part) for part in noise)
+    for index in range(solver.calls):
+        predict = partial(_predict, denoiser, solver.timesteps[index], tell, on_window, index)
+        state = _advance(solver, index, average_stream(state, layout, weight, predict))
+    return iter(state)
+
+
+@torch.no_grad()
+def _predict(
+    denoiser: Denoiser, timestep: Tensor, tell: Tell, on_window: Callable[[int, slice], None] | None, index: int, noisy: Tensor, window: slice
+) -> Tensor:
+    prediction = denoiser(noisy, timestep.to(noisy.device), tell(window))
+    if on_window is not None:
+        on_window(index, window)
+    return prediction
+
+
+def _advance(solver: Solver, index: int, parts: Iterable[tuple[Tensor, Tensor]]) -> Iterator[Tensor]:
+    """One step of the scheduler for each part as it is ready."""
+    for noisy, prediction in parts:
+        yield solver.step(prediction, noisy, noisy, index)
+
+
+def average_stream(
+    parts: Iterable[Float[Tensor, "b c _ h w"]], layout: Sequence[slice], weight: Float[Tensor, " n"], predict: Predict
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Noisy frames and their averaged predictions, given out as soon as no later window covers them.
+
+    `layout` are windows in time in rising order, all as long as `weight`, that cover the clip which `parts` bring frame by frame.
+    """
+    source, begin = iter(parts), 0
+    noisy = next(source)
+    mean, total = torch.zeros_like(noisy), noisy.new_zeros(noisy.shape[2])
+    for window, following in pairwise([*layout, None]):
+        while begin + noisy.shape[2] < window.stop:
+            noisy = torch.cat([noisy, next(source)], 2)
+        missing = noisy.shape[2] - len(total)
+        mean = torch.cat([mean, torch.zeros_like(noisy[:, :, :missing])], 2)
+        total = torch.cat([total, total.new_zeros(missing)])
+        here = slice(window.start - begin, window.stop - begin)
+        total[here] += weight.to(total)
+        mean[:, :, here].lerp_(predict(noisy[:, :, here], window).to(mean), (weight.to(total) / total[here])[:, None, None])
+        done = (window.stop if following is None else following.start) - begin
+        yield noisy[:, :, :done], mean[:, :, :done]
+        begin, noisy, mean, total = begin + done, noisy[:, :, done:], mean[:, :, done:], total[done:]
