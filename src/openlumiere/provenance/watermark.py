@@ -1,48 +1,50 @@
 """The mark in the pixels: put in, and found again with its place, its size and its times.
 
-The same picture is added to every frame, so the mark has no flicker of its own, a single frame carries all of it, and cuts, drops
-and other frame rates leave it. The detector looks for the keyed waves, at every shift, many scales and mirrored, and its p-value
-needs no assumption on the footage: for phases drawn at random Hoeffding's bound holds for any picture.
+The same picture is added to every frame, so the mark does not flicker, a single frame carries all of it, and cuts, drops and other
+frame rates leave it. The detector looks for the keyed waves at every shift, at many scales and mirrored.
+
+Its p-value assumes nothing of the footage. The fit is a sum of a_k cos(angle_k) over the waves, and for a key drawn at random the angles
+are uniform and independent whatever the picture is, so Chernoff's bound holds: P(fit > z standard deviations) <= exp(-z^2 / 2). All
+places that are tried are paid for (Bonferroni): half of the level goes to the place where the mark was written, half to the search.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
-from einops import reduce
 from jaxtyping import Complex, Float, UInt8
 
-from openlumiere.provenance.payload import Payload, decode
-from openlumiere.provenance.pattern import ACROSS, CANONICAL_SIDE, DATA, DOWN, PUBLIC_KEY, SYNC, TILE, pattern, scale_of, secret, spectrum
-from openlumiere.provenance.payload import CODED_BITS
+from openlumiere.provenance.pattern import ACROSS, DATA, DOWN, PUBLIC_KEY, SYNC, TILE, pattern, scale_of, secret, spectrum
+from openlumiere.provenance.payload import CODED_BITS, Payload, decode
+from openlumiere.provenance.residual import Residuals, edges, residuals, shrink
 
 FALSE_ALARM = 1e-6  # a clip is called marked below this p-value
 CHUNK = 16  # frames marked at a time
-WINDOW, MOST_WINDOWS, LOOKED_AT = 16, 64, 8  # frames a window at least, windows a clip, frames looked at in a window
 SPAN = 8  # windows searched together
-SCALES = 1.01 ** np.arange(-70, 81)  # relative to the file's size: from a half (borders around it) to 2.2 (a crop to 0.45)
+SCALES = 1.01 ** np.arange(-70, 81)  # relative to the place as written: from a half (borders around it) to 2.2 (a crop to 0.45)
 FINER = 1 + np.arange(-4, 5) * 0.002
-FINE_GRID = 4 * TILE
+LOUD = 3  # times the median amplitude: waves are bounded there, since a periodic texture is all in a few
+SEEN = 0.01  # p-value below which a window of a marked clip counts as marked
+
+Waves = Complex[np.ndarray, "n waves"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Detection:
     """What was found in a clip.
 
-    `p_value`: how probable so good a fit is in footage that does not know the key; `found` where it is below 1e-6. `payload`: None
-    where nothing was found or the check of its 64 `bits` fails. `intervals`: [first, last + 1) frames where the mark is seen.
-    `scale`: pixels a canonical pixel; `offset`: down and across, in canonical pixels of the tile, for the picture as mirrored
-    by `flipped`. `score`: standard deviations of the fit.
+    `p_value`: how probable so good a fit is in footage that knows nothing of the key; `found` where it is below 1e-6. `score`: the
+    fit in standard deviations. `payload`: None where nothing was found or the check of its 64 `bits` fails. `intervals`: [first, end)
+    in frames where the mark is seen. `scale`: a canonical pixel in pixels; `offset`: where in the tile the frame's corner lies,
+    down and across, in canonical pixels; `flipped`: mirrored left to right, then scale and offset are of the mirror image.
     """
 
     p_value: float
     score: float
     payload: Payload | None = None
     bits: np.ndarray | None = field(default=None, repr=False)
-    intervals: list[tuple[int, int]] = field(default_factory=list)
+    intervals: tuple[tuple[int, int], ...] = ()
     scale: float = 1.0
     offset: tuple[float, float] = (0.0, 0.0)
     flipped: bool = False
@@ -53,16 +55,19 @@ class Detection:
 
 
 @dataclass(frozen=True)
-class Place:
-    """How a file lies over the mark: `Detection` explains the fields."""
+class Fit:
+    """The best place of a search: the p-value it gives, the windows it was found in, and how the file lies over the mark."""
 
+    p_value: float
+    score: float
+    windows: slice
+    flipped: bool
     scale: float
-    offset: tuple[float, float] = (0.0, 0.0)
-    flipped: bool = False
+    shift: tuple[float, float] = (0.0, 0.0)  # canonical pixels, down and across, that bring the file back over the mark
 
 
 def embed(frames: UInt8[np.ndarray, "f h w 3"], payload: Payload, key: bytes = PUBLIC_KEY) -> UInt8[np.ndarray, "f h w 3"]:
-    """Marked frames: each pixel moves by at most 5 levels, by 44 dB all together; frames can be given a few at a time."""
+    """Marked frames. No pixel moves by more than 5 levels. All frames are treated alike, so they can be given a few at a time."""
     added = pattern(payload, key, *frames.shape[1:3])[:, :, None]
     marked = np.empty_like(frames)
     for first in range(0, len(frames), CHUNK):
@@ -72,57 +77,108 @@ def embed(frames: UInt8[np.ndarray, "f h w 3"], payload: Payload, key: bytes = P
 
 
 def detect(frames: UInt8[np.ndarray, "f h w 3"], key: bytes = PUBLIC_KEY) -> Detection:
-    """Look for the mark of `key` in frames of any size and number; a long clip is looked at in 64 windows, 8 frames each."""
-    edges, residuals = windows(frames)
-    written = Place(scale_of(*residuals.shape[1:]))
-    detection = as_written(residuals, written, key)
-    if not detection.found:
-        detection = min(detection, searched(residuals, written, key), key=lambda one: one.p_value)
-    if not detection.found:
-        return detection
-    place = refined(residuals, Place(detection.scale, detection.offset, detection.flipped), key)
-    return read(replace(detection, scale=place.scale * shrink_of(frames), offset=place.offset), residuals, place, edges, key)
+    """Look for the mark of `key` in frames of any size and number; of a long clip at most 512 frames are looked at."""
+    left = residuals(frames)
+    side = shrink(*frames.shape[1:3])
+    written = scale_of(*frames.shape[1:3]) / side
+    fit = as_written(left, written, key)
+    if fit.p_value >= FALSE_ALARM:
+        fit = min(fit, searched(left, written, key), key=lambda one: one.p_value)
+    if fit.p_value >= FALSE_ALARM:
+        return Detection(p_value=fit.p_value, score=fit.score)
+    return read(refined(left, fit, key), left, edges(len(frames)), side, key)
 
 
-def windows(frames: UInt8[np.ndarray, "f h w 3"]) -> tuple[list[int], Float[np.ndarray, "n h w"]]:
-    """First frames of the windows (and the end), and each window's mean residual."""
-    length = max(WINDOW, math.ceil(len(frames) / MOST_WINDOWS))
-    edges = [*range(0, max(len(frames) - length // 2, 1), length), len(frames)]
-    spans = zip(edges, edges[1:], strict=False)
-    return edges, np.stack([mean_residual(frames, np.unique(np.linspace(a, b - 1, LOOKED_AT).round().astype(int))) for a, b in spans])
+def as_written(left: Residuals, scale: float, key: bytes) -> Fit:
+    """The mark where it was put, in the whole clip or one window, as it is or mirrored."""
+    parts = groups(len(left), 1)
+    views = [(part, flipped) for part in parts for flipped in (False, True)]
+    scores = score(spectrum(np.stack([view(left, *one) for one in views]), scale)[:, SYNC] * secret(key).phases[SYNC].conj())
+    best = int(scores.argmax())
+    return Fit(p_value(scores[best], len(views)), float(scores[best]), *views[best], scale)
 
 
-def mean_residual(frames: UInt8[np.ndarray, "f h w 3"], chosen: np.ndarray) -> Float[np.ndarray, "h w"]:
-    """What is left of the luma of these frames without its slow part, bounded, less where the picture is busy."""
-    shrink = shrink_of(frames)
-    total = np.float32(0)
-    for index in chosen:
-        luma = frames[index].astype(np.float32) @ np.array([0.2126, 0.7152, 0.0722], np.float32)
-        total = total + residual(shrunk(luma, shrink))
-    return total / len(chosen)
+def searched(left: Residuals, written: float, key: bytes) -> Fit:
+    """The mark at any shift and scale, in the whole clip or a span of windows, as it is or mirrored."""
+    views = [(part, flipped) for part in groups(len(left), SPAN) for flipped in (False, True)]
+    pictures = np.stack([view(left, *one) for one in views])
+    tests = len(views) * len(SCALES) * TILE**2
+    best = Fit(1.0, -np.inf, slice(None), False, written)
+    for scale in written * SCALES:
+        for one, waves in zip(views, spectrum(pictures, scale), strict=True):
+            top, shift = best_shift(waves, key, TILE)
+            if top > best.score:
+                best = Fit(p_value(top, tests), top, *one, scale, shift)
+    return best
 
 
-def shrink_of(frames: np.ndarray) -> int:
-    """Large frames are averaged over squares of this side, down to 256 to 511 pixels."""
-    return max(1, min(frames.shape[1:3]) // CANONICAL_SIDE)
+def refined(left: Residuals, fit: Fit, key: bytes) -> Fit:
+    """The same fit with its scale to a thousandth and its shift to a quarter of a canonical pixel; its p-value stays."""
+    picture = view(left, fit.windows, fit.flipped)[None]
+    tries = [(*best_shift(spectrum(picture, scale)[0], key, 4 * TILE), scale) for scale in fit.scale * FINER]
+    _, shift, scale = max(tries)
+    return Fit(fit.p_value, fit.score, fit.windows, fit.flipped, scale, shift)
 
 
-def shrunk(luma: Float[np.ndarray, "h w"], side: int) -> Float[np.ndarray, "H W"]:
-    height, width = (length // side * side for length in luma.shape)
-    return luma if side == 1 else reduce(luma[:height, :width], "(h a) (w b) -> h w", "mean", a=side, b=side)
+def groups(windows: int, size: int) -> list[slice]:
+    """All windows, and, where there are more than `size`, each run of that many."""
+    return [slice(None), *(slice(first, first + size) for first in range(0, windows, size) if windows > size)]
 
 
-def residual(luma: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
-    left = luma - box_mean(box_mean(luma, 7), 7)
-    busy = box_mean(np.minimum(left * left, 400), 2)
-    return np.clip(left, -6, 6) / (1 + (busy / 12) ** 2)
+def view(left: Residuals, part: slice, flipped: bool) -> Float[np.ndarray, "h w"]:
+    picture = left[part].mean(0)
+    return picture[:, ::-1] if flipped else picture
 
 
-def box_mean(picture: Float[np.ndarray, "h w"], radius: int) -> Float[np.ndarray, "h w"]:
-    """Mean over squares of `2 radius + 1` pixels, edges repeated."""
-    for axis in (0, 1):
-        sides = [(radius + 1, radius) if axis == one else (0, 0) for one in (0, 1)]
-        sums = np.cumsum(np.pad(picture, sides, "edge"), axis, dtype=np.float64)
-        many = 2 * radius + 1
-        picture = ((sums[many:] - sums[:-many]) if axis == 0 else (sums[:, many:] - sums[:, :-many])) / many
-    return picture.astype(np.float32)
+def bounded(waves: Waves) -> Waves:
+    size = np.abs(waves)
+    most = LOUD * np.median(size, axis=-1, keepdims=True)
+    return waves * np.minimum(1, most / np.maximum(size, 1e-9))
+
+
+def score(turned: Waves) -> Float[np.ndarray, "n"]:
+    """How well waves, turned back by their keyed phases, agree: in standard deviations for phases drawn at random."""
+    kept = bounded(turned)
+    return kept.real.sum(-1) / np.sqrt((np.abs(kept) ** 2).sum(-1) / 2 + 1e-9)
+
+
+def best_shift(waves: Complex[np.ndarray, "waves"], key: bytes, grid: int) -> tuple[float, tuple[float, float]]:
+    """The largest score over `grid` x `grid` shifts of a tile, and that shift in canonical pixels."""
+    kept = bounded(waves[SYNC] * secret(key).phases[SYNC].conj())
+    table = np.zeros((grid, grid), np.complex64)
+    table[DOWN[SYNC], ACROSS[SYNC]] = kept
+    fits = np.fft.ifft2(table, norm="forward").real
+    place = np.unravel_index(fits.argmax(), fits.shape)
+    top = float(fits[place]) / float(np.sqrt((np.abs(kept) ** 2).sum() / 2 + 1e-9))
+    return top, (float(place[0]) * TILE / grid, float(place[1]) * TILE / grid)
+
+
+def p_value(score: float, tests: int) -> float:
+    """Chernoff's bound for the best of `tests` fits; twice, for the two ways of looking."""
+    return float(min(1.0, 2 * tests * np.exp(-(max(score, 0.0) ** 2) / 2)))
+
+
+def read(fit: Fit, left: Residuals, bounds: list[int], side: int, key: bytes) -> Detection:
+    """Where in time the mark is, and what it says, at a place that was found."""
+    turned = turned_back(np.stack([view(left, slice(k, k + 1), fit.flipped) for k in range(len(left))]), fit, key)
+    seen = len(left) * np.exp(-(np.maximum(score(turned[:, SYNC]), 0) ** 2) / 2) < SEEN
+    seen = seen if seen.any() else np.isin(np.arange(len(left)), np.arange(len(left))[fit.windows])
+    data = bounded(turned[seen].mean(0))[DATA]
+    bits = decode(np.bincount(secret(key).places, np.concatenate([data.real, data.imag]), CODED_BITS))
+    offset = tuple(-shift % TILE for shift in fit.shift)
+    return Detection(
+        p_value=fit.p_value, score=fit.score, payload=Payload.read(bits), bits=bits, intervals=intervals(seen, bounds),
+        scale=fit.scale * side, offset=offset, flipped=fit.flipped,
+    )  # fmt: skip
+
+
+def turned_back(pictures: Residuals, fit: Fit, key: bytes) -> Waves:
+    """Waves at a place, without their keyed phases: the signs of the payload are left."""
+    down, across = fit.shift
+    return spectrum(pictures, fit.scale) * secret(key).phases.conj() * np.exp(2j * np.pi * (DOWN * down + ACROSS * across) / TILE)
+
+
+def intervals(seen: np.ndarray, bounds: list[int]) -> tuple[tuple[int, int], ...]:
+    """Runs of windows where the mark is seen, in frames."""
+    steps = np.flatnonzero(np.diff(np.concatenate([[False], seen, [False]])))
+    return tuple((bounds[a], bounds[b]) for a, b in steps.reshape(-1, 2))
