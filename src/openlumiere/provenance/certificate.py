@@ -115,14 +115,14 @@ def own_signer() -> Signer:
     return read_signer(path, path.stat().st_mtime_ns)
 
 
-def check_closed(path: Path) -> None:
+def check_closed(path: Path, name: str = "signer") -> None:
     """Raise unless `path` is a file that nobody but its owner can read or write."""
     try:
         found = path.stat()
     except OSError as error:
-        raise ValueError(f"signer: expected a PEM file with key and certificates, got {error.strerror} for {path}, set {SIGNER} to one") from None
+        raise ValueError(f"{name}: expected a file to read a key from, got {error.strerror} for {path}, make it or name another") from None
     if not stat.S_ISREG(found.st_mode) or found.st_mode & 0o077:
-        raise ValueError(f"signer: expected a file that only its owner can read, got mode {stat.S_IMODE(found.st_mode):04o}, do: chmod 600 {path}")
+        raise ValueError(f"{name}: expected a file that only its owner can read, got mode {stat.S_IMODE(found.st_mode):04o}, do: chmod 600 {path}")
 
 
 @lru_cache(maxsize=4)

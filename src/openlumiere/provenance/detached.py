@@ -6,7 +6,6 @@ The statement is the manifest's (`manifest.Making`) and the sha256 of every file
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -15,7 +14,7 @@ from pathlib import Path
 from cryptography import x509
 
 from openlumiere.provenance.certificate import Signer, check_signature, issued_by, own_signer, subject_of, trusted_roots
-from openlumiere.provenance.manifest import Making, Manifest
+from openlumiere.provenance.manifest import Making, Manifest, digest
 
 NAME = "provenance.json"
 FRAMES = (".png", ".jpg", ".jpeg")
@@ -44,11 +43,6 @@ def digests(path: Path) -> dict[str, str]:
     return {file.name: digest(file) for file in named if file.is_file()}
 
 
-def digest(path: Path) -> str:
-    with open(path, "rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
 def read_statement(path: Path, roots: tuple[x509.Certificate, ...] | None = None) -> Manifest:
     """The statement beside the file, or in the folder, at `path`; `roots` are trusted (None: `trusted_roots()`)."""
     statement = statement_path(path)
@@ -67,7 +61,7 @@ def read_statement(path: Path, roots: tuple[x509.Certificate, ...] | None = None
     if not problem and files != digests(path):
         problem = "the signed content is another"
     state = "tampered" if problem else "trusted" if is_trusted(chain, roots) else "valid"
-    return Manifest(state=state, making=making, generator=making.generator, signer=subject_of(chain[0]), problem=problem)
+    return Manifest(state=state, making=making, told_marks=making.marks, generator=making.generator, signer=subject_of(chain[0]), problem=problem)
 
 
 def broken_chain(chain: list[x509.Certificate]) -> str:

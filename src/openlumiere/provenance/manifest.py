@@ -6,6 +6,7 @@ authority, no remote manifests, no revocation look-ups.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, field
@@ -31,13 +32,14 @@ class Source:
 
     `sha256` is of its pixels; `relationship` is C2PA's: the clip is an edit of it (parentOf, at most one), shows it (componentOf) or
     was led by it (inputTo). `marks` are those it may carry, its own history included. `file`, where the pixels came from one, brings
-    its manifest along.
+    its manifest along, unless by then it is another than the one of `file_sha256`.
     """
 
     sha256: str
     relationship: str = "parentOf"
     marks: tuple[str, ...] = ()
     file: Path | None = field(default=None, compare=False)
+    file_sha256: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.relationship not in RELATIONSHIPS:
@@ -93,18 +95,16 @@ class Manifest:
     """What was found in or beside a file.
 
     `state`: none; tampered (the signature or the content does not hold: `problem` says how); valid (both hold, whoever signed);
-    trusted (and the signer's root is one that is trusted here). `making` is None where another program made it.
+    trusted (and the signer's root is one that is trusted here). `making` is None where another program made it; `told_marks` are
+    all that it and the manifests of what the file was made from speak of.
     """
 
     state: str
     signer: str = ""
     generator: str = ""
     making: Making | None = None
+    told_marks: tuple[str, ...] = ()
     problem: str = ""
-
-    @property
-    def holds(self) -> bool:
-        return self.state in ("valid", "trusted")
 
 
 def embeds(path: Path) -> bool:
@@ -164,8 +164,13 @@ def actions(making: Making) -> list[dict]:
 
 
 def carries_history(source: Source) -> bool:
-    """Whether there is a file that C2PA can take a manifest from."""
-    return source.file is not None and embeds(source.file) and source.file.is_file()
+    """Whether there still is the file that C2PA can take a manifest from."""
+    return source.file is not None and embeds(source.file) and source.file.is_file() and digest(source.file) == source.file_sha256
+
+
+def digest(path: Path) -> str:
+    with open(path, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def ingredient(index: int, source: Source) -> dict:
@@ -214,10 +219,11 @@ def told(text: str, state: str) -> Manifest:
     signature, (generator, *_) = active.get("signature_info", {}), active.get("claim_generator_info") or [{}]
     try:
         making = making_of(active)
+        marks = tuple(mark for other in store.get("manifests", {}).values() if (made := making_of(other)) for mark in made.marks)
     except ValueError as error:
         return Manifest(state="tampered", problem=str(error))
     return Manifest(
-        state=holds, making=making, problem=", ".join(failures) if holds == "tampered" else "",
+        state=holds, making=making, told_marks=marks, problem=", ".join(failures) if holds == "tampered" else "",
         signer=", ".join(filter(None, (signature.get("common_name"), signature.get("issuer")))),
         generator=" ".join(filter(None, (generator.get("name"), generator.get("version")))),
     )  # fmt: skip
