@@ -1,5 +1,6 @@
 """Mistakes at `lumiere train`: one line and exit code 2, before anything is trained or made."""
 
+import json
 import tarfile
 from io import BytesIO
 
@@ -8,6 +9,7 @@ from PIL import Image
 
 from openlumiere.cli import main
 from openlumiere.data.world.slice import SUBJECTS, open_sprites
+from openlumiere.models.stunet import TEMPORAL_WEIGHTS
 
 
 def pack(path, picture, names=tuple(SUBJECTS)):
@@ -31,6 +33,9 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "cut.tgz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "flipped.tgz").write_bytes(whole[:200] + bytes(byte ^ 255 for byte in whole[200:260]) + whole[260:])
     (tmp_path / "taken").write_text("")
+    (tmp_path / "older" / "state").mkdir(parents=True)
+    (tmp_path / "temporal" / "temporal").mkdir(parents=True)
+    (tmp_path / "temporal" / "temporal" / TEMPORAL_WEIGHTS).write_text("")
     (tmp_path / "pictures" / "unet").mkdir(parents=True)
     (tmp_path / "pictures" / "unet" / "config.json").write_text("{}")
     return tmp_path
@@ -50,7 +55,14 @@ MISTAKES = {
     "rate -1": (["image", "--learning-rate", "-1"], "learning rate: expected"),
     "no image run": (["video"], "image run: expected"),
     "image run without a net": (["video", "--image-run", "nowhere"], "image run: expected"),
-    "start without temporal weights": ([*VIDEO, "--start", "pictures"], "start: expected"),
+    "start without temporal weights": ([*VIDEO, "--start", "pictures"], "start: expected a run or a model"),
+    "start without a picture net": (["video", "--start", "temporal"], "start: expected a whole model"),
+    "start from nothing": (["image", "--start", "nowhere"], "start: expected a run or a model"),
+    "preset": (["image", "--preset", "world-1"], "preset: expected one of world-32, world-64, tiny"),
+    "device": (["image", "--device", "abacus"], "device: expected one of cpu, cuda"),
+    "low noise 0": (["image", "--low-noise", "0"], "low noise: expected 0.01 to 100"),
+    "batch that does not divide": (["image", "--batch", "8", "--parts", "3"], "batch: expected a multiple of the 3 parts"),
+    "older run": (["image", "-o", "older"], "run: expected a run of this version"),
     "no package": (["image", "--package", "missing.tgz"], "package: expected"),
     "package of something else": (["image", "--package", __file__], "package: expected the sprites"),
     "package of fewer": (["image", "--package", "fewer.tgz"], "package: expected the sprites"),
@@ -71,6 +83,14 @@ def test_a_mistake_is_one_line_and_makes_no_run(folder, capsys, mistake):
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and err.startswith(f"lumiere: {told}"), err
     assert sorted(folder.rglob("*")) == before
+
+
+def test_a_dry_run_prints_what_would_be_trained_and_makes_nothing(folder, capsys):
+    words = ["train", "image", "-o", "run", "--package", "sprites.tgz", "--preset", "world-64", "--batch", "64", "--low-noise", "1.1", "--dry-run"]
+    assert main(words) == 0
+    config = json.loads(capsys.readouterr().out)
+    assert (config["side"], config["loop"]["batch"], config["low_noise"]) == (64, 64, 1.1)
+    assert not (folder / "run").exists()
 
 
 def test_a_sound_package_opens(folder):

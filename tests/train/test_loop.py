@@ -1,112 +1,177 @@
-"""The loop: resume to the bit, stop when told, skip what is not finite."""
+"""The loop: resume to the bit, stop when told, skip what is not finite or a spike."""
 
 import json
 import os
 import signal
+import sys
+import time
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from toy import TARGET, Line, config, fork, groups, line_losses, run_to, same
+from torch import nn
 
-from openlumiere.train import checkpoint
 from openlumiere.train.ema import PowerEMA
-from openlumiere.train.loop import LoopConfig, train
-
-TARGET = torch.tensor([1.0, -2.0, 3.0])
-
-
-def start():
-    return {"weight": torch.nn.Parameter(torch.zeros(3)), "bias": torch.nn.Parameter(torch.zeros(()))}
+from openlumiere.train.guard import LEAST, Guard
+from openlumiere.train.loop import train
+from openlumiere.train.step import Losses, Stage, part_seed
 
 
-def loss_of(parameters):
-    def draw_loss(generator, step):
-        x = torch.randn(8, 3, generator=generator)
-        return ((x @ parameters["weight"] + parameters["bias"] - x @ TARGET) ** 2).mean()
+def at_step(number, act):
+    """The line's losses; `act(losses)` changes those of one step (from 1) of a run in one part."""
 
-    return draw_loss
+    def losses(net, count, generator):
+        drawn = line_losses(net, count, generator)
+        return act(drawn) if generator.initial_seed() == part_seed(0, number - 1) else drawn
 
-
-def run_to(folder, steps, draw=loss_of, **config):
-    folder.mkdir(exist_ok=True)
-    parameters = start()
-    train(parameters, draw(parameters), LoopConfig(log_every=1, **config), folder, max_minutes=1, max_steps=steps)
-    return parameters
+    return losses
 
 
-def states(folder):
-    files = ("parameters", "average", "optimizer", "random")
-    return {(name, key): value for name in files for key, value in load_file(folder / "state" / f"{name}.safetensors").items()}
+def lines(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 def test_two_steps_then_four_equal_four(tmp_path):
     run_to(tmp_path / "parts", 2)
+    random = torch.get_rng_state()
     run_to(tmp_path / "parts", 4)
     run_to(tmp_path / "whole", 4)
-    parts, whole = states(tmp_path / "parts"), states(tmp_path / "whole")
-    assert parts.keys() == whole.keys()
-    assert all(torch.equal(parts[key], whole[key]) for key in whole)
+    assert not torch.equal(torch.get_rng_state(), random)
+    assert same(tmp_path / "parts", tmp_path / "whole")
+    assert [line["loss"] for line in lines(tmp_path / "parts")] == [line["loss"] for line in lines(tmp_path / "whole")]
 
 
-def test_it_learns(tmp_path):
-    parameters = run_to(tmp_path, 400, learning_rate=0.05, warmup=1, weight_decay=0.0)
-    assert torch.allclose(parameters["weight"], TARGET, atol=0.1)
+def test_resuming_leaves_the_random_state_of_an_unbroken_run(tmp_path):
+    run_to(tmp_path / "whole", 4)
+    whole = torch.get_rng_state()
+    run_to(tmp_path / "parts", 3)
+    run_to(tmp_path / "parts", 4)
+    assert torch.equal(torch.get_rng_state(), whole)
 
 
-def test_a_loss_that_is_not_finite_touches_nothing(tmp_path):
-    def spoilt(parameters):
-        good = loss_of(parameters)
-        return lambda generator, step: good(generator, step) * (float("nan") if step == 2 else 1.0)
+def test_it_learns_what_requires_a_gradient_and_nothing_else(tmp_path):
+    net = run_to(tmp_path, 400, learning_rate=0.05, warmup=1, weight_decay=0.0, dropout=0, log_every=100)
+    assert torch.allclose(net.weight, TARGET, atol=0.1)
+    assert torch.equal(net.frozen, torch.ones(3))
+    assert not any("frozen" in name for _, name in groups(tmp_path))
 
-    one = run_to(tmp_path / "one", 1)
-    two = run_to(tmp_path / "two", 2, draw=spoilt)
-    assert all(torch.equal(one[name], two[name]) for name in one)
-    lines = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
-    assert [line["skipped"] for line in lines] == [0, 1] and lines[1]["loss"] is None
+
+def test_the_learning_rate_warms_up(tmp_path):
+    run_to(tmp_path, 6, warmup=4, learning_rate=1.0)
+    assert [line["learning_rate"] for line in lines(tmp_path)] == [0.5, 0.75, 1, 1, 1, 1]  # of the step to come
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_touches_nothing(tmp_path, value):
+    spoilt = at_step(2, lambda losses: Losses(losses.loss * value, losses.level))
+    run_to(tmp_path / "one", 1)
+    run_to(tmp_path / "two", 2, losses=spoilt)
+    assert same(tmp_path / "one", tmp_path / "two")
+    assert [line["skipped"] for line in lines(tmp_path / "two")] == [0, 1] and lines(tmp_path / "two")[1]["loss"] is None
+
+
+def test_a_spike_touches_nothing(tmp_path):
+    spike = at_step(LEAST + 1, lambda losses: Losses(losses.loss * 1000, losses.level))
+    run_to(tmp_path / "calm", LEAST)
+    run_to(tmp_path / "spike", LEAST + 1, losses=spike)
+    assert same(tmp_path / "calm", tmp_path / "spike")
+
+
+def test_many_skipped_steps_in_a_row_stop_the_run_saved(tmp_path):
+    def sick(net, count, generator):
+        losses = line_losses(net, count, generator)
+        return Losses(losses.loss * float("nan"), losses.level)
+
+    run_to(tmp_path, 2)
+    with pytest.raises(ValueError, match="got 3 skipped steps in a row"):
+        run_to(tmp_path, 100, losses=sick, patience=3)
+    assert (tmp_path / "step-5").is_dir()
+    run_to(tmp_path, 7, patience=3)  # and it can be gone on from
+
+
+def test_the_guard_forgives_after_a_good_step():
+    guard = Guard(spike=10, patience=2)
+    assert [guard.refuses(loss, 1.0) for loss in (float("nan"), 1.0, float("nan"))] == ["not finite", None, "not finite"]
+    assert guard.refuses(1.0, float("inf")) == "not finite" and guard.exhausted
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_stops(tmp_path, number):
-    def interrupted(parameters):
-        good = loss_of(parameters)
-
-        def draw_loss(generator, step):
-            if step == 3:
-                os.kill(os.getpid(), number)
-            return good(generator, step)
-
-        return draw_loss
+    def interrupt(losses):
+        os.kill(os.getpid(), number)
+        return losses
 
     before = signal.getsignal(number)
-    run_to(tmp_path, 100, draw=interrupted)
-    assert json.loads((tmp_path / "state" / "step.json").read_text()) == {"step": 3}
+    run_to(tmp_path, 100, losses=at_step(3, interrupt))
+    assert (tmp_path / "step-3").is_dir()
     assert signal.getsignal(number) is before
 
 
-@pytest.mark.parametrize("moment", ["older", "final"])
-def test_a_kill_while_renaming_loses_no_state(tmp_path, monkeypatch, moment):
-    run_to(tmp_path, 2)
-    rename = os.replace
+def test_a_second_signal_is_at_once(tmp_path):
+    def twice(losses):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+        return losses
 
-    def killed(source, target):
-        if moment == "older" or str(target).endswith(checkpoint.STATE):
-            raise KeyboardInterrupt
-        rename(source, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.os, "replace", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run_to(tmp_path, 3)
-    parameters = start()
-    optimizer = torch.optim.AdamW(parameters.values())
-    average = {name: value.detach().clone() for name, value in parameters.items()}
-    assert checkpoint.load_state(tmp_path, parameters, average, optimizer, torch.Generator()) == 2
+    child = fork(lambda: run_to(tmp_path, 100, losses=at_step(3, twice)))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+    assert not (tmp_path / "step-3").exists()
 
 
-def test_state_of_another_net_is_refused(tmp_path):
+def test_the_clock_stops_a_run(tmp_path):
+    net = Line()
+    assert train(Stage(net=net, losses=line_losses), config(), tmp_path, max_minutes=0) == 0
+    assert 0 < train(Stage(net=net, losses=line_losses), config(), tmp_path, max_minutes=0.005) < 10**6
+
+
+def test_a_net_of_other_parameters_is_refused(tmp_path):
     run_to(tmp_path, 1)
-    with pytest.raises(ValueError, match="expected the parameters of this net"):
-        train({"other": torch.nn.Parameter(torch.zeros(3))}, lambda *_: torch.zeros(()), LoopConfig(), tmp_path, 1, 2)
+    for other in (nn.Linear(3, 1), nn.ParameterDict({"weight": torch.zeros(2), "bias": torch.zeros(())})):
+        with pytest.raises(ValueError, match="training state: expected"):
+            train(Stage(net=other, losses=line_losses), config(), tmp_path, max_steps=2)
+
+
+@pytest.mark.parametrize(("options", "told"), [({"batch": 8, "parts": 3}, "batch: expected a multiple of the 3 parts")])
+def test_a_batch_that_does_not_divide_is_refused(tmp_path, options, told):
+    with pytest.raises(ValueError, match=told):
+        run_to(tmp_path, 1, **options)
+
+
+def test_lines_of_steps_done_again_are_dropped(tmp_path):
+    run_to(tmp_path, 2)
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 3}\n{"step": 4, "lo')
+    run_to(tmp_path, 4)
+    assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3, 4]
+
+
+def test_losses_are_told_apart_by_noise_level(tmp_path):
+    def losses(net, count, generator):
+        level = torch.rand(count, generator=generator)
+        return Losses(net(torch.zeros(count, 3)) * 0 + (level * 5).floor(), level)
+
+    run_to(tmp_path, 4, losses=losses, batch=512)
+    assert all(line["levels"] == [0, 1, 2, 3, 4] for line in lines(tmp_path))
+
+
+def test_samples_are_shown_and_the_average_exported(tmp_path):
+    net = Line()
+    stage = Stage(
+        net=net, losses=line_losses, show=lambda average, file: file.write_text(str(sorted(average))),
+        export=lambda average, run: (run / "weights").write_text(""), release=lambda average, folder: folder.write_text("released"),
+    )  # fmt: skip
+    train(stage, config(show_every=2), tmp_path, max_steps=5, release=tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["step-2.png", "step-4.png"]
+    assert (tmp_path / "samples" / "step-2.png").read_text() == "['bias', 'weight']"
+    assert (tmp_path / "weights").exists() and (tmp_path / "out").read_text() == "released"
+
+
+def test_work_is_counted_without_touching_the_run(tmp_path):
+    run_to(tmp_path / "plain", 2)
+    run_to(tmp_path / "counted", 2, count_work=True)
+    assert same(tmp_path / "plain", tmp_path / "counted")
+    assert lines(tmp_path / "counted")[0]["utilisation"] > 0 and lines(tmp_path / "plain")[0]["utilisation"] is None
 
 
 def test_the_average_of_a_constant_is_that_constant_and_of_a_ramp_lags():
@@ -116,3 +181,17 @@ def test_the_average_of_a_constant_is_that_constant_and_of_a_ramp_lags():
         ema.update({"x": torch.tensor(float(step))}, step)
     # The power function's centre of mass is (gamma + 1) / (gamma + 2) of the way.
     assert ema.average["x"].item() == pytest.approx(1000 * (ema.gamma + 1) / (ema.gamma + 2), rel=0.01)
+
+
+def test_board_gets_the_scalars_where_tensorboard_is_installed(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run_to(tmp_path, 3)
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("loss")] == [1, 2, 3]
+    assert [event.value for event in events.Scalars("loss")] == pytest.approx([line["loss"] for line in lines(tmp_path)])
+
+
+def test_a_board_that_is_not_installed_is_done_without(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    run_to(tmp_path, 1)
+    assert not (tmp_path / "tensorboard").exists() and len(lines(tmp_path)) == 1

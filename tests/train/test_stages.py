@@ -1,7 +1,8 @@
-"""Two steps of each stage on tiny nets: pictures first, then the temporal parameters alone."""
+"""A few steps of each stage on tiny nets: pictures first, then the temporal parameters alone; warm starts; what is kept and released."""
 
 import io
 import tarfile
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,10 +13,15 @@ from safetensors.torch import load_file
 from openlumiere.data.world.slice import STILLS, SUBJECTS, load_sprites
 from openlumiere.models.text import TextStates
 from openlumiere.pipelines.base import LumierePipeline
-from openlumiere.train import image, video
-from openlumiere.train.loop import LoopConfig
+from openlumiere.train.checkpoint import newest_checkpoint
+from openlumiere.train.config import PRESETS, VideoConfig
+from openlumiere.train.data import TEXTS, CaptionStates, SliceSource
+from openlumiere.train.image import image_stage
+from openlumiere.train.loop import train
+from openlumiere.train.start import open_net, open_picture_net
+from openlumiere.train.video import draw_times, side_of, video_stage
 
-TINY = image.ImageConfig(widths=(32, 32), batch=2, loop=LoopConfig(log_every=1))
+TINY = PRESETS["tiny"]
 
 
 @pytest.fixture(scope="module")
@@ -34,23 +40,36 @@ def package(tmp_path_factory):
 
 
 class FewTokens:
-    """Random but fixed token states, so that a thousand captions take no time."""
+    """Random token states that are a function of the prompt, one to four of them, so that a thousand captions take no time."""
 
     dim = 384
 
     def encode(self, prompts):
-        states = torch.randn(len(prompts), 3, 384, generator=torch.Generator().manual_seed(0))
-        return TextStates(states=states, mask=torch.ones(len(prompts), 3, dtype=torch.bool))
+        rows = [torch.randn(1 + len(prompt) % 4, 384, generator=torch.Generator().manual_seed(len(prompt))) for prompt in prompts]
+        lengths = torch.tensor([len(row) for row in rows])
+        states = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        return TextStates(states=states, mask=torch.arange(states.shape[1])[None] < lengths[:, None])
+
+
+def train_pictures(source, run, steps, start=None, release=None):
+    train(image_stage(source, CaptionStates(FewTokens()), TINY.image, start), TINY.image.loop, run, max_steps=steps, release=release)
+
+
+def train_clips(source, run, net, steps, release=None):
+    stage = video_stage(source, CaptionStates(FewTokens()), net, TINY.video)
+    train(stage, TINY.video.loop, run, max_steps=steps, release=release)
 
 
 @pytest.fixture(scope="module")
-def runs(package, tmp_path_factory):
+def source(package):
+    return SliceSource(load_sprites(package), TINY.image.side)
+
+
+@pytest.fixture(scope="module")
+def runs(source, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(image, "E5TextEncoder", FewTokens)
-        patch.setattr(video, "E5TextEncoder", FewTokens)
-        image.train_image(load_sprites(package), folder / "image", 1, TINY, max_steps=2)
-        video.train_video(load_sprites(package), folder / "image", folder / "video", 1, video.VideoConfig(batch=1, stride=20, loop=LoopConfig(log_every=1)), max_steps=2)
+    train_pictures(source, folder / "image", 2, release=folder / "picture")
+    train_clips(source, folder / "video", open_net(folder / "image", None, (1, 1, 1)), 2, release=folder / "clip")
     return folder
 
 
@@ -60,28 +79,92 @@ def test_the_picture_net_is_kept_as_it_was(runs):
     assert all(torch.equal(before[name].half().float(), after[name]) for name in before)
 
 
-def test_the_temporal_parameters_have_moved(runs):
-    state = load_file(runs / "video" / "state" / "parameters.safetensors")
+def test_the_temporal_parameters_have_moved_alone(runs):
+    state = newest_checkpoint(runs / "video").groups["parameters"]
     assert not any(name.startswith("unet2d.") for name in state)
     assert any(value.abs().max() > 0 for name, value in state.items() if "projection.weight" in name)
 
 
-def test_caption_states_are_kept_and_redone_for_other_captions(tmp_path):
-    file = tmp_path / "texts.safetensors"
-    first = image.CaptionStates(FewTokens(), ["a dog"], file)
-    again = image.CaptionStates(None, ["a dog"], file)
-    assert torch.equal(first.states, again.states)
-    assert len(image.CaptionStates(FewTokens(), ["a dog", "a cat"], file).states) == 3
+def test_what_is_released_is_the_average_in_half_precision(runs):
+    average = newest_checkpoint(runs / "video").groups["average"]
+    released = LumierePipeline.from_pretrained(runs / "clip", torch_dtype=torch.float16).stunet.state_dict()
+    assert all(torch.equal(released[name], value.half()) for name, value in average.items())
+    picture = load_file(runs / "picture" / "diffusion_pytorch_model.safetensors")
+    assert all(torch.equal(picture[name], value.half()) for name, value in newest_checkpoint(runs / "image").groups["average"].items())
+    assert all(path.stat().st_size < 15 * 2**20 for path in runs.rglob("*") if path.is_file())
 
 
-def test_dropped_captions_become_the_empty_prompt(tmp_path):
-    texts = image.CaptionStates(FewTokens(), ["a dog", "a cat"], tmp_path / "texts.safetensors")
-    states, _ = texts.draw(["a dog", "a cat"], 1.0, torch.Generator().manual_seed(0))
-    assert torch.equal(states, texts.states[[0, 0]])
+@pytest.mark.parametrize("start", ["image", "picture", "video"])
+def test_pictures_start_from_a_runs_average_with_a_fresh_optimiser(runs, source, tmp_path, start):
+    stage = image_stage(source, CaptionStates(FewTokens()), TINY.image, runs / start)
+    expected = open_picture_net(runs / start).state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in stage.net.state_dict().items())
+    train(stage, replace(TINY.image.loop, learning_rate=0.0), tmp_path, max_steps=1)
+    assert newest_checkpoint(tmp_path).step == 1
+
+
+@pytest.mark.parametrize(("picture", "start", "exact"), [
+    ("image", "video", True), (None, "video", False), (None, "clip", False), ("image", "clip", False),
+])  # fmt: skip
+def test_clips_start_from_a_runs_average(runs, picture, start, exact):
+    net = open_net(runs / picture if picture else None, runs / start, (1, 1, 1))
+    average = newest_checkpoint(runs / "video").groups["average"]
+    for name, value in net.temporal_named_parameters():
+        assert torch.equal(value, average[name] if exact else average[name].half().float())
+        assert value.requires_grad
+    assert not any(value.requires_grad for value in net.unet2d.parameters())
+    assert side_of(net) == TINY.image.side
+
+
+def test_weights_of_another_net_are_refused(runs, source, tmp_path):
+    with pytest.raises(ValueError, match="start: expected .* of shape .* start from a net of this preset"):
+        image_stage(source, None, replace(TINY.image, widths=(32, 32)), runs / "image")
+    train_pictures(source, tmp_path / "other", 3)
+    with pytest.raises(ValueError, match="start: expected a model over the picture net"):
+        open_net(tmp_path / "other", runs / "clip", (1, 1, 1))
+
+
+def test_caption_states_are_kept_for_the_next_start(tmp_path):
+    first = CaptionStates(FewTokens())
+    expected = first.states(["a dog", "", "a cat"])
+    first.keep(tmp_path / TEXTS)
+    again = CaptionStates(None)  # no encoder: nothing is missing
+    again.open(tmp_path / TEXTS)
+    assert all(torch.equal(one, other) for one, other in zip(expected, again.states(["a dog", "", "a cat"])))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no such file", b"\xff" * 100])
+def test_kept_states_that_cannot_be_read_are_passed_over(tmp_path, content):
+    if content is not None:
+        (tmp_path / TEXTS).write_bytes(content)
+    texts = CaptionStates(FewTokens())
+    texts.open(tmp_path / TEXTS)
+    assert not texts.known and len(texts.states(["a dog"])) == 1
+
+
+def test_captions_met_longest_ago_are_forgotten():
+    texts = CaptionStates(FewTokens(), room=2)
+    for caption in ("one", "two", "one", "three"):
+        texts.states([caption])
+    assert list(texts.known) == ["one", "three"]
+    assert len(texts.states(["a", "b", "c", "d"])) == 4  # a batch may be larger than the room
+
+
+def test_what_is_known_changes_no_batch():
+    fresh, worn = CaptionStates(FewTokens()), CaptionStates(FewTokens())
+    worn.states(["a longer caption than those", "a cat"])
+    draws = [texts.draw(["a dog", "a cat"], 0.5, torch.Generator().manual_seed(0)) for texts in (fresh, worn)]
+    assert all(torch.equal(*pair) for pair in zip(*draws))
+
+
+def test_dropped_captions_become_the_empty_prompt():
+    texts = CaptionStates(FewTokens())
+    states, mask = texts.draw(["a dog", "a cat"], 1.0, torch.Generator().manual_seed(0))
+    assert torch.equal(states[0][mask[0]], texts.states([""])[0]) and torch.equal(states[0], states[1])
 
 
 @pytest.mark.parametrize("stride", [1, 5])
 def test_frames_span_the_whole_clip_at_any_rate(stride):
-    times = video.draw_times(video.VideoConfig(stride=stride), torch.Generator().manual_seed(0))
+    times = draw_times(VideoConfig(stride=stride), torch.Generator().manual_seed(0))
     assert len(times) == 80 // stride
     assert times[0] >= 0 and times[-1] <= 79 and torch.allclose(times.diff(), torch.tensor(float(stride)))

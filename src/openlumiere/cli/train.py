@@ -1,88 +1,202 @@
-"""`lumiere train image|video`: the two first stages, on the first slice of the sticker world."""
+"""`lumiere train image|video|conditional`: a stage of training, from a preset, into a run's folder that can be gone on from."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import os
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 from tyro.conf import Positional, arg
 
 from openlumiere.cli.arguments import parse
 from openlumiere.data.world.slice import open_sprites
 from openlumiere.media.write import check_folder
 from openlumiere.models.stunet import TEMPORAL_WEIGHTS
+from openlumiere.models.text import E5TextEncoder
 from openlumiere.pipelines.request import check_choice, check_range
-from openlumiere.train.image import ImageConfig, train_image
-from openlumiere.train.loop import LoopConfig
-from openlumiere.train.video import VideoConfig, train_video
+from openlumiere.train.config import PRESETS, ImageConfig, VideoConfig
+from openlumiere.train.data import TEXTS, CaptionStates, SliceSource, Source
+from openlumiere.train.image import image_stage
+from openlumiere.train.loop import train
+from openlumiere.train.start import MODEL, open_net
+from openlumiere.train.step import Stage, split_batch
+from openlumiere.train.video import side_of, video_stage
 
 STAGES = ("image", "video")
+OLD_STATE = "state"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """Train the picture net (`image`), then the temporal parameters over it (`video`). A run folder is gone on from."""
+    """Train the picture net (`image`), the temporal parameters over it (`video`), then for every task (`conditional`).
+
+    A run folder is gone on from. Several processes: accelerate launch --cpu --num_processes 2 -m openlumiere.cli train ...
+    What is left out is the preset's.
+    """
 
     stage: Positional[str]
-    """image or video."""
+    """image, video or conditional."""
     run: Annotated[Path, arg(aliases=("-o",))]
-    """The run's folder: state, log, averaged weights."""
-    package: Path
-    """The sprites: the file that `npm pack @lobehub/fluent-emoji-3d@1.1.0` writes."""
+    """The run's folder: checkpoints, log, averaged weights."""
+    preset: str = "world-32"
+    """world-32, world-64 or tiny."""
+    package: Path | None = None
+    """The sprites of the first slice: the file that `npm pack @lobehub/fluent-emoji-3d@1.1.0` writes."""
     image_run: Path | None = None
     """For video: the run of the picture net."""
     start: Path | None = None
-    """For video: an earlier stage's run whose temporal weights to go on from."""
-    stride: int = 5
+    """A run, an exported folder or a model whose weights to begin from, with a fresh optimiser."""
+    stride: int | None = None
     """For video: native frames between two that are trained on; 1 trains on all 80."""
-    batch: int = 16
-    """Pictures or clips a step."""
-    learning_rate: float = 8e-4
+    low_noise: float | None = None
+    """Above 1 more of the nearly clean timesteps are drawn, below 1 fewer."""
+    text_dropout: float | None = None
+    """Share of captions that become the empty prompt, for guidance."""
+    checkpointing: bool = False
+    """For video: less memory for a third more work."""
+    batch: int | None = None
+    """Pictures or clips a step, over all processes."""
+    parts: int | None = None
+    """Parts that a batch is computed in, a multiple of the processes (one each)."""
+    learning_rate: float | None = None
     """Peak learning rate."""
+    warmup: int | None = None
+    """Steps of linear warm-up."""
+    seed: int | None = None
+    """Of the weights and of the data."""
+    save_minutes: float | None = None
+    """Between checkpoints."""
+    log_every: int | None = None
+    """Steps between lines of the log."""
+    show_every: int | None = None
+    """Steps between pictures of samples; 0 is never."""
     max_minutes: float = 60
     """Stop cleanly, saved, after this long."""
+    max_steps: int = 10**9
+    """Stop at this step of the run."""
+    export: Path | None = None
+    """Also write the averaged weights there in half precision, in files of at most 15 MB."""
+    device: str = "cpu"
+    """cpu or cuda."""
     threads: int = 2
-    """CPU threads."""
+    """CPU threads of a process."""
+    pin: bool = False
+    """Keep each process on cores of its own (Linux)."""
+    dry_run: bool = False
+    """Print the configuration and stop."""
 
 
 def main(words: list[str]) -> int:
     options = parse(Train, words, "train")
-    sprites = check(options)
-    torch.set_num_threads(options.threads)
-    loop = LoopConfig(learning_rate=options.learning_rate)
-    if options.stage == "image":
-        train_image(sprites, options.run, options.max_minutes, ImageConfig(batch=options.batch, loop=loop))
+    check(options)
+    config = configure(options)
+    set_threads(options)
+    if options.dry_run:
+        print(json.dumps(asdict(config), indent=1))
         return 0
-    config = VideoConfig(stride=options.stride, batch=options.batch, loop=loop)
-    train_video(sprites, options.image_run, options.run, options.max_minutes, config, options.start)
+    stage = build(options, config)
+    make_run(options.run)
+    save_config(options, config)
+    train(stage, config.loop, options.run, max_minutes=options.max_minutes, max_steps=options.max_steps, release=options.export)
     return 0
 
 
-def check(options: Train) -> Float[Tensor, "s 4 h w"]:
-    """The sprites, once nothing else stands in the way of training; the run's folder is made last, so that a mistake leaves none."""
+def configure(options: Train) -> ImageConfig | VideoConfig:
+    """The preset's stage, with what was named on the command line in place of its values."""
+    config = getattr(PRESETS[options.preset], options.stage)
+    return replace(named(config, options), loop=named(config.loop, options))
+
+
+def named(config, options: Train):
+    """`config` with the options of its names that were given."""
+    given = {field.name: getattr(options, field.name, None) for field in fields(config)}
+    return replace(config, **{name: value for name, value in given.items() if value is not None})
+
+
+def build(options: Train, config: ImageConfig | VideoConfig) -> Stage:
+    texts = caption_states(options)
+    if isinstance(config, ImageConfig):
+        return image_stage(source(options, config.side), texts, config, options.start)
+    net = open_net(options.image_run, options.start, config.attention_blocks)
+    return video_stage(source(options, side_of(net)), texts, net, config)
+
+
+def caption_states(options: Train) -> CaptionStates:
+    """Those of the run, or to begin with those of a run before it."""
+    texts = CaptionStates(E5TextEncoder(), options.device)
+    for folder in (options.run, options.start, options.image_run):
+        if folder is not None and not texts.known:
+            texts.open(folder / TEXTS)
+    return texts
+
+
+def source(options: Train, side: int) -> Source:
+    return SliceSource(open_sprites(options.package), side, options.device)
+
+
+def set_threads(options: Train) -> None:
+    torch.set_num_threads(options.threads)
+    if options.pin:
+        rank = int(os.environ.get("LOCAL_RANK", 0))
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[(rank * options.threads + number) % len(cores)] for number in range(options.threads)})
+
+
+def save_config(options: Train, config: ImageConfig | VideoConfig) -> None:
+    """Printed and kept by the first process."""
+    if int(os.environ.get("RANK", 0)) == 0:
+        text = json.dumps({"stage": options.stage, "preset": options.preset, **asdict(config)}, indent=1)
+        print(text)
+        (options.run / "config.json").write_text(text)
+
+
+def check(options: Train) -> None:
+    """Refuse what can be seen before anything is loaded or made."""
     check_choice("stage", options.stage, STAGES)
-    check_range("stride", options.stride, 1, 16)
-    check_range("batch", options.batch, 1, 10_000)
-    check_range("learning rate", options.learning_rate, 0, 1)
-    check_range("max minutes", options.max_minutes, 0, 10**6)
-    check_range("threads", options.threads, 1, 1024)
-    if options.stage == "video":
-        check_stages(options)
-    sprites = open_sprites(options.package)
-    make_run(options.run)
-    return sprites
+    check_choice("preset", options.preset, tuple(PRESETS))
+    check_choice("device", options.device, ("cpu", "cuda"))
+    for name, low, high in RANGES:
+        if getattr(options, name) is not None:
+            check_range(name.replace("_", " "), getattr(options, name), low, high)
+    split_batch(configure(options).loop, int(os.environ.get("WORLD_SIZE", 1)))
+    check_start(options)
+    if (options.run / OLD_STATE).is_dir():
+        raise ValueError(f"run: expected a run of this version, got an older one in {options.run}, name a new folder and --start {options.run}")
+    if options.package is None:
+        raise ValueError("package: expected a file of sprites, got none, do: npm pack @lobehub/fluent-emoji-3d@1.1.0")
 
 
-def check_stages(options: Train) -> None:
-    """The runs that a video run goes on from."""
-    if options.image_run is None or not (options.image_run / "unet" / "config.json").is_file():
+RANGES = (
+    ("stride", 1, 16), ("low_noise", 0.01, 100), ("text_dropout", 0, 1), ("batch", 1, 10**6), ("parts", 1, 10**6), ("learning_rate", 0, 1),
+    ("warmup", 1, 10**6), ("seed", 0, 2**62), ("save_minutes", 0, 10**6), ("log_every", 1, 10**6), ("show_every", 0, 10**9),
+    ("max_minutes", 0, 10**6), ("max_steps", 0, 10**9), ("threads", 1, 1024),
+)  # fmt: skip
+
+
+def check_start(options: Train) -> None:
+    """The runs that a run goes on from."""
+    if options.start is not None and not any((options.start / name).is_file() for name in starts(options.stage)):
+        raise ValueError(f"start: expected a run or a model's folder with weights, got {options.start}, name one that lumiere train wrote")
+    if options.stage == "image":
+        return
+    if options.image_run is None and options.start is None:
+        raise ValueError("image run: expected a run with a trained picture net, got none, do: lumiere train image first")
+    if options.image_run is not None and not (options.image_run / "unet" / "config.json").is_file():
         raise ValueError(f"image run: expected a run with a trained picture net, got {options.image_run}, do: lumiere train image first")
-    if options.start is not None and not (options.start / "temporal" / TEMPORAL_WEIGHTS).is_file():
-        raise ValueError(f"start: expected a run with temporal weights, got {options.start}, name an earlier video run")
+    if options.image_run is None and not any((options.start / name).is_file() for name in MODELS):
+        raise ValueError(f"start: expected a whole model, got temporal weights alone in {options.start}, name their picture net with --image-run")
+
+
+MODELS = (MODEL, f"model/{MODEL}")
+
+
+def starts(stage: str) -> tuple[str, ...]:
+    """Files of which a folder to start from holds one."""
+    own = ("unet/config.json", "config.json") if stage == "image" else (f"temporal/{TEMPORAL_WEIGHTS}",)
+    return (*own, *MODELS)
 
 
 def make_run(run: Path) -> None:

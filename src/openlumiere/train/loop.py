@@ -1,111 +1,100 @@
-"""The training loop of every stage: step, average, log, save, stop."""
+"""The training loop of every stage: resume, step, log, save, stop."""
 
 from __future__ import annotations
 
-import json
-import math
-import signal
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
 
-import torch
-from torch import Tensor
-from torch.optim import Optimizer
+from openlumiere.train.checkpoint import newest_checkpoint, write_checkpoint
+from openlumiere.train.config import LoopConfig
+from openlumiere.train.log import Log
+from openlumiere.train.step import Stage, Trainer
+from openlumiere.train.stop import Stop
+from openlumiere.train.work import Work, count_flops, matrix_rate
 
-from openlumiere.train.checkpoint import load_state, save_state
-from openlumiere.train.ema import PowerEMA
-
-DrawLoss: TypeAlias = Callable[[torch.Generator, int], Tensor]
-Export: TypeAlias = Callable[[dict[str, Tensor]], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoopConfig:
-    """Our choices, all of them: the paper discloses no optimiser."""
-
-    learning_rate: float = 8e-4
-    warmup: int = 100  # steps
-    clip_norm: float = 1.0
-    weight_decay: float = 0.01
-    save_minutes: float = 3.0
-    log_every: int = 20  # steps
-    seed: int = 0
+SHOWN = "samples"
 
 
 def train(
-    parameters: dict[str, Tensor], draw_loss: DrawLoss, config: LoopConfig, run: Path,
-    max_minutes: float, max_steps: int = 10**9, export: Export | None = None,
-) -> int:  # fmt: skip
-    """Go on from `run` until the time, the steps or a SIGTERM ends it; answers the last step.
+    stage: Stage, config: LoopConfig, run: Path, *, max_minutes: float = float("inf"), max_steps: int = 10**9, release: Path | None = None
+) -> int:
+    """Go on from `run` until the time, the steps or a signal ends it, and save, also to `release`; answers the last step.
 
-    `draw_loss(generator, step)` draws a batch and answers one scalar; `export(average)` writes the averaged weights.
+    Alike on one process and several (`accelerate launch`, `torchrun`). Raises ValueError when too many steps in a row were
+    skipped (the run is saved) or when the last state could not be written.
     """
-    optimizer = torch.optim.AdamW(parameters.values(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, foreach=True)
-    generator = torch.Generator().manual_seed(config.seed)
-    ema = PowerEMA(parameters)
-    step = load_state(run, parameters, ema.average, optimizer, generator)
-    stop, handlers = stop_on_signals()
-    start = saved = time.monotonic()
-    losses: list[float] = []
-    while step < max_steps and not stop and time.monotonic() - start < 60 * max_minutes:
-        step += 1
-        losses.append(train_step(parameters, draw_loss, optimizer, generator, config, step))
-        ema.update(parameters, step)
-        if step % config.log_every == 0:
-            log(run, step, losses[-config.log_every :], time.monotonic() - start)
-        if time.monotonic() - saved > 60 * config.save_minutes:
-            saved = save(run, step, parameters, ema, optimizer, generator, export)
-    save(run, step, parameters, ema, optimizer, generator, export)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    return step
+    trainer = Trainer(stage, config)
+    keeper = Keeper(trainer, run)
+    keeper.resume()
+    with Stop(max_minutes) as stop, Log(run, trainer, measure(trainer)) as log:
+        while trainer.step < max_steps and not trainer.agree(stop.wished) and not trainer.guard.exhausted:
+            log.note(trainer.take_step())
+            if trainer.step % config.log_every == 0:
+                log.write(trainer.take_levels(), stop.left, max_steps)
+            keeper.save_if_due()
+            if config.show_every and trainer.step % config.show_every == 0:
+                keeper.show()
+        keeper.save(release)
+    trainer.guard.check()
+    return trainer.step
 
 
-def train_step(
-    parameters: dict[str, Tensor], draw_loss: DrawLoss, optimizer: Optimizer, generator: torch.Generator, config: LoopConfig, step: int
-) -> float:
-    """One update; a loss that is not finite touches no parameter."""
-    for group in optimizer.param_groups:
-        group["lr"] = config.learning_rate * min(1.0, step / config.warmup)
-    loss = draw_loss(generator, step)
-    if not torch.isfinite(loss):
-        return float("nan")
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(parameters.values(), config.clip_norm)
-    optimizer.step()
-    optimizer.zero_grad()
-    return loss.item()
+class Keeper:
+    """Keeps a run's folder: checkpoints, the averaged weights, pictures of samples. Only the first process writes."""
+
+    def __init__(self, trainer: Trainer, run: Path):
+        self.trainer, self.run, self.saved_at = trainer, run, time.monotonic()
+        self.writes = trainer.accelerator.is_main_process
+        self.saved_step = 0
+
+    def resume(self) -> None:
+        """The first process looks first: it sets broken checkpoints aside."""
+        with self.trainer.accelerator.main_process_first():
+            checkpoint = newest_checkpoint(self.run)
+        if checkpoint is not None:
+            self.trainer.restore(checkpoint)
+            self.saved_step = checkpoint.step
+
+    def save_if_due(self) -> None:
+        """A save that fails while the run goes on is said, not raised: the checkpoints of before stay."""
+        if not self.writes or time.monotonic() - self.saved_at < 60 * self.trainer.config.save_minutes:
+            return
+        try:
+            self._save()
+        except OSError as error:
+            print(f"lumiere: step {self.trainer.step} could not be saved ({error.strerror or error}); going on", file=sys.stderr)
+        self.saved_at = time.monotonic()
+
+    def save(self, release: Path | None) -> None:
+        """At the end; where no step was taken since the last save, only what is released is written. Raises ValueError."""
+        if not self.writes:
+            return
+        try:
+            if self.saved_step != self.trainer.step:
+                self._save()
+            if release is not None:
+                self.trainer.stage.release(self.trainer.ema.average, release)
+        except OSError as error:
+            raise ValueError(f"run: expected room and leave to write {self.run}, got {error.strerror or error}, free some and go on") from error
+
+    def _save(self) -> None:
+        write_checkpoint(self.run, self.trainer.checkpoint(), self.trainer.config.keep)
+        self.saved_step = self.trainer.step
+        if self.trainer.stage.export is not None:
+            self.trainer.stage.export(self.trainer.ema.average, self.run)
+
+    def show(self) -> None:
+        if self.writes and self.trainer.stage.show is not None:
+            (self.run / SHOWN).mkdir(exist_ok=True)
+            self.trainer.stage.show(self.trainer.ema.average, self.run / SHOWN / f"step-{self.trainer.step}.png")
 
 
-def stop_on_signals() -> tuple[list[int], dict[int, Any]]:
-    """A list that SIGTERM and SIGINT append to (empty: go on), and the handlers they had. A second signal ends the process at once."""
-    received: list[int] = []
-
-    def note(number: int, _frame: object) -> None:
-        received.append(number)
-        signal.signal(number, signal.SIG_DFL)
-
-    return received, {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-
-
-def log(run: Path, step: int, losses: list[float], seconds: float) -> None:
-    """A line of JSON a log step; losses that were not finite are counted, not averaged."""
-    finite = [loss for loss in losses if math.isfinite(loss)]
-    mean = sum(finite) / len(finite) if finite else None
-    line = {"step": step, "loss": mean, "skipped": len(losses) - len(finite), "seconds": round(seconds, 1)}
-    with (run / "log.jsonl").open("a") as file:
-        file.write(json.dumps(line) + "\n")
-    print(f"step {step}  loss {'none' if mean is None else f'{mean:.4f}'}  {seconds:.0f} s", flush=True)
-
-
-def save(
-    run: Path, step: int, parameters: dict[str, Tensor], ema: PowerEMA, optimizer: Optimizer, generator: torch.Generator, export: Export | None
-) -> float:
-    """Write the state and the averaged weights; answers the time."""
-    save_state(run, step, parameters, ema.average, optimizer, generator)
-    if export is not None:
-        export(ema.average)
-    return time.monotonic()
+def measure(trainer: Trainer) -> Work:
+    """The arithmetic of a step by one part's, computed once and thrown away, and the rate of the devices."""
+    if not (trainer.config.count_work and trainer.accelerator.is_main_process):
+        return Work()
+    flops = count_flops(lambda: trainer.part_losses(trainer.stage.net, 0).loss.mean().backward())
+    trainer.optimizer.zero_grad()
+    processes = trainer.accelerator.num_processes
+    return Work(flops=flops * trainer.parts, rate=processes * matrix_rate(trainer.accelerator.device, trainer.dtype))

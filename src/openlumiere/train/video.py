@@ -2,83 +2,83 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
+from math import isqrt
 from pathlib import Path
 
 import torch
-from diffusers import UNet2DConditionModel
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from openlumiere.data.world import slice as world
 from openlumiere.diffusion.loss import clean_loss, draw_timesteps
 from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.models.stunet import STUNet
-from openlumiere.models.text import E5TextEncoder
 from openlumiere.pipelines.base import LumierePipeline
-from openlumiere.train.image import CODEC_FACTOR, SIDE, TEXTS, CaptionStates, build_scheduler
-from openlumiere.train.loop import LoopConfig, train
-
-FRAMES = 80
-
-
-@dataclass(frozen=True, kw_only=True)
-class VideoConfig:
-    """Whole clips at a low rate first (`stride` native frames between two), then every frame: 80 / stride frames a clip."""
-
-    stride: int = 5
-    batch: int = 8
-    text_dropout: float = 0.1
-    low_noise: float = 1.0
-    loop: LoopConfig = field(default_factory=LoopConfig)
+from openlumiere.train.config import VideoConfig
+from openlumiere.train.data import TEXTS, CaptionStates, Source
+from openlumiere.train.export import SHARD, averaged_stunet, write_folder
+from openlumiere.train.image import build_scheduler
+from openlumiere.train.show import save_sheet
+from openlumiere.train.step import DrawLosses, Losses, Stage, noise_like
 
 
-def train_video(
-    sprites: Float[Tensor, "s 4 h w"], image_run: Path, run: Path, max_minutes: float, config: VideoConfig = VideoConfig(), start: Path | None = None,
-    max_steps: int = 10**9,
-) -> int:  # fmt: skip
-    """Train the temporal parameters on clips of the world slice, over the picture net of `image_run`.
+def video_stage(source: Source, texts: CaptionStates, net: STUNet, config: VideoConfig) -> Stage:
+    """The temporal parameters of `net` and their loss on clips of `source`.
 
-    `start` names an earlier stage's run whose averaged temporal weights are gone on from. The averaged model is at
-    `run/model` in the pipeline's layout. Answers the last step.
+    A run's averaged temporal weights are at `run/temporal`, the whole model in half precision at `run/model`.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "config.json").write_text(json.dumps(asdict(config), indent=1))
     torch.manual_seed(config.loop.seed)
-    net = STUNet.from_unet2d(UNet2DConditionModel.from_pretrained(image_run / "unet")).to(memory_format=torch.channels_last)
-    if start is not None:
-        net.load_temporal(start / "temporal")
-    codec, scheduler = UnshuffleCodec(CODEC_FACTOR), build_scheduler()
-    texts = CaptionStates(E5TextEncoder(), world.all_captions(), image_run / TEXTS)
+    net.to(memory_format=torch.channels_last).train()
+    if config.checkpointing:
+        net.enable_gradient_checkpointing()
+    codec, scheduler = codec_of(net), build_scheduler()
 
-    def draw_loss(generator: torch.Generator, _step: int) -> Tensor:
-        scenes = [world.draw_facts(generator) for _ in range(config.batch)]
+    def losses(net: nn.Module, count: int, generator: torch.Generator) -> Losses:
         times = draw_times(config, generator)
-        clean = codec.encode(world.render(sprites, scenes, (times / (FRAMES - 1)).expand(config.batch, -1), SIDE))
-        states, mask = texts.draw([world.caption(scene) for scene in scenes], config.text_dropout, generator)
-        timestep = draw_timesteps(config.batch, scheduler.config.num_train_timesteps, config.low_noise, generator)
-        noise = torch.randn(clean.shape, generator=generator)
+        pixels, captions = source.draw(generator, count, times)[:2]
+        clean = codec.encode(pixels)
+        states, mask = texts.draw(captions, config.text_dropout, generator)
+        steps = scheduler.config.num_train_timesteps
+        timestep = draw_timesteps(count, steps, config.low_noise, generator).to(clean.device)
+        times = times.to(clean.device)
 
         def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
             return net(noisy, timestep, states, encoder_attention_mask=mask, frame_times=times).sample
 
-        return clean_loss(predict, clean, noise, timestep, scheduler.alphas_cumprod).mean()
+        return Losses(clean_loss(predict, clean, noise_like(clean, generator), timestep, scheduler.alphas_cumprod), timestep / steps)
 
-    temporal = dict(net.temporal_named_parameters())
-    return train(temporal, draw_loss, config.loop, run, max_minutes, max_steps, export=lambda average: export_model(net, average, run))
+    return temporal_stage(net, losses, texts, config)
 
 
-def draw_times(config: VideoConfig, generator: torch.Generator) -> Tensor:
+def temporal_stage(net: STUNet, losses: DrawLosses, texts: CaptionStates, config: VideoConfig) -> Stage:
+    """What any stage that trains temporal parameters exports and shows."""
+    scheduler, unshuffle = build_scheduler(), codec_of(net).factor
+
+    def export(average: dict[str, Tensor], run: Path) -> None:
+        write_folder(run / "temporal", averaged_stunet(net, average).save_temporal)
+        texts.keep(run / TEXTS)
+        release(average, run / "model")
+
+    def release(average: dict[str, Tensor], folder: Path) -> None:
+        pipeline = LumierePipeline(averaged_stunet(net, average).half(), scheduler, unshuffle=unshuffle)
+        write_folder(folder, lambda room: pipeline.save_pretrained(room, max_shard_size=SHARD))
+
+    def show(average: dict[str, Tensor], file: Path) -> None:
+        save_sheet(averaged_stunet(net, average), scheduler, unshuffle, file, native_frames=config.frames)
+
+    return Stage(net=net, losses=losses, export=export, release=release, show=show, frames=config.frames // config.stride)
+
+
+def codec_of(net: STUNet) -> UnshuffleCodec:
+    """The squares of pixels whose channels the picture net takes."""
+    return UnshuffleCodec(isqrt(net.config.unet["in_channels"] // 3))
+
+
+def side_of(net: STUNet) -> int:
+    """Of a frame, in pixels."""
+    return net.config.unet["sample_size"] * codec_of(net).factor
+
+
+def draw_times(config: VideoConfig, generator: torch.Generator) -> Float[Tensor, " f"]:
     """Moments of the frames in native frames: every `stride`-th, from a random first one."""
     first = float(torch.rand(1, generator=generator)) * (config.stride - 1)
-    return first + config.stride * torch.arange(FRAMES // config.stride)
-
-
-@torch.no_grad()
-def export_model(net: STUNet, average: dict[str, Tensor], run: Path) -> None:
-    """The averaged temporal weights alone, and the whole pipeline in half precision."""
-    copy = STUNet.from_config(net.config)
-    copy.load_state_dict({**net.state_dict(), **average})
-    copy.save_temporal(run / "temporal")
-    LumierePipeline(copy.half(), build_scheduler(), unshuffle=CODEC_FACTOR).save_pretrained(run / "model")
+    return first + config.stride * torch.arange(config.frames // config.stride)
