@@ -8,6 +8,14 @@ from importlib import import_module
 VERBS = {  # each is a module of this room with a `main(words) -> exit code`
     "generate": "a sentence becomes a clip",
     "image": "a sentence becomes a picture",
+    "animate": "a picture becomes a clip",
+    "inpaint": "something new in a part of a clip",
+    "outpaint": "a clip in larger frames",
+    "mend": "what is broken in a clip, repaired",
+    "cinemagraph": "a picture of which a part moves",
+    "restyle": "a clip in another style",
+    "learn-style": "a style from one to five pictures",
+    "verify": "where a file comes from: its mark and its manifest",
     "doctor": "device, memory and versions, and what a run will need",
     "train": "train the picture net, then its temporal part",
     "data": "build and inspect the sticker world",
@@ -39,11 +47,11 @@ def run(words: list[str]) -> int:
         return 0
     if verb not in VERBS:
         raise ValueError(f"verb: expected one of {', '.join(VERBS)}, got {verb!r}, see lumiere --help")
-    return import_module(f"openlumiere.cli.{verb}").main(rest)
+    return import_module(f"openlumiere.cli.{verb.replace('-', '_')}").main(rest)
 
 
 def overview() -> str:
-    verbs = "\n".join(f"  {verb:<10} {what}" for verb, what in VERBS.items())
+    verbs = "\n".join(f"  {verb:<11} {what}" for verb, what in VERBS.items())
     return f"usage: lumiere VERB ... (lumiere VERB --help tells more)\n\n{verbs}"
 
 

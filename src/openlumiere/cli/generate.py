@@ -10,12 +10,12 @@ from typing import Annotated
 import diffusers
 import torch
 import transformers
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from openlumiere.cli.arguments import parse
 from openlumiere.cli.progress import progress
 from openlumiere.media import Clip, check_output, contact_sheet, save_image, xt_slice
-from openlumiere.pipelines.lumiere import Lumiere
+from openlumiere.pipelines.lumiere import DEFAULT_STYLE_WEIGHT, Lumiere, Styles, open_styles
 from openlumiere.pipelines.memory import free_memory, gigabytes, memory_needed
 from openlumiere.pipelines.request import (
     DEFAULT_FPS, DEFAULT_GUIDANCE, DEFAULT_SIZE, DEFAULT_STEPS, Request, check_choice, check_range, frame_count,
@@ -62,6 +62,12 @@ class Generate:
     """cpu, cuda, cuda:1, mps."""
     dtype: str = "float32"
     """float32, bfloat16 or float16."""
+    loop: bool = False
+    """The last frame goes over into the first."""
+    style: UseAppendAction[tuple[str, ...]] = ()
+    """A style that learn-style wrote, or a LoRA file (PEFT or kohya); may be given again."""
+    style_weight: UseAppendAction[tuple[float, ...]] = ()
+    """0 (off) to 1, for all styles or one for each (0.7)."""
     preview: bool = False
     """Also write OUT.sheet.png (frames) and OUT.xt.png (one row of pixels over time)."""
     lossless: bool = False
@@ -74,10 +80,11 @@ def main(words: list[str]) -> int:
     requests = [request(options, options.seed + index) for index in range(options.count)]
     for output in outputs:
         check_path(output, options.lossless, requests[0].frames)
+    styles = open_styles(options.style)
     lumiere = load(options.model, options.device, options.dtype)
     warn_of_memory(lumiere, requests[0])
     for asked, output in zip(requests, outputs, strict=True):
-        clip = make(lumiere, asked)
+        clip = make(lumiere, asked, styles, style_weights(options.style_weight))
         clip.save(output, lossless=options.lossless)
         if options.preview:
             write_preview(clip, output)
@@ -89,7 +96,15 @@ def request(options: Generate, seed: int) -> Request:
     return Request(
         prompt=options.prompt, negative=options.negative, seed=seed, frames=frame_count(options.frames, options.seconds, options.fps),
         fps=options.fps, steps=options.steps, guidance=options.guidance, size=options.size, scheduler=options.scheduler,
+        loop=options.loop,
     )  # fmt: skip
+
+
+def style_weights(given: tuple[float, ...]) -> float | tuple[float, ...]:
+    """One for all styles, or one a style."""
+    for weight in given:
+        check_range("style weight", weight, 0, 1)
+    return given[0] if len(given) == 1 else given or DEFAULT_STYLE_WEIGHT
 
 
 def numbered(output: str, count: int) -> list[str]:
@@ -130,9 +145,9 @@ def warn_of_memory(lumiere: Lumiere, asked: Request) -> None:
         print(f"lumiere: this may take {gigabytes(needed)} of memory and {gigabytes(free)} are free; fewer frames take less", file=sys.stderr)
 
 
-def make(lumiere: Lumiere, asked: Request) -> Clip:
+def make(lumiere: Lumiere, asked: Request, styles: Styles = (), weights: float | tuple[float, ...] = ()) -> Clip:
     with progress(asked.task) as on_step:
-        return lumiere.make(asked, on_step)
+        return lumiere.make_of(asked, {}, styles, weights, on_step)
 
 
 def write_preview(clip: Clip, output: str) -> None:

@@ -20,6 +20,7 @@ from openlumiere.pipelines.base import LumierePipeline, OnStep
 from openlumiere.pipelines.finish import Made, Replay, check_keys, sources_of
 from openlumiere.pipelines.fit import encode, encode_whole, enlarge, fit, restore
 from openlumiere.pipelines.inputs import Given, Inputs, Picture, Video, as_mask, check_inputs, open_clip, open_picture
+from openlumiere.pipelines.learning import Learning, learn
 from openlumiere.pipelines.request import (
     DEFAULT_FEATHER, DEFAULT_FPS, DEFAULT_FRAMES, DEFAULT_GUIDANCE, DEFAULT_SIZE, DEFAULT_STEPS, Request, frame_count,
 )  # fmt: skip
@@ -29,7 +30,7 @@ WEIGHTS = Path(__file__).parent.parent / "weights"
 WINDOWS = Windows(frames=DEFAULT_FRAMES, overlap=16, tapered=True)  # of given clips longer than the net's five seconds (our choice)
 DEFAULT_STYLE_WEIGHT = 0.7
 
-Styles = Style | str | Path | Sequence[Style | str | Path]
+Styles = Given | Style | str | Path | Sequence[Given | Style | str | Path]
 
 
 class Lumiere:
@@ -58,7 +59,7 @@ class Lumiere:
         `style` is one or several (`learn_style`, or a LoRA file), `style_weight` in [0, 1] for all or each. Raises ValueError for what
         can't be made.
         """
-        return self._make_of(Request(
+        return self.make_of(Request(
             prompt=prompt, negative=negative, seed=seed, frames=frame_count(frames, seconds, fps), fps=str(fps), steps=steps,
             guidance=guidance, size=size, scheduler=scheduler, loop=loop,
         ), {}, style, style_weight, on_step)  # fmt: skip
@@ -69,7 +70,7 @@ class Lumiere:
         on_step: OnStep | None = None,
     ) -> Clip:  # fmt: skip
         """Text to image by the frozen picture net: a clip of one frame."""
-        return self._make_of(Request(
+        return self.make_of(Request(
             task="image", prompt=prompt, negative=negative, seed=seed, frames=1, steps=steps, guidance=guidance, size=size, scheduler=scheduler
         ), {}, style, style_weight, on_step)  # fmt: skip
 
@@ -88,7 +89,7 @@ class Lumiere:
         pictures = {**({} if image is None else {0: image}), **(keyframes or {})}
         if not pictures:
             raise ValueError("image: expected a picture or keyframes, got neither, give the first frame")
-        return self._make_of(Request(
+        return self.make_of(Request(
             task="animate", prompt=prompt, negative=negative, seed=seed, frames=frame_count(frames, seconds, str(fps)), fps=str(fps),
             steps=steps, guidance=guidance, size=size, scheduler=scheduler, loop=loop, keep=keep, feather=feather, motion=motion,
         ), {f"{FRAME}{index}": open_picture(picture) for index, picture in pictures.items()}, style, style_weight, on_step)  # fmt: skip
@@ -140,7 +141,7 @@ class Lumiere:
             task="cinemagraph", prompt=prompt, negative=negative, seed=seed, frames=frame_count(frames, seconds, str(fps)), fps=str(fps),
             steps=steps, guidance=guidance, size=size, scheduler=scheduler, loop=loop, keep=keep, feather=feather, motion=motion, region=text,
         )  # fmt: skip
-        return self._make_of(request, {"picture": open_picture(image), **mask}, style, style_weight, on_step)
+        return self.make_of(request, {"picture": open_picture(image), **mask}, style, style_weight, on_step)
 
     def restyle(
         self, clip: Video, prompt: str, *, strength: float = 0.6, seed: int = 0, negative: str = "", steps: int = DEFAULT_STEPS,
@@ -161,9 +162,16 @@ class Lumiere:
         given = open_clip(clip)
         text, mask = ("", {}) if region is None else read_region(region)
         request = replace(request, task=task, frames=len(given.content), fps=str(given.content.fps), region=text)
-        return self._make_of(request, {"clip": given, **mask}, style, style_weight, on_step)
+        return self.make_of(request, {"clip": given, **mask}, style, style_weight, on_step)
 
-    def _make_of(
+    def learn_style(
+        self, images: Sequence[Picture], name: str, *, prompts: Sequence[str] = (), learning: Learning = Learning()
+    ) -> Style:
+        """A style from one to five pictures, by fine-tuning the picture net; `prompts` say what they show, apart from their style."""
+        self.base.scheduler = make_scheduler("ddim", self._trained)
+        return learn(self.base, [open_picture(image) for image in images], name, prompts, learning)
+
+    def make_of(
         self, request: Request, inputs: Inputs, style: Styles, style_weight: float | Sequence[float], on_step: OnStep | None
     ) -> Clip:
         """Make what the request asks for of these inputs, which go into its record."""
@@ -251,8 +259,14 @@ def read_region(region: object) -> tuple[str, Inputs]:
 
 
 def open_styles(style: Styles) -> list[Given]:
-    styles = [style] if isinstance(style, (Style, str, Path)) else list(style)
-    return [Given(each) if isinstance(each, Style) else Given(Style.load(each), Path(each)) for each in styles]
+    """Styles, or files of them, as inputs."""
+    return [open_style(each) for each in ([style] if isinstance(style, (Given, Style, str, Path)) else style)]
+
+
+def open_style(style: Given | Style | str | Path) -> Given:
+    if isinstance(style, (str, Path)):
+        return Given(Style.load(style), Path(style))
+    return style if isinstance(style, Given) else Given(style)
 
 
 def unchanged(frames: np.ndarray, inputs: Inputs) -> bool:

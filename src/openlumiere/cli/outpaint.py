@@ -1,0 +1,42 @@
+"""`lumiere outpaint CLIP [PROMPT] --to WxH -o OUT`: a clip in larger frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tyro.conf import Positional
+
+from openlumiere.cli.arguments import parse
+from openlumiere.cli.options import Keeping, Sampling, Styled, load_model, prepare, write
+from openlumiere.cli.progress import progress
+from openlumiere.pipelines.inputs import open_clip
+from openlumiere.pipelines.request import parse_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outpaint(Sampling, Keeping, Styled):
+    """Make new what lies around a clip, which stays unscaled in the middle."""
+
+    clip: Positional[str]
+    """A video, an animated picture, or a folder of pictures."""
+    prompt: Positional[str] = ""
+    """What the larger clip shows."""
+    to: str
+    """Width and height of the larger frames in pixels, as 640x360."""
+    allow_partial: bool = False
+    """Take what there is of a broken file."""
+
+
+def main(words: list[str]) -> int:
+    options = parse(Outpaint, words, "outpaint")
+    size = parse_size(options.to)
+    clip = open_clip(options.clip, options.allow_partial)
+    prepare(options, len(clip.content))
+    styles = options.open_styles()
+    lumiere = load_model(options)
+    with progress("outpaint") as on_step:
+        made = lumiere.outpaint(
+            clip, size, options.prompt, style=styles, style_weight=options.weights(), on_step=on_step,
+            **options.keeping(), **options.sampling(),
+        )  # fmt: skip
+    return write(made, options)
