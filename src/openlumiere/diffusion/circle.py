@@ -43,7 +43,10 @@ def hat(frames: int) -> Float[Tensor, "f 1 1"]:
 
 
 def turn(condition: Condition, shift: int) -> Condition:
-    """What is known, moved around the circle by `shift` frames."""
-    if condition.known is None:
-        return condition
-    return replace(condition, known=Known(content=condition.known.content.roll(shift, 2), mask=condition.known.mask.roll(shift, 2)))
+    """What is known, and whatever else has frames, moved around the circle by `shift` frames."""
+    known, added = condition.known, condition.added
+    return replace(
+        condition,
+        known=None if known is None else Known(content=known.content.roll(shift, 2), mask=known.mask.roll(shift, 2)),
+        added=None if added is None else {name: value.roll(shift, 2) if value.ndim == 5 else value for name, value in added.items()},
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from openlumiere.diffusion.known import Known
 from openlumiere.diffusion.multidiffusion import Windows, multidiffuse
 from openlumiere.diffusion.replacement import replace_known
 from openlumiere.diffusion.sample import Step, draw_noise, noise_to, sample
+from openlumiere.diffusion.script import SHARES, follow, spread
 from openlumiere.models.codec import Codec, UnshuffleCodec, VAECodec
 from openlumiere.models.stunet import STUNet
 from openlumiere.models.text import E5TextEncoder, TextEncoder, TransformersTextEncoder
@@ -80,22 +81,27 @@ class LumierePipeline(DiffusionPipeline):
         height: int | None = None, width: int | None = None, frame_rate: Fraction = NATIVE_RATE, num_inference_steps: int = 20,
         guidance_scale: float = 3.0, guidance_rescale: float = 0.0, known: Known | None = None, frame_times: Tensor | None = None,
         source: Float[Tensor, "b c f h w"] | None = None, start: int = 0, windows: Windows | None = None, loop: bool = False,
-        on_step: OnStep | None = None,
+        shares: Float[Tensor, "k f"] | None = None, on_step: OnStep | None = None,
     ) -> LumierePipelineOutput:  # fmt: skip
         """One clip a prompt, or one a seed when there is one prompt.
 
         Sides default to the trained size and must divide by the codec's factor. `known` is coded by `codec`, its mask is 1 where
         the content is given; a net that can't read it is guided by replacement. `frame_times` `[f]` in native frames stand in for
         `frame_rate`. Sampling begins at step `start` from the coded clip `source` under noise (SDEdit). `windows` cut long clips, a
-        `loop` closes. Each sample has its own seed, so neighbours in a batch change it by rounding alone.
+        `loop` closes. With `shares` the prompts are one clip's, each by its weight at each frame. Each sample has its own seed, so
+        neighbours in a batch change it by rounding alone.
         """
-        prompts, seeds = pair(prompt, seeds)
+        prompts, seeds = pair(prompt, seeds) if shares is None else pair(prompt[:1], seeds)
         denoiser = self._guided(NetDenoiser(self.stunet), negative_prompt, guidance_scale, guidance_rescale)
+        if shares is not None:
+            denoiser = follow(denoiser, [self.condition([line], 1) for line in prompt])
         if known is not None and not self.reads_known:
             denoiser = replace_known(denoiser, self.scheduler.config.prediction_type, self.scheduler.alphas_cumprod)
         denoiser = denoiser if windows is None else multidiffuse(denoiser, windows)
         denoiser = around(denoiser) if loop else denoiser
         condition = self.condition(prompts, num_frames, frame_rate, known, frame_times)
+        if shares is not None:
+            condition = replace(condition, added={SHARES: spread(shares.to(condition.text), *self.coded_shape(num_frames, height, width)[2:])})
         noise = draw_noise(self.coded_shape(num_frames, height, width), seeds).to(self.device)
         if source is not None:
             noise = noise_to(source.to(noise), noise, self.scheduler, steps=num_inference_steps, start=start)
@@ -148,13 +154,7 @@ class LumierePipeline(DiffusionPipeline):
 
     def fingerprint(self) -> str:
         """sha256 over the weights of every net, by name, and all configs: what a replay must agree with."""
-        digest = hashlib.sha256()
-        for name, part in sorted(self.components.items()):
-            digest.update(f"{name} {config_text(part)}".encode())
-            for key, value in sorted(part.state_dict().items()) if isinstance(part, torch.nn.Module) else ():
-                digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-                digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        return digest.hexdigest()
+        return fingerprint(self.components)
 
     def save_pretrained(self, folder: str | Path, max_shard_size: str = "15MB") -> None:
         """diffusers' layout, safetensors only, and the sha256 of every file, which loading checks."""
@@ -191,6 +191,17 @@ def check_channels(unet: dict, codec: Codec, text: TextEncoder) -> None:
     heard = unet["encoder_hid_dim"] or unet["cross_attention_dim"]
     if heard != text.dim:
         raise ValueError(f"model: expected a net for text of {text.dim} channels, got {heard}, give its own text encoder")
+
+
+def fingerprint(components: dict[str, object]) -> str:
+    """sha256 over the weights of every net, by name, and all configs."""
+    digest = hashlib.sha256()
+    for name, part in sorted(components.items()):
+        digest.update(f"{name} {config_text(part)}".encode())
+        for key, value in sorted(part.state_dict().items()) if isinstance(part, torch.nn.Module) else ():
+            digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def config_text(part: object) -> str:

@@ -22,6 +22,7 @@ from openlumiere.models.stunet import STUNet
 
 INDEX = "model_index.json"
 CHECKSUMS = "checksums.json"
+UPSCALER = "upscaler"
 SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".md", "")  # weights, configs, vocabularies, notes
 NOTES = (".md", "")  # for people: a model card, a licence
 MAX_JSON = 2**25  # bytes; the largest tokenizers take 17 MB
@@ -56,16 +57,34 @@ def write_checksums(folder: Path) -> None:
 
 def read_parts(folder: Path, dtype: torch.dtype) -> dict[str, object]:
     """The arguments of `LumierePipeline` as they lie in `folder`. Raises `ModelError` for whatever is wrong with it."""
-    index = read_json(folder / INDEX)
-    if index.get("_class_name") != "LumierePipeline":
-        raise ModelError(f"a LumierePipeline in {folder}", index.get("_class_name"), "name a folder that its save_pretrained wrote")
-    check_files(folder)
-    check_checksums(folder)
+    index = read_index(folder, "LumierePipeline")
     parts = {name: read_part(folder / name, index.get(name), dtype) for name in CLASSES}
     unshuffle = index.get("unshuffle", 1)
     if unshuffle not in range(1, MAX_UNSHUFFLE + 1):
         raise ModelError(f"unshuffle from 1 to {MAX_UNSHUFFLE}", unshuffle)
     return {**parts, "unshuffle": unshuffle}
+
+
+def read_upscaler_parts(folder: Path, dtype: torch.dtype) -> dict[str, object]:
+    """The arguments of `LumiereUpscalePipeline` as they lie in `folder`. Raises `ModelError` for whatever is wrong with it."""
+    index = read_index(folder, "LumiereUpscalePipeline")
+    parts = {name: read_part(folder / name, index.get(name), dtype) for name in ("stunet", "scheduler")}
+    factor, gain = index.get("factor"), index.get("gain")
+    if factor not in range(1, MAX_UNSHUFFLE + 1):
+        raise ModelError(f"a factor from 1 to {MAX_UNSHUFFLE}", factor)
+    if not isinstance(gain, (int, float)) or not 0 < gain <= MAX_NUMBER:
+        raise ModelError(f"a gain above 0 and at most {MAX_NUMBER}", gain)
+    return {**parts, "factor": factor, "gain": float(gain)}
+
+
+def read_index(folder: Path, kind: str) -> dict:
+    """What a pipeline's folder says of itself, once its files are what they should be."""
+    index = read_json(folder / INDEX)
+    if index.get("_class_name") != kind:
+        raise ModelError(f"a {kind} in {folder}", index.get("_class_name"), "name a folder that its save_pretrained wrote")
+    check_files(folder)
+    check_checksums(folder)
+    return index
 
 
 def read_json(path: Path) -> dict:
@@ -84,9 +103,10 @@ def read_json(path: Path) -> dict:
 
 
 def files_of(folder: Path) -> Iterator[Path]:
-    """Everything in a folder but the checksums and what is hidden."""
+    """Everything in a folder but the checksums, what is hidden, and the upscaler, which is a model with checksums of its own."""
     inside = ((path, path.relative_to(folder)) for path in folder.rglob("*"))
-    return (path for path, name in inside if path.is_file() and str(name) != CHECKSUMS and not any(part.startswith(".") for part in name.parts))
+    own = (entry for entry in inside if entry[1].parts[0] != UPSCALER)
+    return (path for path, name in own if path.is_file() and str(name) != CHECKSUMS and not any(part.startswith(".") for part in name.parts))
 
 
 def check_files(folder: Path) -> None:

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from openlumiere.diffusion.sample import SCHEDULERS
 from openlumiere.media.clip import MAX_FPS, exact_fps
+from openlumiere.pipelines.script import parse_script, shares_of
 
 FROM_NOTHING = ("generate", "image")
 EDITS = ("animate", "inpaint", "outpaint", "mend", "cinemagraph", "restyle")
@@ -15,6 +16,7 @@ TASKS = (*FROM_NOTHING, *EDITS)
 PROMPTED = (*FROM_NOTHING, "restyle")
 KEEPS = ("exact", "soft")
 MAX_INPUTS = 1000
+MAX_SHOTS = 100
 MAX_PROMPT = 2000  # characters
 MAX_SEED = 2**63 - 1
 MAX_COST = 2**34  # pixels of a written frame x frames x steps: 80 frames of 1024 x 1024 in 200 steps
@@ -47,6 +49,8 @@ class Request:
     clip's. `keep` "exact" gives known pixels back bit by bit, with made ones moved to meet them within about `feather` pixels; "soft"
     leaves all to the net. `motion` is how fast time runs, `strength` how much of a clip is made anew (0: none, 1: all), `to` the
     size WxH that a clip is extended to, `region` its text where it is not an input, `style_weights` one number a style among `inputs`.
+    `shots` are the prompts of further shots, each of as many `frames`; `upscale` says whether the super-resolution net enlarges what is
+    made of words, where the model has one.
     """
 
     task: str = "generate"
@@ -68,6 +72,8 @@ class Request:
     region: str = ""
     inputs: tuple[Input, ...] = ()
     style_weights: tuple[float, ...] = ()
+    shots: tuple[str, ...] = ()
+    upscale: bool = True
 
     def __post_init__(self) -> None:
         check_choice("task", self.task, TASKS)
@@ -87,7 +93,8 @@ class Request:
         check_range("motion", self.motion, 0, 4)
         check_range("strength", self.strength, 0, 1)
         check_inputs(self)
-        check_cost(max(self.size, 64) ** 2, self.frames, self.steps)
+        check_script(self)
+        check_cost(max(self.size, 64) ** 2, self.frames * (1 + len(self.shots)), self.steps)
 
 
 def check_inputs(request: Request) -> None:
@@ -101,6 +108,19 @@ def check_inputs(request: Request) -> None:
         raise ValueError("inputs: expected role, name and sha256 as text, got something else, name a record that was written beside a clip")
     for weight in weights:
         check_range("style weight", weight, 0, 1)
+
+
+def check_script(request: Request) -> None:
+    """Shots are sentences, cut apart; schedules are in order and within their shot."""
+    object.__setattr__(request, "shots", tuple(request.shots))
+    check_range("shots", len(request.shots), 0, MAX_SHOTS)
+    for shot in request.shots:
+        check_prompt("shot", shot)
+    if request.shots and (request.loop or request.task != "generate"):
+        raise ValueError("shots: expected a clip of words that does not loop, got another, leave the shots out or the loop")
+    if request.task == "generate":
+        for prompt in (request.prompt, *request.shots):
+            shares_of(parse_script(prompt), request.frames, Fraction(request.fps))
 
 
 def check_cost(pixels: int, frames: int, steps: int) -> None:

@@ -1,0 +1,70 @@
+"""Clips longer than the net's five seconds, prompts that change on the way, and several shots in one file.
+
+All our choice: the paper leaves several shots and longer clips to the future.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import UInt8
+
+from openlumiere.diffusion.known import Known
+from openlumiere.diffusion.multidiffusion import Windows
+from openlumiere.pipelines.base import LumierePipeline, OnStep
+from openlumiere.pipelines.fit import NATIVE_RATE
+from openlumiere.pipelines.request import DEFAULT_FRAMES, Request
+from openlumiere.pipelines.script import parse_script, shares_of
+
+OVERLAP = 16  # native frames that windows of the base share: it decides where subjects are, so more than the paper's 2 (our choice)
+
+
+def film(base: LumierePipeline, request: Request, batch: int = 1, on_step: OnStep | None = None) -> UInt8[np.ndarray, "f h w 3"]:
+    """All shots of a request, one after the other, at the base net's size; `batch` windows are computed at once."""
+    first = shoot(base, request, request.prompt, request.seed, batch=batch, on_step=on_step)
+    if not request.shots:
+        return first
+    keyframe = first[len(first) // 2]
+    later = (
+        shoot(base, request, prompt, request.seed + number, keyframe, batch, on_step) for number, prompt in enumerate(request.shots, 1)
+    )
+    return np.concatenate([first, *later])
+
+
+def shoot(
+    base: LumierePipeline, request: Request, prompt: str, seed: int, keyframe: UInt8[np.ndarray, "h w 3"] | None = None, batch: int = 1,
+    on_step: OnStep | None = None,
+) -> UInt8[np.ndarray, "f h w 3"]:  # fmt: skip
+    """One shot, uncut. It begins after `keyframe`, a picture of another shot that is known to the net and not shown again."""
+    lines, fps = parse_script(prompt), Fraction(request.fps)
+    shares = shares_of(lines, request.frames, fps) if len(lines) > 1 else None
+    frames, known = request.frames, None
+    if keyframe is not None:
+        frames, known = frames + 1, know_first(base, keyframe, frames + 1)
+        shares = None if shares is None else torch.cat([shares[:, :1], shares], 1)
+    made = base(
+        [line.prompt for line in lines] if shares is not None else lines[0].prompt, request.negative, seeds=seed, shares=shares,
+        num_frames=frames, frame_rate=fps, num_inference_steps=request.steps, guidance_scale=request.guidance, known=known,
+        windows=windows_at(fps, batch), loop=request.loop, on_step=on_step,
+    ).frames[0]  # fmt: skip
+    return made[len(made) - request.frames :]
+
+
+def know_first(base: LumierePipeline, picture: UInt8[np.ndarray, "h w 3"], frames: int) -> Known:
+    """The picture as frame 0 of a clip of which nothing else is known."""
+    pixels = rearrange(torch.from_numpy(picture.copy()), "h w c -> 1 c 1 h w") / 127.5 - 1
+    coded = base.codec.encode(pixels)
+    known = Known.nothing((1, coded.shape[1], frames, *coded.shape[3:]))
+    known.content[:, :, :1], known.mask[:, :, :1] = coded, 1
+    return known
+
+
+def windows_at(fps: Fraction, batch: int = 1) -> Windows:
+    """Windows of as long as the net was trained on, five seconds, at this rate."""
+    rate = fps / NATIVE_RATE
+    frames, overlap = max(2, round(DEFAULT_FRAMES * rate)), max(1, round(OVERLAP * rate))
+    return replace(Windows(tapered=True), frames=frames, overlap=overlap, batch=batch)
