@@ -12,6 +12,7 @@ import torch
 from tyro.conf import Positional, arg
 
 from openlumiere.cli.arguments import parse
+from openlumiere.cli.processes import INSIDE, launch
 from openlumiere.data.world.slice import open_sprites
 from openlumiere.media.write import check_folder
 from openlumiere.models.stunet import TEMPORAL_WEIGHTS
@@ -33,8 +34,7 @@ OLD_STATE = "state"
 class Train:
     """Train the picture net (`image`), the temporal parameters over it (`video`), then for every task (`conditional`).
 
-    A run folder is gone on from. Several processes: accelerate launch --cpu --num_processes 2 -m openlumiere.cli train ...
-    What is left out is the preset's.
+    A run folder is gone on from. What is left out is the preset's.
     """
 
     stage: Positional[str]
@@ -81,6 +81,8 @@ class Train:
     """Also write the averaged weights there in half precision, in files of at most 15 MB."""
     device: str = "cpu"
     """cpu or cuda."""
+    processes: int = 1
+    """Processes on this machine; the weights come out as from one. (On GPUs: accelerate launch -m openlumiere.cli train ...)"""
     threads: int = 2
     """CPU threads of a process."""
     pin: bool = False
@@ -93,10 +95,12 @@ def main(words: list[str]) -> int:
     options = parse(Train, words, "train")
     check(options)
     config = configure(options)
-    set_threads(options)
     if options.dry_run:
         print(json.dumps(asdict(config), indent=1))
         return 0
+    if options.processes > 1 and INSIDE not in os.environ:
+        return launch(options.processes, ["train", *words])
+    set_threads(options)
     stage = build(options, config)
     make_run(options.run)
     save_config(options, config)
@@ -161,7 +165,7 @@ def check(options: Train) -> None:
     for name, low, high in RANGES:
         if getattr(options, name) is not None:
             check_range(name.replace("_", " "), getattr(options, name), low, high)
-    split_batch(configure(options).loop, int(os.environ.get("WORLD_SIZE", 1)))
+    split_batch(configure(options).loop, int(os.environ.get(INSIDE, options.processes)))
     check_start(options)
     if (options.run / OLD_STATE).is_dir():
         raise ValueError(f"run: expected a run of this version, got an older one in {options.run}, name a new folder and --start {options.run}")
@@ -172,7 +176,7 @@ def check(options: Train) -> None:
 RANGES = (
     ("stride", 1, 16), ("low_noise", 0.01, 100), ("text_dropout", 0, 1), ("batch", 1, 10**6), ("parts", 1, 10**6), ("learning_rate", 0, 1),
     ("warmup", 1, 10**6), ("seed", 0, 2**62), ("save_minutes", 0, 10**6), ("log_every", 1, 10**6), ("show_every", 0, 10**9),
-    ("max_minutes", 0, 10**6), ("max_steps", 0, 10**9), ("threads", 1, 1024),
+    ("max_minutes", 0, 10**6), ("max_steps", 0, 10**9), ("threads", 1, 1024), ("processes", 1, 1024),
 )  # fmt: skip
 
 
