@@ -75,7 +75,8 @@ def test_the_command_writes_what_a_replay_makes(lumiere, tmp_path, monkeypatch, 
     assert main(["generate", PROMPT, "-o", "dog.webp", "--lossless", "--seed", "7", "--frames", "8", "--steps", "2"]) == 0
     assert capsys.readouterr().out == "dog.webp\n"
     written = Clip.load("dog.webp")
-    assert written.size == (256, 256) and written == lumiere.replay(read_sidecar("dog.webp"))
+    again = lumiere.replay(read_sidecar("dog.webp"))
+    assert written.size == (256, 256) and np.array_equal(written.frames, again.origin.seal(again.frames))
 
 
 def test_doctor_finds_everything_well(capsys):

@@ -32,7 +32,8 @@ def test_every_scheduler_replays_to_the_bit(tiny, scheduler, tmp_path):
     clip = tiny.generate(PROMPT, seed=2**62 + 5, negative="a cat", frames=8, steps=3, guidance=2.5, size=24, scheduler=scheduler)
     clip.save(tmp_path / "clip.webp", lossless=True)
     tiny.generate("another", frames=1, steps=2, size=0, scheduler="heun")
-    assert tiny.replay(read_sidecar(tmp_path / "clip.webp")) == clip == Clip.load(tmp_path / "clip.webp")
+    assert tiny.replay(read_sidecar(tmp_path / "clip.webp")) == clip
+    assert np.array_equal(Clip.load(tmp_path / "clip.webp").frames, clip.origin.seal(clip.frames))
     assert clip.frames.std() > 1
 
 

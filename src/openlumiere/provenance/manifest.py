@@ -11,6 +11,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from cryptography import x509
@@ -23,6 +24,7 @@ MADE, EDITED = SOURCE_TYPE + "trainedAlgorithmicMedia", SOURCE_TYPE + "composite
 LABEL = "org.openlumiere.making"
 RELATIONSHIPS = ("parentOf", "componentOf", "inputTo")
 MIMES = {".mp4": "video/mp4", ".mov": "video/quicktime", ".webp": "image/webp", ".gif": "image/gif", ".png": "image/png"}
+BOXES = (bytes.fromhex("d8fec3d61b0e483c92975828877ec481"), b"caBX", b"C2PA", b"jumdc2pa")  # in mp4, png, webp and gif, any
 OFFLINE = {"version": 1, "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}, "builder": {"thumbnail": {"enabled": False}}}
 
 
@@ -205,10 +207,9 @@ def reading_context(roots: tuple[x509.Certificate, ...] | None):
 
 
 def names_c2pa(path: Path) -> bool:
-    """Whether bytes of a C2PA box are left in a file that can't be parsed."""
-    with open(path, "rb") as content:
-        head = content.read(2**24)
-    return b"jumb" in head and b"c2pa" in head
+    """Whether the name of a C2PA box is left in a file that can't be parsed."""
+    with open(path, "rb") as content, mmap(content.fileno(), 0, access=ACCESS_READ) as data:
+        return any(data.find(name) >= 0 for name in BOXES)
 
 
 def told(text: str, state: str) -> Manifest:

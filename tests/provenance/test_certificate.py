@@ -1,0 +1,150 @@
+import stat
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from openlumiere.provenance import certificate
+from openlumiere.provenance.certificate import SIGNER, Signer, check_signature, issued_by, make_signer, new_signer, own_signer, trusted_roots
+from openlumiere.provenance.detached import read_statement, write_statement
+from openlumiere.provenance.key import MARK_KEY, known_keys, own_key
+from openlumiere.provenance.manifest import Making, embed, extract
+from openlumiere.provenance.pattern import PUBLIC_KEY
+
+MAKING = Making(task="generate", model="ab" * 32, mark="abab-00000001")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A user's folder in which nothing is yet."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return tmp_path / "config" / "openlumiere"
+
+
+def test_a_chain_is_made_on_first_use_and_kept(home):
+    assert trusted_roots() == () and not home.exists()
+    signer = own_signer()
+    assert stat.S_IMODE((home / "signer.pem").stat().st_mode) == 0o600 and stat.S_IMODE(home.stat().st_mode) == 0o700
+    assert [file.name for file in home.iterdir()] == ["signer.pem"]
+    before = (home / "signer.pem").read_bytes()
+    make_signer(home / "signer.pem")  # as a second process would, at the same moment
+    assert (home / "signer.pem").read_bytes() == before and own_signer().chain == signer.chain
+    assert issued_by(*signer.chain) and trusted_roots() == signer.chain[-1:]
+
+
+def test_the_chain_tells_nothing_of_the_user():
+    names = {attribute.value for one in new_signer().chain for attribute in (*one.subject, *one.issuer)}
+    assert names == {"openlumiere, self-made", "openlumiere user", "openlumiere root"}
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o602, 0o777])
+def test_a_key_that_others_can_reach_is_refused(home, made, tmp_path, mode):
+    own_signer()
+    (home / "signer.pem").chmod(mode)
+    with pytest.raises(ValueError, match=rf"signer: expected a file that only its owner can read, got mode {mode:04o}, do: chmod 600 .*signer.pem"):
+        made().save(tmp_path / "clip.webp")
+    assert not list(tmp_path.glob("clip*"))
+
+
+def test_no_room_for_a_key(home, monkeypatch):
+    home.parent.write_text("a file where the folder should be")
+    with pytest.raises(ValueError, match="signer: expected a folder to keep a key in, got .*, set XDG_CONFIG_HOME to another"):
+        own_signer()
+
+
+@pytest.mark.parametrize("damage", ["empty", "no certificate", "another's certificate", "weak curve", "missing"])
+def test_broken_signers_are_refused(tmp_path, monkeypatch, damage):
+    one, other = new_signer(), new_signer()
+    weak = ec.generate_private_key(ec.SECP224R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    text = {
+        "empty": b"", "no certificate": one.key_pem(), "another's certificate": one.key_pem() + other.chain_pem(),
+        "weak curve": weak + one.chain_pem(), "missing": b"",
+    }[damage]  # fmt: skip
+    path = tmp_path / "mine.pem"
+    if damage != "missing":
+        path.write_bytes(text)
+        path.chmod(0o600)
+    monkeypatch.setenv(SIGNER, str(path))
+    with pytest.raises(ValueError, match="signer: expected .*, got .*, "):
+        own_signer()
+
+
+KEYS = {
+    "es256": lambda: ec.generate_private_key(ec.SECP256R1()), "es384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "es512": lambda: ec.generate_private_key(ec.SECP521R1()), "ed25519": ed25519.Ed25519PrivateKey.generate,
+    "ps256": lambda: rsa.generate_private_key(65537, 2048),
+}  # fmt: skip
+
+
+def chain_for(key):
+    """A certificate for any key, from a root like ours."""
+    root_key = ec.generate_private_key(ec.SECP256R1())
+    root = certificate.certificate("openlumiere root", root_key.public_key(), "openlumiere root", root_key, signs_others=True)
+    return certificate.certificate("Ada", key.public_key(), "openlumiere root", root_key, signs_others=False), root
+
+
+@pytest.mark.parametrize("algorithm", KEYS)
+def test_a_certificate_of_ones_own(tmp_path, monkeypatch, made, algorithm):
+    key = KEYS[algorithm]()
+    signer = Signer(key, chain_for(key))
+    path = tmp_path / "mine.pem"
+    path.write_bytes(signer.key_pem() + signer.chain_pem())
+    path.chmod(0o600)
+    monkeypatch.setenv(SIGNER, str(path))
+    assert own_signer().algorithm == algorithm
+    assert check_signature(signer.chain[0], signer.sign(b"text"), b"text") and not check_signature(signer.chain[0], signer.sign(b"text"), b"Text")
+    picture, folder = made(count=1, side=32), tmp_path / "frames"
+    picture.save(tmp_path / "a.png")
+    picture.save(f"{folder}/")
+    for found in (extract(tmp_path / "a.png"), read_statement(folder)):
+        assert (found.state, found.signer.partition(",")[0]) == ("trusted", "Ada")
+    assert extract(tmp_path / "a.png", roots=()).state == read_statement(folder, roots=()).state == "valid"
+
+
+def test_a_user_cannot_issue_certificates(tmp_path, pictures):
+    """A chain that goes on from a trusted user's own certificate is none: it may not issue."""
+    user, key = new_signer(), ec.generate_private_key(ec.SECP256R1())
+    forged = certificate.certificate("Mallory", key.public_key(), "openlumiere user", user.key, signs_others=False)
+    assert forged.issuer == user.chain[0].subject and not issued_by(forged, user.chain[0])
+    (tmp_path / "a.webm").write_bytes(b"content")
+    write_statement(tmp_path / "a.webm", MAKING, Signer(key, (forged, *user.chain)))
+    assert read_statement(tmp_path / "a.webm", roots=user.chain[-1:]).problem == "the certificates are not a chain"
+
+
+def test_the_mark_has_a_public_key_or_a_secret_one(tmp_path, monkeypatch):
+    assert own_key() == PUBLIC_KEY and known_keys() == {"public": PUBLIC_KEY}
+    path = tmp_path / "secret"
+    path.write_bytes(b"0123456789abcdef\n")
+    monkeypatch.setenv(MARK_KEY, str(path))
+    path.chmod(0o644)
+    with pytest.raises(ValueError, match="mark key: expected a file that only its owner can read, got mode 0644"):
+        own_key()
+    path.chmod(0o600)
+    assert known_keys() == {"own": b"0123456789abcdef", "public": PUBLIC_KEY}
+    path.write_bytes(b"short")
+    with pytest.raises(ValueError, match="mark key: expected at least 16 bytes, got 5"):
+        own_key()
+
+
+def test_an_expired_certificate_does_not_hold(tmp_path, monkeypatch):
+    monkeypatch.setattr(certificate, "YEARS", 0)
+    (tmp_path / "a.webm").write_bytes(b"content")
+    write_statement(tmp_path / "a.webm", MAKING, new_signer())
+    found = read_statement(tmp_path / "a.webm")
+    assert (found.state, found.problem) == ("tampered", "a certificate is not valid today")
+
+
+def test_signing_says_what_went_wrong(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match="manifest: expected a.png to take a signature, got .*, "):
+        embed(tmp_path / "a.png", MAKING)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_hashes_are_what_the_profile_allows():
+    assert all(isinstance(one.signature_hash_algorithm, hashes.SHA256) for one in new_signer().chain)
+    usage = new_signer().chain[0].extensions.get_extension_for_class(x509.KeyUsage).value
+    assert usage.digital_signature and not usage.key_cert_sign
