@@ -154,5 +154,5 @@ def write_preview(clip: Clip, output: str) -> None:
     """Two pictures that tell a clip at a glance: its frames, and how a row of pixels goes through time."""
     base = output.rstrip("/")
     shown = clip.frames[:: -(-len(clip) // SHEET_FRAMES)]
-    save_image(contact_sheet(list(shown), columns=SHEET_COLUMNS), f"{base}.sheet.png")
-    save_image(xt_slice(clip), f"{base}.xt.png")
+    save_image(contact_sheet(list(shown), columns=SHEET_COLUMNS), f"{base}.sheet.png", clip.origin)
+    save_image(xt_slice(clip), f"{base}.xt.png", clip.origin)
