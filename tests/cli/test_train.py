@@ -63,6 +63,9 @@ MISTAKES = {
     "low noise 0": (["image", "--low-noise", "0"], "low noise: expected 0.01 to 100"),
     "batch that does not divide": (["image", "--batch", "8", "--parts", "3"], "batch: expected a multiple of the 3 parts"),
     "older run": (["image", "-o", "older"], "run: expected a run of this version"),
+    "neither world nor package": (["image"], "world: expected either a built world or a package"),
+    "both world and package": (["image", "--world", "pictures"], "world: expected either a built world or a package"),
+    "conditional from nothing": (["conditional", "--image-run", "pictures"], "start: expected a trained video model"),
     "no package": (["image", "--package", "missing.tgz"], "package: expected"),
     "package of something else": (["image", "--package", __file__], "package: expected the sprites"),
     "package of fewer": (["image", "--package", "fewer.tgz"], "package: expected the sprites"),
@@ -77,7 +80,8 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_one_line_and_makes_no_run(folder, capsys, mistake):
     words, told = MISTAKES[mistake]
-    defaults = [*([] if "-o" in words else ["-o", "run"]), *([] if "--package" in words else ["--package", "sprites.tgz"])]
+    package = [] if "--package" in words or mistake == "neither world nor package" else ["--package", "sprites.tgz"]
+    defaults = [*([] if "-o" in words else ["-o", "run"]), *package]
     before = sorted(folder.rglob("*"))
     assert main(["train", *words, *defaults]) == 2
     out, err = capsys.readouterr()

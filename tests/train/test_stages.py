@@ -11,13 +11,17 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from openlumiere.data.world.slice import STILLS, SUBJECTS, load_sprites
+from openlumiere.diffusion.denoiser import Condition, NetDenoiser
+from openlumiere.diffusion.known import Known
 from openlumiere.models.text import TextStates
 from openlumiere.pipelines.base import LumierePipeline
 from openlumiere.train.checkpoint import newest_checkpoint
+from openlumiere.train.conditional import conditional_stage, given, widen
 from openlumiere.train.config import PRESETS, VideoConfig
 from openlumiere.train.data import TEXTS, CaptionStates, SliceSource
 from openlumiere.train.image import image_stage
 from openlumiere.train.loop import train
+from openlumiere.train.masks import first_frame
 from openlumiere.train.start import open_net, open_picture_net
 from openlumiere.train.video import draw_times, side_of, video_stage
 
@@ -70,7 +74,51 @@ def runs(source, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     train_pictures(source, folder / "image", 2, release=folder / "picture")
     train_clips(source, folder / "video", open_net(folder / "image", None, (1, 1, 1)), 2, release=folder / "clip")
+    stage = conditional_stage(source, CaptionStates(FewTokens()), open_net(folder / "image", folder / "video", (1, 1, 1)), TINY.conditional)
+    train(stage, TINY.conditional.loop, folder / "conditional", max_steps=2)
     return folder
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return torch.randn(2, 3 * 8**2, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
+def predict(net, clip, known=None):
+    condition = Condition(text=torch.ones(2, 3, 384), known=known, frame_times=torch.arange(4.0))
+    with torch.no_grad():
+        return NetDenoiser(net.eval())(clip, torch.tensor([500, 900]), condition)
+
+
+def test_a_conditional_net_begins_as_the_net_it_was(runs, clip):
+    net = open_net(runs / "image", runs / "video", (1, 1, 1))
+    before = predict(net, clip)
+    widen(net)
+    everything = Known(content=clip, mask=torch.ones(2, 1, 4, 4, 4))
+    assert torch.equal(predict(net, clip), before) and torch.equal(predict(net, clip, everything), before)
+
+
+def test_conditional_training_moves_the_new_channels_and_the_temporal_parameters_alone(runs, clip):
+    net = open_net(runs / "image", runs / "conditional", (1, 1, 1))
+    base = open_net(runs / "image", runs / "video", (1, 1, 1))
+    assert net.conv_in_added.weight.abs().max() > 0
+    assert all(torch.equal(value, base.unet2d.state_dict()[name]) for name, value in net.unet2d.state_dict().items())
+    first = Known(content=clip, mask=first_frame(None, (4, 4, 4)).expand(2, 1, -1, -1, -1))
+    assert not torch.equal(predict(net, clip, first), predict(net, clip))
+    assert LumierePipeline.from_pretrained(runs / "conditional" / "model").stunet.config.in_channels == 2 * 3 * 8**2 + 1
+
+
+def test_conditional_training_goes_on_from_a_conditional_net(runs):
+    net = open_net(runs / "image", runs / "conditional", (1, 1, 1))
+    before = net.conv_in_added.weight.clone()
+    widen(net)
+    assert torch.equal(net.conv_in_added.weight, before)
+
+
+def test_what_is_unknown_is_not_given(clip):
+    channels = given(clip, torch.Generator().manual_seed(1))
+    content, mask = channels[:, :-1], channels[:, -1:]
+    assert torch.equal(content, clip * mask) and set(mask.unique().tolist()) <= {0.0, 1.0}
 
 
 def test_the_picture_net_is_kept_as_it_was(runs):
@@ -167,4 +215,4 @@ def test_dropped_captions_become_the_empty_prompt():
 def test_frames_span_the_whole_clip_at_any_rate(stride):
     times = draw_times(VideoConfig(stride=stride), torch.Generator().manual_seed(0))
     assert len(times) == 80 // stride
-    assert times[0] >= 0 and times[-1] <= 79 and torch.allclose(times.diff(), torch.tensor(float(stride)))
+    assert times[0] >= 0 and times[-1] <= 79 and torch.equal(times, times.round()) and torch.allclose(times.diff(), torch.tensor(float(stride)))

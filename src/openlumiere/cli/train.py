@@ -18,6 +18,7 @@ from openlumiere.media.write import check_folder
 from openlumiere.models.stunet import TEMPORAL_WEIGHTS
 from openlumiere.models.text import E5TextEncoder
 from openlumiere.pipelines.request import check_choice, check_range
+from openlumiere.train.conditional import conditional_stage
 from openlumiere.train.config import PRESETS, ImageConfig, VideoConfig
 from openlumiere.train.data import TEXTS, CaptionStates, SliceSource, Source
 from openlumiere.train.image import image_stage
@@ -26,7 +27,7 @@ from openlumiere.train.start import MODEL, open_net
 from openlumiere.train.step import Stage, split_batch
 from openlumiere.train.video import side_of, video_stage
 
-STAGES = ("image", "video")
+STAGES = ("image", "video", "conditional")
 OLD_STATE = "state"
 
 
@@ -43,10 +44,12 @@ class Train:
     """The run's folder: checkpoints, log, averaged weights."""
     preset: str = "world-32"
     """world-32, world-64 or tiny."""
+    world: Path | None = None
+    """A built world (`lumiere data world build`), of which the preset's scope is drawn."""
     package: Path | None = None
-    """The sprites of the first slice: the file that `npm pack @lobehub/fluent-emoji-3d@1.1.0` writes."""
+    """Instead, the sprites of the first slice: the file that `npm pack @lobehub/fluent-emoji-3d@1.1.0` writes."""
     image_run: Path | None = None
-    """For video: the run of the picture net."""
+    """For video and conditional: the run of the picture net, when `start` brings none."""
     start: Path | None = None
     """A run, an exported folder or a model whose weights to begin from, with a fresh optimiser."""
     stride: int | None = None
@@ -125,7 +128,8 @@ def build(options: Train, config: ImageConfig | VideoConfig) -> Stage:
     if isinstance(config, ImageConfig):
         return image_stage(source(options, config.side), texts, config, options.start)
     net = open_net(options.image_run, options.start, config.attention_blocks)
-    return video_stage(source(options, side_of(net)), texts, net, config)
+    stage = conditional_stage if options.stage == "conditional" else video_stage
+    return stage(source(options, side_of(net)), texts, net, config)
 
 
 def caption_states(options: Train) -> CaptionStates:
@@ -138,11 +142,18 @@ def caption_states(options: Train) -> CaptionStates:
 
 
 def source(options: Train, side: int) -> Source:
-    return SliceSource(open_sprites(options.package), side, options.device)
+    if options.package is not None:
+        return SliceSource(open_sprites(options.package), side, options.device)
+    from openlumiere.data.world.batch import SCOPES, Batches  # the whole world needs the extra `world`
+    from openlumiere.data.world.subjects import World
+
+    return Batches(World.open(options.world), SCOPES[PRESETS[options.preset].scope], "train", side, options.device)
 
 
 def set_threads(options: Train) -> None:
     torch.set_num_threads(options.threads)
+    if options.device == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     if options.pin:
         rank = int(os.environ.get("LOCAL_RANK", 0))
         cores = sorted(os.sched_getaffinity(0))
@@ -169,8 +180,8 @@ def check(options: Train) -> None:
     check_start(options)
     if (options.run / OLD_STATE).is_dir():
         raise ValueError(f"run: expected a run of this version, got an older one in {options.run}, name a new folder and --start {options.run}")
-    if options.package is None:
-        raise ValueError("package: expected a file of sprites, got none, do: npm pack @lobehub/fluent-emoji-3d@1.1.0")
+    if (options.package is None) == (options.world is None):
+        raise ValueError("world: expected either a built world or a package of sprites, got both or none, name one with --world or --package")
 
 
 RANGES = (
@@ -186,6 +197,8 @@ def check_start(options: Train) -> None:
         raise ValueError(f"start: expected a run or a model's folder with weights, got {options.start}, name one that lumiere train wrote")
     if options.stage == "image":
         return
+    if options.stage == "conditional" and options.start is None:
+        raise ValueError("start: expected a trained video model, got none, do: lumiere train video first")
     if options.image_run is None and options.start is None:
         raise ValueError("image run: expected a run with a trained picture net, got none, do: lumiere train image first")
     if options.image_run is not None and not (options.image_run / "unet" / "config.json").is_file():

@@ -65,8 +65,9 @@ class VideoConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """The stages of one model."""
+    """The stages of one model, and the scope of the world (`data.world.scope.SCOPES`) that it learns."""
 
+    scope: str
     image: ImageConfig
     video: VideoConfig
     conditional: VideoConfig
@@ -85,13 +86,17 @@ TINY = VideoConfig(
 
 PRESETS = {
     "world-32": Preset(
-        image=ImageConfig(loop=LoopConfig(learning_rate=1e-3, batch=16)), video=WORLD_32, conditional=small_steps(WORLD_32)
-    ),
+        scope="world-32",
+        image=ImageConfig(loop=LoopConfig(learning_rate=1e-3, batch=16)),
+        video=WORLD_32, conditional=small_steps(WORLD_32),
+    ),  # fmt: skip
     "world-64": Preset(
+        scope="world-64",
         image=ImageConfig(side=64, unshuffle=2, widths=(48, 64, 96, 128), loop=LoopConfig(learning_rate=8e-4, batch=512, warmup=500)),
         video=WORLD_64, conditional=small_steps(WORLD_64),
     ),  # fmt: skip
     "tiny": Preset(
-        image=ImageConfig(side=16, unshuffle=4, widths=(16, 32), loop=TINY.loop), video=TINY, conditional=small_steps(TINY)
-    ),
+        scope="world-32",
+        image=ImageConfig(side=32, unshuffle=8, widths=(16, 32), loop=TINY.loop), video=TINY, conditional=small_steps(TINY),
+    ),  # fmt: skip
 }

@@ -18,11 +18,11 @@ from openlumiere.data.world import slice as first_slice
 from openlumiere.models.text import TextEncoder
 
 LAST_FRAME = 79  # of a native clip
-CAPTIONS = 4096  # whose states are kept: about 90 MB
+CAPTIONS = 32_768  # whose states are kept, in half precision: about 10 KB each
 TEXTS = "texts.safetensors"
 
 
-class Drawn(NamedTuple):
+class Sample(NamedTuple):
     """Clips in [-1, 1] and what each shows."""
 
     pixels: Float[Tensor, "b 3 f h w"]
@@ -30,10 +30,10 @@ class Drawn(NamedTuple):
 
 
 class Source(Protocol):
-    """Where samples come from: a function of the generator alone."""
+    """Where samples come from, by the generator alone: `data.world.batch.Batches`, or the first slice."""
 
-    def draw(self, generator: torch.Generator, count: int, frame_times: Float[Tensor, " f"] | None) -> Drawn:
-        """Clips at those moments, in native frames; for None pictures, clips of one frame."""
+    def draw(self, generator: torch.Generator, count: int, frame_times: Float[Tensor, " f"] | None):
+        """What has `pixels` and `captions` like `Sample`: clips at those moments in native frames, or for None pictures, of one frame."""
         ...
 
 
@@ -43,19 +43,19 @@ class SliceSource:
     def __init__(self, sprites: Float[Tensor, "s 4 h w"], side: int, device: torch.device | str = "cpu"):
         self.sprites, self.side, self.device = sprites, side, device
 
-    def draw(self, generator: torch.Generator, count: int, frame_times: Float[Tensor, " f"] | None) -> Drawn:
+    def draw(self, generator: torch.Generator, count: int, frame_times: Float[Tensor, " f"] | None) -> Sample:
         still = frame_times is None
         scenes = [first_slice.draw_facts(generator, still=still) for _ in range(count)]
         progress = torch.rand(count, 1, generator=generator) if still else (frame_times / LAST_FRAME).expand(count, -1)
         pixels = first_slice.render(self.sprites, scenes, progress, self.side).to(self.device)
-        return Drawn(pixels, [first_slice.caption(scene) for scene in scenes])
+        return Sample(pixels, [first_slice.caption(scene) for scene in scenes])
 
 
 class CaptionStates:
     """Token states of captions, each encoded when it is first met; those met longest ago are forgotten.
 
-    Encoding takes about 50 ms a caption on a CPU core, so `keep` writes them down for the next start. What is kept changes no
-    bit: the encoder takes prompts one at a time.
+    Encoding takes some 30 ms a caption on a CPU core, so `keep` writes them down for the next start. States are rounded to half
+    precision at once, and the encoder takes prompts one at a time: what is kept changes no bit.
     """
 
     def __init__(self, encoder: TextEncoder, device: torch.device | str = "cpu", room: int = CAPTIONS):
@@ -77,10 +77,10 @@ class CaptionStates:
         missing = [caption for caption in dict.fromkeys(captions) if caption not in self.known]
         if missing:
             encoded, self.grown = self.encoder.encode(missing), True
-            self.known |= {caption: states[mask].to(self.device) for caption, states, mask in zip(missing, encoded.states, encoded.mask)}
+            self.known |= {caption: states[mask].half().to(self.device) for caption, states, mask in zip(missing, encoded.states, encoded.mask)}
         for caption in captions:
             self.known.move_to_end(caption)
-        rows = [self.known[caption] for caption in captions]
+        rows = [self.known[caption].float() for caption in captions]
         while len(self.known) > self.room:
             self.known.popitem(last=False)
         return rows

@@ -52,9 +52,9 @@ def image_stage(source: Source, texts: CaptionStates, config: ImageConfig, start
     codec, scheduler = UnshuffleCodec(config.unshuffle), build_scheduler()
 
     def losses(net: nn.Module, count: int, generator: torch.Generator) -> Losses:
-        pixels, captions = source.draw(generator, count, None)[:2]
-        clean = codec.encode(pixels)[:, :, 0]
-        states, mask = texts.draw(captions, config.text_dropout, generator)
+        drawn = source.draw(generator, count, None)
+        clean = codec.encode(drawn.pixels)[:, :, 0]
+        states, mask = texts.draw(drawn.captions, config.text_dropout, generator)
         steps = scheduler.config.num_train_timesteps
         timestep = draw_timesteps(count, steps, config.low_noise, generator).to(clean.device)
 

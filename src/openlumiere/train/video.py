@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isqrt
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -20,11 +22,14 @@ from openlumiere.train.image import build_scheduler
 from openlumiere.train.show import save_sheet
 from openlumiere.train.step import DrawLosses, Losses, Stage, noise_like
 
+Given: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
 
-def video_stage(source: Source, texts: CaptionStates, net: STUNet, config: VideoConfig) -> Stage:
+
+def video_stage(source: Source, texts: CaptionStates, net: STUNet, config: VideoConfig, given: Given | None = None) -> Stage:
     """The temporal parameters of `net` and their loss on clips of `source`.
 
-    A run's averaged temporal weights are at `run/temporal`, the whole model in half precision at `run/model`.
+    `given(clean, generator)` answers what a conditional net reads beside the noisy clip. A run's averaged temporal weights are at
+    `run/temporal`, the whole model in half precision at `run/model`.
     """
     torch.manual_seed(config.loop.seed)
     net.to(memory_format=torch.channels_last).train()
@@ -34,17 +39,19 @@ def video_stage(source: Source, texts: CaptionStates, net: STUNet, config: Video
 
     def losses(net: nn.Module, count: int, generator: torch.Generator) -> Losses:
         times = draw_times(config, generator)
-        pixels, captions = source.draw(generator, count, times)[:2]
-        clean = codec.encode(pixels)
-        states, mask = texts.draw(captions, config.text_dropout, generator)
+        drawn = source.draw(generator, count, times)
+        clean, times = codec.encode(drawn.pixels), times.to(drawn.pixels.device)
+        states, mask = texts.draw(drawn.captions, config.text_dropout, generator)
         steps = scheduler.config.num_train_timesteps
         timestep = draw_timesteps(count, steps, config.low_noise, generator).to(clean.device)
-        times = times.to(clean.device)
+        noise = noise_like(clean, generator)
+        beside = [] if given is None else [given(clean, generator)]
 
         def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
-            return net(noisy, timestep, states, encoder_attention_mask=mask, frame_times=times).sample
+            sample = torch.cat([noisy, *beside], 1)
+            return net(sample, timestep, states, encoder_attention_mask=mask, frame_times=times).sample
 
-        return Losses(clean_loss(predict, clean, noise_like(clean, generator), timestep, scheduler.alphas_cumprod), timestep / steps)
+        return Losses(clean_loss(predict, clean, noise, timestep, scheduler.alphas_cumprod), timestep / steps)
 
     return temporal_stage(net, losses, texts, config)
 
@@ -79,6 +86,6 @@ def side_of(net: STUNet) -> int:
 
 
 def draw_times(config: VideoConfig, generator: torch.Generator) -> Float[Tensor, " f"]:
-    """Moments of the frames in native frames: every `stride`-th, from a random first one."""
-    first = float(torch.rand(1, generator=generator)) * (config.stride - 1)
-    return first + config.stride * torch.arange(config.frames // config.stride)
+    """Moments of the frames, in whole native frames: every `stride`-th, from a random first one."""
+    first = torch.randint(config.stride, (1,), generator=generator)
+    return (first + config.stride * torch.arange(config.frames // config.stride)).float()
