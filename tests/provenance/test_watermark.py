@@ -5,23 +5,101 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from openlumiere.provenance.pattern import PUBLIC_KEY
+from openlumiere.evaluate.attacks import coded, resized
+from openlumiere.provenance.pattern import BOUND, PUBLIC_KEY, pattern
 from openlumiere.provenance.payload import Payload
 from openlumiere.provenance.watermark import detect, embed
 
 PAYLOAD = Payload(model=0xBEEF, clip=0x12345678)
 
 
+def crossing(frames: int = 16, side: int = 256) -> np.ndarray:
+    """A square that crosses a plain ground."""
+    drawn = np.full((frames, side, side, 3), (90, 150, 80), np.uint8)
+    for index, frame in enumerate(drawn):
+        left = (20 + 10 * index) * side // 256 % side
+        frame[side // 3 : side // 2, left : left + side // 5] = (220, 60, 40)
+    return drawn
+
+
 @pytest.fixture(scope="module")
-def flat() -> np.ndarray:
-    """A square that crosses a plain ground, 16 frames of 256 x 256 pixels."""
-    frames = np.full((16, 256, 256, 3), (90, 150, 80), np.uint8)
-    for index, frame in enumerate(frames):
-        frame[100:150, 20 + 10 * index : 70 + 10 * index] = (220, 60, 40)
-    return frames
+def marked() -> np.ndarray:
+    return embed(crossing(), PAYLOAD)
 
 
-def test_a_mark_is_found_and_read(flat):
-    found = detect(embed(flat, PAYLOAD))
-    assert found.found and found.payload == PAYLOAD and found.intervals == ((0, 16),)
-    assert detect(flat).p_value > 1e-3
+def test_a_mark_is_found_and_read(marked):
+    found = detect(marked)
+    assert found.found and found.payload == PAYLOAD and found.intervals == ((0, 16),) and not found.flipped
+    assert found.scale == 1 and found.offset == (0, 0)
+
+
+def test_nothing_is_found_where_nothing_is(marked):
+    seen = detect(crossing(frames=1))
+    assert seen.p_value > 1e-3 and seen.payload is None and seen.intervals == ()
+    assert detect(marked[:1], b"another key").p_value > 1e-3
+
+
+@pytest.mark.parametrize("levels", [0, 1, 127, 254, 255])
+def test_the_mark_is_weak(levels):
+    """At most 5 levels a pixel and at least 42 dB, also at the ends of the scale; the same in every frame, so nothing flickers."""
+    plain = np.full((2, 64, 96, 3), levels, np.uint8)
+    change = embed(plain, PAYLOAD).astype(int) - plain
+    assert np.abs(change).max() <= BOUND == 5
+    assert 10 * np.log10(255**2 / (change**2).mean()) >= 42
+    assert (change[0] == change[1]).all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(256, 256), (257, 255), (128, 200), (480, 270), (1024, 1024)])
+def test_the_pattern_keeps_its_bounds_at_every_size(height, width):
+    added = pattern(PAYLOAD, PUBLIC_KEY, height, width).astype(float)
+    assert np.abs(added).max() <= 5 and 10 * np.log10(255**2 / (added**2).mean()) > 42
+
+
+def test_frames_can_be_marked_a_few_at_a_time(marked):
+    clip = crossing()
+    assert (np.concatenate([embed(clip[:5], PAYLOAD), embed(clip[5:], PAYLOAD)]) == marked).all()
+    assert (embed(clip, PAYLOAD) == marked).all()
+
+
+@pytest.mark.parametrize("change", [
+    lambda clip: clip[7:8],
+    lambda clip: clip[:, :, ::-1],
+    lambda clip: coded(clip, "h264", 28),
+    lambda clip: resized(clip, 128, 128),
+], ids=["one frame", "mirrored", "H.264", "half size"])  # fmt: skip
+def test_the_mark_survives(marked, change):
+    found = detect(change(marked))
+    assert found.found and found.payload == PAYLOAD
+
+
+def test_a_crop_says_where_it_was_cut(marked):
+    found = detect(marked[:, 40:220, 30:210])
+    assert found.payload == PAYLOAD
+    assert np.abs(np.subtract(found.offset, (40, 30))).max() < 3 and abs(found.scale - 1) < 0.03
+
+
+def test_an_enlarged_crop_tells_its_scale():
+    found = detect(resized(embed(crossing(frames=4), PAYLOAD)[:, 40:220, 30:210], 360, 360))
+    assert found.payload == PAYLOAD and abs(found.scale - 2) < 0.06
+
+
+def test_the_detector_tells_when():
+    """Marked frames among others: the windows of 16 frames that are marked."""
+    clip = crossing(frames=48)
+    clip[16:32] = embed(clip[16:32], PAYLOAD)
+    found = detect(clip)
+    assert found.intervals == ((16, 32),) and found.payload == PAYLOAD
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 33, 47)])
+def test_small_frames_are_marked_and_searched_without_harm(shape):
+    clip = np.full((*shape, 3), 100, np.uint8)
+    assert embed(clip, PAYLOAD).shape == clip.shape
+    assert detect(clip).p_value > 1e-3
+
+
+def test_a_long_clip_is_looked_at_in_bounded_time():
+    """2,000 frames, seen through a broadcast: no copy of them is made."""
+    clip = np.broadcast_to(embed(crossing(frames=1, side=128), PAYLOAD), (2_000, 128, 128, 3))
+    found = detect(clip)
+    assert found.found and found.intervals == ((0, 2_000),)

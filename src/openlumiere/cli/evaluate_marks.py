@@ -15,7 +15,6 @@ from tqdm import tqdm
 from tyro.conf import Positional
 
 from openlumiere.cli.arguments import parse
-from openlumiere.cli.generate import load
 from openlumiere.evaluate.attacks import resized
 from openlumiere.evaluate.marks import CLEAN, append, cells, measure, null_scores, payload_of, read_rows, summary, synthetic, table, tail
 from openlumiere.media import Clip
@@ -98,6 +97,8 @@ def make(options: Marks, prompts: list[str]) -> None:
     todo = [first for first in range(0, last, BATCH) if first + BATCH > options.skip and not batch_file(options, first).is_file()]
     if not todo:
         return
+    from openlumiere.cli.generate import load  # the nets take seconds to import, and a run that goes on needs none
+
     base = load(options.model, "cpu", "float32").base
     for first in tqdm(todo, desc="make", disable=None):
         chosen = prompts[first : first + BATCH]

@@ -36,8 +36,8 @@ class Detection:
 
     `p_value`: how probable so good a fit is in footage that knows nothing of the key; `found` where it is below 1e-6. `score`: the
     fit in standard deviations. `payload`: None where nothing was found or the check of its 64 `bits` fails. `intervals`: [first, end)
-    in frames where the mark is seen. `scale`: a canonical pixel in pixels; `offset`: where in the tile the frame's corner lies,
-    down and across, in canonical pixels; `flipped`: mirrored left to right, then scale and offset are of the mirror image.
+    in frames where the mark is seen. `scale`: a canonical pixel in pixels, to about 2 %; `offset`: where in the tile the frame's
+    corner lies, down and across, in canonical pixels; `flipped`: mirrored left to right, then scale and offset are of the mirror image.
     """
 
     p_value: float
@@ -113,7 +113,7 @@ def searched(left: Residuals, written: float, key: bytes) -> Fit:
 
 
 def refined(left: Residuals, fit: Fit, key: bytes) -> Fit:
-    """The same fit with its scale to a thousandth and its shift to a quarter of a canonical pixel; its p-value stays."""
+    """The same fit at the best of finer scales and shifts around it; its p-value stays."""
     picture = view(left, fit.windows, fit.flipped)[None]
     tries = [(*best_shift(spectrum(picture, scale)[0], key, 4 * TILE), scale) for scale in fit.scale * FINER]
     _, shift, scale = max(tries)
