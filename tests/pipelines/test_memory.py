@@ -1,11 +1,18 @@
 import subprocess
 import sys
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 
-from openlumiere.pipelines.memory import PROCESS, free_memory, gigabytes, memory_needed
+from openlumiere import Clip
+from openlumiere.pipelines.long import windows_at
+from openlumiere.pipelines.memory import (
+    MAPPED, PROCESS, cascade_memory, free_memory, gigabytes, memory_needed, parse_memory, pick_tiles, pick_windows, room_for, upscale_memory,
+)  # fmt: skip
 from openlumiere.pipelines.request import Request
+from openlumiere.pipelines.upscale import WINDOWS
 
 RUN = """
 import resource, sys, torch
@@ -62,3 +69,50 @@ def test_estimates_are_within_a_fifth_of_what_runs_take(wide_model, tmp_path, fr
     told, taken = map(int, subprocess.run(words, capture_output=True, text=True, check=True).stdout.split())
     print(f"{frames} frames, {size} px: {told / 2**20:.0f} MiB told, {taken / 2**20:.0f} MiB taken")
     assert told == pytest.approx(taken, rel=0.2)
+
+
+def test_a_limit_chooses_windows_and_tiles(tiny, build_tiny_upscaler):
+    run, long = asked(), asked(frames=400)
+    assert pick_windows(tiny.base, run, 0) == windows_at(Fraction(16))
+    roomy = pick_windows(tiny.base, long, 2**34)
+    assert roomy.batch == 8 and memory_needed(tiny.base, long, roomy) > memory_needed(tiny.base, long)
+    shorter = pick_windows(tiny.base, run, memory_needed(tiny.base, run) - 1)
+    assert shorter.frames == 40 and memory_needed(tiny.base, run, shorter) < memory_needed(tiny.base, run)
+    upscaler, size = build_tiny_upscaler(), (80, 128, 128)
+    assert pick_tiles(upscaler, size, 0) == pick_tiles(upscaler, size, 2**34) == WINDOWS
+    limit = upscale_memory(upscaler, size) - 1
+    assert upscale_memory(upscaler, size, pick_tiles(upscaler, size, limit)) <= limit
+    with pytest.raises(ValueError, match="memory limit: expected at least"):
+        pick_tiles(upscaler, size, 2**20)
+
+
+def test_memory_does_not_grow_with_length_but_for_states_and_frames(tiny, build_tiny_upscaler):
+    short, long = (memory_needed(tiny.base, asked(frames=frames, size=0)) for frames in (800, 8000))
+    assert (long - short) / 7200 < 3 * 2**20
+    assert upscale_memory(build_tiny_upscaler(), (10_000, 64, 64)) - upscale_memory(build_tiny_upscaler(), (1_000, 64, 64)) <= MAPPED
+
+
+def test_the_cascade_needs_what_its_larger_part_needs(tiny, build_tiny_upscaler):
+    upscaler = build_tiny_upscaler()
+    base = memory_needed(tiny.base, asked())
+    assert cascade_memory(tiny.base, None, asked()) == cascade_memory(tiny.base, upscaler, asked(upscale=False)) == base
+    assert cascade_memory(tiny.base, upscaler, asked()) >= base
+
+
+@pytest.mark.parametrize(("text", "count"), [("", 0), ("6GiB", 6 * 2**30), ("1.5 GB", 15 * 10**8), ("700MiB", 700 * 2**20)])
+def test_sizes_are_read(text, count):
+    assert parse_memory(text) == count
+
+
+@pytest.mark.parametrize("text", ["6", "much", "-1GB", "6 gib", "1e9GB"])
+def test_other_sizes_are_refused(text):
+    with pytest.raises(ValueError, match="memory limit: expected a size such as"):
+        parse_memory(text)
+
+
+def test_many_frames_lie_in_a_file_without_a_name():
+    assert not isinstance(room_for((2, 4, 4, 3)), np.memmap)
+    large = room_for((100, 1024, 1024, 3))
+    large[99] = 7
+    assert isinstance(large, np.memmap) and large[99].min() == 7
+    assert Clip(large).frames is large

@@ -14,6 +14,7 @@ VERBS = {  # each is a module of this room with a `main(words) -> exit code`
     "mend": "what is broken in a clip, repaired",
     "cinemagraph": "a picture of which a part moves",
     "restyle": "a clip in another style",
+    "upscale": "a clip in four times its size",
     "learn-style": "a style from one to five pictures",
     "verify": "where a file comes from: its mark and its manifest",
     "doctor": "device, memory and versions, and what a run will need",

@@ -13,7 +13,7 @@ from openlumiere.cli.generate import check_device, load
 from openlumiere.models.text import carried_e5_path, check_e5
 from openlumiere.pipelines.finish import PACKAGES
 from openlumiere.pipelines.lumiere import Lumiere
-from openlumiere.pipelines.memory import free_memory, gigabytes, memory_needed
+from openlumiere.pipelines.memory import cascade_memory, free_memory, gigabytes
 from openlumiere.pipelines.request import DEFAULT_FRAMES, DEFAULT_SIZE, DEFAULT_STEPS, Request
 
 
@@ -75,6 +75,6 @@ def check_weights(options: Doctor, run: Request) -> str:
 
 
 def told_run(lumiere: Lumiere, run: Request) -> str:
-    needed, free = memory_needed(lumiere.base, run), free_memory(lumiere.base.device)
+    needed, free = cascade_memory(lumiere.base, lumiere.upscaler, run), free_memory(lumiere.base.device)
     verdict = "fits" if needed <= free else "may not fit: ask for fewer frames or a smaller size"
     return f"{'run':<10}{run.frames} frames of {run.size} px in {run.steps} steps: about {gigabytes(needed)} in all, {gigabytes(free)} free, {verdict}"

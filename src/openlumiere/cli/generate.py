@@ -16,7 +16,7 @@ from openlumiere.cli.arguments import parse
 from openlumiere.cli.progress import progress
 from openlumiere.media import Clip, check_output, contact_sheet, save_image, xt_slice
 from openlumiere.pipelines.lumiere import DEFAULT_STYLE_WEIGHT, Lumiere, Styles, open_styles
-from openlumiere.pipelines.memory import free_memory, gigabytes, memory_needed
+from openlumiere.pipelines.memory import cascade_memory, free_memory, gigabytes, parse_memory
 from openlumiere.pipelines.request import (
     DEFAULT_FPS, DEFAULT_GUIDANCE, DEFAULT_SIZE, DEFAULT_STEPS, Request, check_choice, check_range, frame_count,
 )  # fmt: skip
@@ -33,7 +33,7 @@ class Generate:
     """
 
     prompt: Positional[str]
-    """What the clip shows, in one of the trained languages."""
+    """What the clip shows, in one of the trained languages; or what when: "0s: a cat sits | 3s: the cat jumps"."""
     output: Annotated[str, arg(aliases=("-o",))]
     """Where to write: .mp4, .webm, .gif, .webp, or a folder of PNG frames when it ends in /."""
     seed: int = 0
@@ -64,6 +64,12 @@ class Generate:
     """float32, bfloat16 or float16."""
     loop: bool = False
     """The last frame goes over into the first."""
+    shot: UseAppendAction[tuple[str, ...]] = ()
+    """What another shot shows, cut after the one before, with the same subject; may be given again."""
+    no_upscale: bool = False
+    """Enlarge by plain resampling instead of the super-resolution net."""
+    memory_limit: str = ""
+    """Choose windows and tiles that take no more: 6GiB, 1500MB."""
     style: UseAppendAction[tuple[str, ...]] = ()
     """A style that learn-style wrote, or a LoRA file (PEFT or kohya); may be given again."""
     style_weight: UseAppendAction[tuple[float, ...]] = ()
@@ -96,7 +102,8 @@ def request(options: Generate, seed: int) -> Request:
     return Request(
         prompt=options.prompt, negative=options.negative, seed=seed, frames=frame_count(options.frames, options.seconds, options.fps),
         fps=options.fps, steps=options.steps, guidance=options.guidance, size=options.size, scheduler=options.scheduler,
-        loop=options.loop,
+        loop=options.loop, shots=options.shot, upscale=not options.no_upscale,
+        memory_limit=parse_memory(options.memory_limit),
     )  # fmt: skip
 
 
@@ -140,7 +147,7 @@ def check_device(device: str) -> None:
 
 
 def warn_of_memory(lumiere: Lumiere, asked: Request) -> None:
-    needed, free = memory_needed(lumiere.base, asked), free_memory(lumiere.base.device)
+    needed, free = cascade_memory(lumiere.base, lumiere.upscaler, asked), free_memory(lumiere.base.device)
     if needed > free:
         print(f"lumiere: this may take {gigabytes(needed)} of memory and {gigabytes(free)} are free; fewer frames take less", file=sys.stderr)
 

@@ -5,7 +5,6 @@ All our choice: the paper leaves several shots and longer clips to the future.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -23,21 +22,23 @@ from openlumiere.pipelines.script import parse_script, shares_of
 OVERLAP = 16  # native frames that windows of the base share: it decides where subjects are, so more than the paper's 2 (our choice)
 
 
-def film(base: LumierePipeline, request: Request, batch: int = 1, on_step: OnStep | None = None) -> UInt8[np.ndarray, "f h w 3"]:
-    """All shots of a request, one after the other, at the base net's size; `batch` windows are computed at once."""
-    first = shoot(base, request, request.prompt, request.seed, batch=batch, on_step=on_step)
+def film(
+    base: LumierePipeline, request: Request, windows: Windows | None = None, on_step: OnStep | None = None
+) -> UInt8[np.ndarray, "f h w 3"]:
+    """All shots of a request, one after the other, at the base net's size; `windows` are `windows_at` its rate if not given."""
+    first = shoot(base, request, request.prompt, request.seed, None, windows, on_step)
     if not request.shots:
         return first
     keyframe = first[len(first) // 2]
     later = (
-        shoot(base, request, prompt, request.seed + number, keyframe, batch, on_step) for number, prompt in enumerate(request.shots, 1)
+        shoot(base, request, prompt, request.seed + number, keyframe, windows, on_step) for number, prompt in enumerate(request.shots, 1)
     )
     return np.concatenate([first, *later])
 
 
 def shoot(
-    base: LumierePipeline, request: Request, prompt: str, seed: int, keyframe: UInt8[np.ndarray, "h w 3"] | None = None, batch: int = 1,
-    on_step: OnStep | None = None,
+    base: LumierePipeline, request: Request, prompt: str, seed: int, keyframe: UInt8[np.ndarray, "h w 3"] | None = None,
+    windows: Windows | None = None, on_step: OnStep | None = None,
 ) -> UInt8[np.ndarray, "f h w 3"]:  # fmt: skip
     """One shot, uncut. It begins after `keyframe`, a picture of another shot that is known to the net and not shown again."""
     lines, fps = parse_script(prompt), Fraction(request.fps)
@@ -49,7 +50,7 @@ def shoot(
     made = base(
         [line.prompt for line in lines] if shares is not None else lines[0].prompt, request.negative, seeds=seed, shares=shares,
         num_frames=frames, frame_rate=fps, num_inference_steps=request.steps, guidance_scale=request.guidance, known=known,
-        windows=windows_at(fps, batch), loop=request.loop, on_step=on_step,
+        windows=windows or windows_at(fps), loop=request.loop, on_step=on_step,
     ).frames[0]  # fmt: skip
     return made[len(made) - request.frames :]
 
@@ -63,8 +64,8 @@ def know_first(base: LumierePipeline, picture: UInt8[np.ndarray, "h w 3"], frame
     return known
 
 
-def windows_at(fps: Fraction, batch: int = 1) -> Windows:
-    """Windows of as long as the net was trained on, five seconds, at this rate."""
-    rate = fps / NATIVE_RATE
+def windows_at(fps: Fraction, batch: int = 1, part: Fraction = Fraction(1)) -> Windows:
+    """Windows as long as the net was trained on, five seconds, at this rate; or a part of that, which takes less memory."""
+    rate = part * fps / NATIVE_RATE
     frames, overlap = max(2, round(DEFAULT_FRAMES * rate)), max(1, round(OVERLAP * rate))
-    return replace(Windows(tapered=True), frames=frames, overlap=overlap, batch=batch)
+    return Windows(frames=frames, overlap=overlap, tapered=True, batch=batch)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from fractions import Fraction
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,19 @@ from openlumiere.models.style import Style, blended
 from openlumiere.pipelines.base import LumierePipeline, OnStep
 from openlumiere.pipelines.finish import Made, Replay, check_keys, sources_of
 from openlumiere.pipelines.fit import encode, encode_whole, enlarge, fit, restore
+from openlumiere.pipelines.folder import UPSCALER
 from openlumiere.pipelines.inputs import Given, Inputs, Picture, Video, as_mask, check_inputs, open_clip, open_picture
+from openlumiere.pipelines.hub import locate
 from openlumiere.pipelines.learning import Learning, learn
+from openlumiere.pipelines.long import film
+from openlumiere.pipelines.memory import pick_tiles, pick_windows, room_for
 from openlumiere.pipelines.request import (
-    DEFAULT_FEATHER, DEFAULT_FPS, DEFAULT_FRAMES, DEFAULT_GUIDANCE, DEFAULT_SIZE, DEFAULT_STEPS, Request, frame_count,
+    DEFAULT_FEATHER, DEFAULT_FPS, DEFAULT_FRAMES, DEFAULT_GUIDANCE, DEFAULT_LEVEL, DEFAULT_SIZE, DEFAULT_STEPS, UPSCALE_STEPS, Request,
+    frame_count,
 )  # fmt: skip
+from openlumiere.pipelines.script import parse_script
 from openlumiere.pipelines.tasks import FRAME, STYLE, canvas_for, styles_of
+from openlumiere.pipelines.upscale import LumiereUpscalePipeline
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 WINDOWS = Windows(frames=DEFAULT_FRAMES, overlap=16, tapered=True)  # of given clips longer than the net's five seconds (our choice)
@@ -36,32 +44,36 @@ Styles = Given | Style | str | Path | Sequence[Given | Style | str | Path]
 class Lumiere:
     """The whole cascade: base model, enlargement, and the origin that every made clip carries."""
 
-    def __init__(self, base: LumierePipeline):
-        self.base = base
-        self._model = base.fingerprint()
+    def __init__(self, base: LumierePipeline, upscaler: LumiereUpscalePipeline | None = None):
+        self.base, self.upscaler = base, upscaler
+        self._model = base.fingerprint() if upscaler is None else sha256(f"{base.fingerprint()} {upscaler.fingerprint()}".encode()).hexdigest()
         self._picture_net = base.stunet.fingerprint()
         self._trained = base.scheduler.config
 
     @classmethod
     def from_pretrained(cls, model: str | Path | None = None, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Lumiere:
-        """The carried weights, or a folder in diffusers' layout, or `owner/name` on the hub."""
-        return cls(LumierePipeline.from_pretrained(model or WEIGHTS, torch_dtype=dtype).to(device))
+        """The carried weights, or a folder in diffusers' layout, or `owner/name` on the hub; its super-resolution net is in `upscaler/`."""
+        folder = locate(model or WEIGHTS)
+        upscaler = LumiereUpscalePipeline.from_pretrained(folder / UPSCALER, torch_dtype=dtype).to(device) if (folder / UPSCALER).is_dir() else None
+        return cls(LumierePipeline.from_pretrained(folder, torch_dtype=dtype).to(device), upscaler)
 
     def generate(
         self, prompt: str, *, seed: int = 0, negative: str = "", frames: int | None = None, seconds: float | None = None,
         fps: int | str | Fraction = DEFAULT_FPS, steps: int = DEFAULT_STEPS, guidance: float = DEFAULT_GUIDANCE, size: int = DEFAULT_SIZE,
-        scheduler: str = "ddim", loop: bool = False, style: Styles = (), style_weight: float | Sequence[float] = DEFAULT_STYLE_WEIGHT,
-        on_step: OnStep | None = None,
+        scheduler: str = "ddim", loop: bool = False, shots: Sequence[str] = (), upscale: bool = True, memory_limit: int = 0,
+        style: Styles = (), style_weight: float | Sequence[float] = DEFAULT_STYLE_WEIGHT, on_step: OnStep | None = None,
     ) -> Clip:  # fmt: skip
         """Text to video: one clip of `frames` (80) frames, or of `seconds` at `fps`, `size` x `size` pixels (0: the net's own).
 
-        Frames larger than the net's own size are enlarged by Lanczos resampling. With `loop` the last frame goes over into the first.
-        `style` is one or several (`learn_style`, or a LoRA file), `style_weight` in [0, 1] for all or each. Raises ValueError for what
+        Frames are enlarged by the super-resolution net, where there is one and `upscale` says so, and by Lanczos resampling to the size
+        asked for. With `loop` the last frame goes over into the first. A prompt may be a schedule, `"0s: a cat sits | 3s: it jumps"`, and
+        `shots` are prompts of further shots of that length, cut one after the other. `memory_limit` in bytes chooses windows and tiles (0: none does). `style` is one or several (`learn_style`, or a LoRA file), `style_weight` in [0, 1] for all or each. Raises ValueError for what
         can't be made.
         """
         return self.make_of(Request(
             prompt=prompt, negative=negative, seed=seed, frames=frame_count(frames, seconds, fps), fps=str(fps), steps=steps,
-            guidance=guidance, size=size, scheduler=scheduler, loop=loop,
+            guidance=guidance, size=size, scheduler=scheduler, loop=loop, shots=tuple(shots), upscale=upscale,
+            memory_limit=memory_limit,
         ), {}, style, style_weight, on_step)  # fmt: skip
 
     def generate_image(
@@ -189,10 +201,17 @@ class Lumiere:
         canvas = canvas_for(request, inputs)
         self.base.scheduler = make_scheduler(request.scheduler, self._trained)
         with blended(self.base.stunet.unet2d, styles_of(request, inputs), self._picture_net):
-            frames = self._from_words(request, on_step) if canvas is None else self._from_canvas(request, canvas, on_step)
+            frames = self._frames(request, canvas, inputs, on_step)
         record = self._record(request)
         origin = None if unchanged(frames, inputs) else Made(record, sources_of(record, inputs))
-        return Clip(frames, fps=Fraction(request.fps), origin=origin, audio=None if canvas is None else canvas.audio)
+        return Clip(frames, fps=Fraction(request.fps), origin=origin, audio=inputs["clip"].content.audio if "clip" in inputs else None)
+
+    def _frames(self, request: Request, canvas: Canvas | None, inputs: Inputs, on_step: OnStep | None) -> np.ndarray:
+        if canvas is not None:
+            return self._from_canvas(request, canvas, on_step)
+        if request.task == "upscale":
+            return self._enlarged(inputs["clip"].content.frames, request, request.steps)
+        return self._from_words(request, on_step)
 
     def replay(self, record: Replay, on_step: OnStep | None = None, inputs: Inputs | None = None) -> Clip:
         """Make a clip again from its record and the same inputs (`pipelines/inputs.py`): on the same machine, bit for bit.
@@ -204,16 +223,39 @@ class Lumiere:
         with threads(record.threads):
             return self.make(Request(**{field.name: getattr(record, field.name) for field in fields(Request)}), on_step, inputs)
 
+    def upscale(
+        self, clip: Video, prompt: str = "", *, seed: int = 0, steps: int = UPSCALE_STEPS, noise: float = DEFAULT_LEVEL, memory_limit: int = 0
+    ) -> Clip:
+        """A clip of any length in four times its size, by the super-resolution net; rate and sound are kept.
+
+        `noise` in [0, 1] says how little to trust its pixels, the prompt what it shows. Raises ValueError for a model without such a net.
+        """
+        given = open_clip(clip)
+        return self.make_of(Request(
+            task="upscale", prompt=prompt, seed=seed, steps=steps, noise=noise, frames=len(given.content), fps=str(given.content.fps), size=0,
+            memory_limit=memory_limit,
+        ), {"clip": given}, (), (), None)  # fmt: skip
+
     def _from_words(self, request: Request, on_step: OnStep | None) -> np.ndarray:
         """Text to video or to image, enlarged."""
         frames = {"generate": self._clip, "image": self._picture}[request.task](request, on_step)
+        if request.upscale and self.upscaler is not None and request.size > frames.shape[1]:
+            frames = self._enlarged(frames, request, UPSCALE_STEPS)
         return enlarge(frames, request.size, request.size) if request.size else frames
 
+    def _enlarged(self, frames: np.ndarray, request: Request, steps: int) -> np.ndarray:
+        """By the super-resolution net; what it makes of long clips lies in a file."""
+        if self.upscaler is None:
+            raise ValueError("upscale: expected a model with a super-resolution net, got one without, put one into its folder upscaler")
+        factor, (count, height, width) = self.upscaler.codec.factor, frames.shape[:3]
+        windows = pick_tiles(self.upscaler, (count, height, width), request.memory_limit)
+        return self.upscaler(
+            frames, parse_script(request.prompt)[0].prompt, seed=request.seed, num_inference_steps=steps, noise=request.noise,
+            windows=windows, out=room_for((count, factor * height, factor * width, 3)),
+        )  # fmt: skip
+
     def _clip(self, request: Request, on_step: OnStep | None) -> np.ndarray:
-        return self.base(
-            request.prompt, request.negative, seeds=request.seed, num_frames=request.frames, frame_rate=Fraction(request.fps),
-            num_inference_steps=request.steps, guidance_scale=request.guidance, loop=request.loop, on_step=on_step,
-        ).frames[0]  # fmt: skip
+        return film(self.base, request, pick_windows(self.base, request, request.memory_limit), on_step)
 
     def _picture(self, request: Request, on_step: OnStep | None) -> np.ndarray:
         return self.base.picture(

@@ -12,7 +12,7 @@ from openlumiere.pipelines.script import parse_script, shares_of
 
 FROM_NOTHING = ("generate", "image")
 EDITS = ("animate", "inpaint", "outpaint", "mend", "cinemagraph", "restyle")
-TASKS = (*FROM_NOTHING, *EDITS)
+TASKS = (*FROM_NOTHING, *EDITS, "upscale")
 PROMPTED = (*FROM_NOTHING, "restyle")
 KEEPS = ("exact", "soft")
 MAX_INPUTS = 1000
@@ -26,6 +26,8 @@ DEFAULT_STEPS = 20
 DEFAULT_GUIDANCE = 3.0
 DEFAULT_SIZE = 256
 DEFAULT_FEATHER = 4
+UPSCALE_STEPS = 2  # of the super-resolution net
+DEFAULT_LEVEL = 0.05  # of noise that it is told its input has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,8 @@ class Request:
     leaves all to the net. `motion` is how fast time runs, `strength` how much of a clip is made anew (0: none, 1: all), `to` the
     size WxH that a clip is extended to, `region` its text where it is not an input, `style_weights` one number a style among `inputs`.
     `shots` are the prompts of further shots, each of as many `frames`; `upscale` says whether the super-resolution net enlarges what is
-    made of words, where the model has one.
+    made of words, where the model has one, `noise` how little it trusts what it is given (`pipelines/upscale.py`). `memory_limit` in bytes chooses windows
+    and tiles (0: none does), which change a clip a little.
     """
 
     task: str = "generate"
@@ -74,6 +77,8 @@ class Request:
     style_weights: tuple[float, ...] = ()
     shots: tuple[str, ...] = ()
     upscale: bool = True
+    noise: float = DEFAULT_LEVEL
+    memory_limit: int = 0
 
     def __post_init__(self) -> None:
         check_choice("task", self.task, TASKS)
@@ -92,6 +97,8 @@ class Request:
         check_range("feather", self.feather, 0, 256)
         check_range("motion", self.motion, 0, 4)
         check_range("strength", self.strength, 0, 1)
+        check_range("noise", self.noise, 0, 1)
+        check_range("memory limit", self.memory_limit, 0, 2**50)
         check_inputs(self)
         check_script(self)
         check_cost(max(self.size, 64) ** 2, self.frames * (1 + len(self.shots)), self.steps)

@@ -23,13 +23,12 @@ from openlumiere.models.text import E5TextEncoder
 from openlumiere.pipelines.base import fingerprint, to_frames
 from openlumiere.pipelines.folder import read_upscaler_parts, write_checksums
 from openlumiere.pipelines.hub import locate
+from openlumiere.pipelines.request import DEFAULT_LEVEL, UPSCALE_STEPS
 
 LOW = "low"
 """The name of the low-resolution clip among a condition's `added`; windows cut it with the noisy one."""
 LEVELS = 1000  # the noise level of the low-resolution clip, in [0, 1], is told in thousandths
 WINDOWS = Windows(frames=16, height=64, width=64)  # in frames and low-resolution pixels; the paper's overlap in time (our choice)
-DEFAULT_STEPS = 2
-DEFAULT_LEVEL = 0.05
 NOISE, LOW_NOISE = 2, 3  # streams of a seed; the base draws from 0 and 1
 
 OnWindow = Callable[[int, slice], None]
@@ -75,7 +74,7 @@ class LumiereUpscalePipeline(DiffusionPipeline):
             raise ValueError(f"model: expected a net of {expected} channels in for factor {factor}, got {stunet.config.in_channels}, fit the factor")
 
     def __call__(
-        self, frames: UInt8[np.ndarray, "f h w 3"], prompt: str = "", *, seed: int = 0, num_inference_steps: int = DEFAULT_STEPS,
+        self, frames: UInt8[np.ndarray, "f h w 3"], prompt: str = "", *, seed: int = 0, num_inference_steps: int = UPSCALE_STEPS,
         noise: float = DEFAULT_LEVEL, windows: Windows = WINDOWS, out: np.ndarray | None = None, on_window: OnWindow | None = None,
     ) -> UInt8[np.ndarray, "f H W 3"]:  # fmt: skip
         """All frames, in a new array or in `out` (which may be memory-mapped); arguments as for `stream`."""
@@ -88,7 +87,7 @@ class LumiereUpscalePipeline(DiffusionPipeline):
         return out
 
     def stream(
-        self, frames: UInt8[np.ndarray, "f h w 3"], prompt: str = "", seed: int = 0, steps: int = DEFAULT_STEPS, noise: float = DEFAULT_LEVEL,
+        self, frames: UInt8[np.ndarray, "f h w 3"], prompt: str = "", seed: int = 0, steps: int = UPSCALE_STEPS, noise: float = DEFAULT_LEVEL,
         windows: Windows = WINDOWS, on_window: OnWindow | None = None,
     ) -> Iterator[UInt8[np.ndarray, "n H W 3"]]:  # fmt: skip
         """Frames of `factor` times the side, some at a time; `frames` may be memory-mapped and of any length.
