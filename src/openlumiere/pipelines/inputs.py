@@ -51,7 +51,7 @@ def open_picture(value: Picture) -> Given:
     if isinstance(value, (str, Path)):
         return Given(Clip(load_image(value)[None]), Path(value))
     if isinstance(value, Clip):
-        return Given(Clip(value.frames[:1]))
+        return Given(Clip(value.frames[:1], origin=value.origin))
     return Given(Clip(np.asarray(value.convert("RGB") if isinstance(value, Image.Image) else value)[None]))
 
 

@@ -203,7 +203,7 @@ class Lumiere:
         with blended(self.base.stunet.unet2d, styles_of(request, inputs), self._picture_net):
             frames = self._frames(request, canvas, inputs, on_step)
         record = self._record(request)
-        origin = None if unchanged(frames, inputs) else Made(record, sources_of(record, inputs))
+        origin = inputs["clip"].content.origin if unchanged(frames, inputs) else Made(record, sources_of(record, inputs))
         return Clip(frames, fps=Fraction(request.fps), origin=origin, audio=inputs["clip"].content.audio if "clip" in inputs else None)
 
     def _frames(self, request: Request, canvas: Canvas | None, inputs: Inputs, on_step: OnStep | None) -> np.ndarray:
@@ -312,5 +312,5 @@ def open_style(style: Given | Style | str | Path) -> Given:
 
 
 def unchanged(frames: np.ndarray, inputs: Inputs) -> bool:
-    """Whether a clip came back as it was: then it is nobody's work but its author's, and is not marked as made."""
+    """Whether a clip came back as it was: then its origin is still its own, and a clip that was not made here is not marked."""
     return "clip" in inputs and np.array_equal(frames, inputs["clip"].content.frames)
