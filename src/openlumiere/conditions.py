@@ -133,7 +133,7 @@ class Region:
 
 def is_file(text: str) -> bool:
     try:
-        return Path(text).exists()
+        return text != "" and Path(text).exists()
     except (OSError, ValueError):
         return False
 

@@ -68,7 +68,7 @@ def as_mask(mask: np.ndarray) -> Given:
     return Given(Clip(np.repeat(frames[..., None].astype(np.uint8) * 255, 3, axis=3)))
 
 
-def check_inputs(request: Request, inputs: Inputs) -> None:
+def check_given(request: Request, inputs: Inputs) -> None:
     """Raises ValueError unless the inputs are those that the request names, pixel by pixel."""
     named = {each.role: each for each in request.inputs}
     for role in sorted(named.keys() | inputs.keys()):

@@ -21,7 +21,7 @@ from openlumiere.pipelines.base import LumierePipeline, OnStep
 from openlumiere.pipelines.finish import Made, Replay, check_keys, sources_of
 from openlumiere.pipelines.fit import encode, encode_whole, enlarge, fit, restore
 from openlumiere.pipelines.folder import UPSCALER
-from openlumiere.pipelines.inputs import Given, Inputs, Picture, Video, as_mask, check_inputs, open_clip, open_picture
+from openlumiere.pipelines.inputs import Given, Inputs, Picture, Video, as_mask, check_given, open_clip, open_picture
 from openlumiere.pipelines.hub import locate
 from openlumiere.pipelines.learning import Learning, learn
 from openlumiere.pipelines.long import film
@@ -196,7 +196,7 @@ class Lumiere:
     def make(self, request: Request, on_step: OnStep | None = None, inputs: Inputs | None = None) -> Clip:
         """The clip that a request asks for of its inputs, with its origin; `on_step` is called after each denoising step."""
         inputs = inputs or {}
-        check_inputs(request, inputs)
+        check_given(request, inputs)
         check_keys()
         canvas = canvas_for(request, inputs)
         self.base.scheduler = make_scheduler(request.scheduler, self._trained)

@@ -36,7 +36,8 @@ def mended(clip: Clip) -> Canvas:
     lost = lost_frames(frames)
     frames, unknown = bridge(frames, lost)
     frames = without_specks(frames, lost)
-    known = ~(unknown[:, None, None] | (scratches(frames) | logos(frames))[None])
+    scratched = scratches(frames)
+    known = ~(unknown[:, None, None] | (scratched | logos(frames, scratched))[None])
     return replace(unheld(clip), frames=frames, known=known)
 
 
@@ -50,8 +51,8 @@ def even_out(frames: UInt8[np.ndarray, "f h w 3"]) -> UInt8[np.ndarray, "f h w 3
     middle = (mean[:-2] + mean[2:]) / 2
     if len(frames) < 5 or np.median(np.abs(mean[1:-1] - middle)) < FLICKER:
         return frames
-    padded = np.pad(mean, 4, mode="edge")
-    smooth = np.array([np.median(padded[k : k + 9]) for k in range(len(mean))])
+    window = np.convolve(np.ones(5), np.ones(5)) / 25
+    smooth = np.convolve(np.pad(mean, 4, mode="reflect"), window, mode="valid")
     moved = frames + (smooth - mean)[:, None, None, None].astype(np.float32)
     return moved.round().clip(0, 255).astype(np.uint8)
 
@@ -125,8 +126,8 @@ def scratches(frames: UInt8[np.ndarray, "f h w 3"]) -> Bool[np.ndarray, "h w"]:
     return np.broadcast_to(wide, light.shape[1:])
 
 
-def logos(frames: UInt8[np.ndarray, "f h w 3"]) -> Bool[np.ndarray, "h w"]:
-    """What rests, with edges of its own, in a clip where most moves; a little larger than it is, since its edges are soft."""
+def logos(frames: UInt8[np.ndarray, "f h w 3"], scratched: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """What rests, with edges of its own that no scratch makes, in a clip where most moves; taken a little larger, as its edges are soft."""
     light = brightness(frames)
     spread = light.std(axis=0)
     none = np.zeros(spread.shape, bool)
@@ -134,6 +135,6 @@ def logos(frames: UInt8[np.ndarray, "f h w 3"]) -> Bool[np.ndarray, "h w"]:
         return none
     steps = np.abs(np.diff(light.mean(axis=0), axis=1, append=light.mean(axis=0)[:, -1:]))
     rests = torch.from_numpy(spread < RESTS)[None].float()
-    edges = F.max_pool2d(torch.from_numpy(steps > SCRATCH)[None].float(), 5, 1, 2)
+    edges = F.max_pool2d(torch.from_numpy((steps > SCRATCH) & ~scratched)[None].float(), 5, 1, 2)
     found = F.max_pool2d(rests * edges, 7, 1, 3)[0].numpy() > 0
     return found if LEAST_LOGO < found.mean() < MOST_LOGO else none
