@@ -1,48 +1,66 @@
-"""Eight sprites drawn here, packed as the real ones are."""
+"""A world of four subjects in two styles, drawn here, and a judge that learnt it in some steps."""
 
-import tarfile
-from io import BytesIO
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from openlumiere.data.world.slice import SUBJECTS, load_sprites
-from openlumiere.evaluate.reading import draw_templates
+from openlumiere.data.world.build import Batch, Job, finish, render_batch
+from openlumiere.data.world.names import Concept
+from openlumiere.data.world.originals import Drawing
+from openlumiere.data.world.scope import WORLD_32, Scope
+from openlumiere.data.world.subjects import World
+from openlumiere.evaluate.judge import Judge, JudgeConfig, train_judge
 
-SIDE = 64
+SUBJECTS = {"1f408": ("cat", (150, 0, 220)), "1f415": ("dog", (0, 200, 200)), "1f680": ("rocket", (240, 120, 0)), "2b50": ("star", (120, 70, 0))}
+SOURCES = {"fluent-3d": "3d", "noto": "noto"}
 
 
-def draw_sprite(index: int) -> Image.Image:
-    """A disc with a corner piece: both colours and the corner tell the subjects apart."""
-    fills = ["#7f00ff", "#00c0c0", "#ff7f00", "#7f3f00", "#ff00c0", "#008060", "#808080", "#a0ff40"]
+def draw_subject(subject: str, source: str) -> Image.Image:
+    """A disc in one style, a ring in the other; a white corner piece tells subjects apart too."""
+    number, (_, colour) = list(SUBJECTS).index(subject), SUBJECTS[subject]
     image = Image.new("RGBA", (256, 256))
     pen = ImageDraw.Draw(image)
-    pen.ellipse((30, 30, 226, 226), fill=fills[index])
-    left, top = (index % 2) * 128, (index // 2 % 2) * 128
-    pen.rectangle((left + 10, top + 10, left + 118, top + 118), fill=fills[(index + 3) % 8])
+    pen.ellipse((30, 30, 226, 226), fill=colour)
+    if source == "noto":
+        pen.ellipse((80, 80, 176, 176), fill=(250, 250, 250))
+    left, top = number % 2 * 128, number // 2 * 128
+    pen.rectangle((left + 20, top + 20, left + 70, top + 70), fill=colour)
     return image
 
 
-@pytest.fixture(scope="session")
-def package(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("package") / "sprites.tgz"
-    with tarfile.open(path, "w:gz") as tar:
-        for index, name in enumerate(SUBJECTS):
-            data = BytesIO()
-            draw_sprite(index).save(data, "WEBP", lossless=True)
-            info = tarfile.TarInfo(f"package/assets/{name}.webp")
-            info.size = len(data.getvalue())
-            tar.addfile(info, BytesIO(data.getvalue()))
-    return path
+def make_job(source: str, subject: str, folder: Path) -> Job:
+    path = folder / f"{source}-{subject}.webp"
+    draw_subject(subject, source).save(path, lossless=True)
+    names = dict.fromkeys(("en", "it", "es", "fr", "de"), SUBJECTS[subject][0])
+    concept = Concept(subject=subject, base=subject, group="objects", names=names, tags=(), formal="")
+    return Job(source=source, concept=concept, drawing=Drawing(form="webp", kind="still", path=str(path)), member=path.name, package="drawn by the test")
 
 
 @pytest.fixture(scope="session")
-def sprites(package) -> torch.Tensor:
-    return load_sprites(package)
+def world_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    for part in ("shards", "rows", "originals"):
+        (folder / part).mkdir()
+    jobs = tuple(make_job(source, subject, folder / "originals") for source in SOURCES for subject in SUBJECTS)
+    batch = Batch(name="stills-0000", jobs=jobs)
+    render_batch(batch, folder)
+    finish(folder, [batch], packages={})
+    return folder
 
 
 @pytest.fixture(scope="session")
-def templates(sprites):
-    return draw_templates(sprites, SIDE)
+def world(world_folder) -> World:
+    return World.open(world_folder)
+
+
+@pytest.fixture(scope="session")
+def scope() -> Scope:
+    return Scope(**vars(WORLD_32) | {"subjects": tuple(SUBJECTS), "styles": tuple(SOURCES.values())})
+
+
+@pytest.fixture(scope="session")
+def judge(world, scope) -> Judge:
+    torch.manual_seed(0)
+    return train_judge(world, scope, JudgeConfig(steps=40, batch=32, learning_rate=4e-3))

@@ -49,12 +49,13 @@ def payload_of(clip: str) -> Payload:
 
 
 def cells(clips: list[str], passes: int) -> Iterator[tuple[str, str]]:
-    """What to measure, in order: every clip unattacked, then in each pass one attack a clip, so that every attack meets its
+    """What to measure, in order: every clip unattacked, and in each pass one attack a clip, so that every attack meets its
     share of the clips and after as many passes as there are attacks all of them. A few clips meet the winning attacks."""
     names = list(ATTACKS)
-    yield from ((clip, CLEAN) for clip in clips)
-    for turn in range(passes):
-        yield from ((clip, names[(place + turn) % len(names)]) for place, clip in enumerate(clips))
+    for turn in range(max(1, passes)):
+        for place, clip in enumerate(clips):
+            yield from [(clip, CLEAN)] * (turn == 0)
+            yield from [(clip, names[(place + turn) % len(names)])] * (passes > 0)
     yield from ((clip, name) for name in WINNING for clip in clips[:WINNING_CLIPS])
 
 
