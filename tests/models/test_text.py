@@ -162,3 +162,10 @@ def test_t5_sees_no_padding():
 def test_unknown_states_are_refused():
     with pytest.raises(ValueError, match="expected 'last' or 'penultimate', got 'first', name one of the two"):
         TransformersTextEncoder(tiny_tokenizer(8), tiny_clip(), states="first")
+
+
+def test_prompts_encoded_together_are_those_encoded_alone():
+    encoder, prompts = E5TextEncoder(), ["a dog", "", "a black cat moves right on a green background"]
+    alone, together = encoder.encode(prompts), encoder.encode_together(prompts, "cpu")
+    assert torch.equal(alone.mask, together.mask)
+    assert torch.allclose(alone.states, together.states, atol=1e-4)

@@ -16,8 +16,7 @@ def launch(count: int, words: list[str]) -> int:
 
     SIGTERM and SIGINT go on to all of them, each in a session of its own, so that none gets a signal twice.
     """
-    command = [sys.executable, "-m", "openlumiere.cli", *words]
-    children = [subprocess.Popen(command, env=environment, start_new_session=True) for environment in environments(count)]
+    children = [subprocess.Popen(command(words), env=environment, start_new_session=True) for environment in environments(count)]
 
     def forward(number: int, _frame: object) -> None:
         for child in children:
@@ -29,6 +28,10 @@ def launch(count: int, words: list[str]) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def command(words: list[str]) -> list[str]:
+    return [sys.executable, "-m", "openlumiere.cli", *words]
 
 
 def first_failure(children: list[subprocess.Popen]) -> int:
@@ -44,7 +47,7 @@ def first_failure(children: list[subprocess.Popen]) -> int:
             if code and not failed:
                 failed = code if code > 0 else 128 - code
                 for other in waiting:
-                    other.kill()
+                    other.kill()  # and the loop goes on until they are gone
     return failed
 
 

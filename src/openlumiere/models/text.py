@@ -91,6 +91,17 @@ class E5TextEncoder:
         states = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
         return TextStates(states=states, mask=torch.arange(states.shape[1])[None] < lengths[:, None])
 
+    @torch.no_grad()
+    def encode_together(self, prompts: list[str], device: torch.device | str) -> TextStates:
+        """As `encode`, in one batch on `device`: for the many new captions a second of training on a GPU. Neighbours change the rounding."""
+        rows = [self._file.rows("emb.word", self.tokenize(prompt)) for prompt in prompts]
+        lengths = torch.tensor([len(row) for row in rows], device=device)
+        words = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
+        mask = torch.arange(words.shape[1], device=device)[None] < lengths[:, None]
+        hidden = self.bert.to(device)(inputs_embeds=words, attention_mask=mask.long()).last_hidden_state
+        mean, std = (self._statistics[name].to(device) for name in ("mean", "std"))
+        return TextStates(states=torch.where(mask[..., None], (hidden - mean) / std, 0), mask=mask)
+
     def _encode_one(self, prompt: str) -> Float[Tensor, "n d"]:
         return (self.hidden(prompt) - self._statistics["mean"]) / self._statistics["std"]
 

@@ -79,7 +79,7 @@ def small_steps(config: VideoConfig) -> VideoConfig:
 
 
 WORLD_32 = VideoConfig(loop=LoopConfig(learning_rate=8e-4, batch=8))
-WORLD_64 = VideoConfig(stride=1, loop=LoopConfig(learning_rate=6e-4, batch=64, warmup=500, save_minutes=5))
+WORLD_64 = VideoConfig(stride=1, attention_blocks=(1, 3, 1), loop=LoopConfig(learning_rate=6e-4, batch=64, warmup=500, save_minutes=5))
 TINY = VideoConfig(
     frames=8, stride=2, attention_blocks=(1, 1, 1), loop=LoopConfig(batch=2, warmup=2, log_every=1, show_every=0, count_work=False)
 )
@@ -92,7 +92,7 @@ PRESETS = {
     ),  # fmt: skip
     "world-64": Preset(
         scope="world-64",
-        image=ImageConfig(side=64, unshuffle=2, widths=(48, 64, 96, 128), loop=LoopConfig(learning_rate=8e-4, batch=512, warmup=500)),
+        image=ImageConfig(side=64, unshuffle=2, widths=(64, 64, 96, 128), loop=LoopConfig(learning_rate=8e-4, batch=512, warmup=500)),
         video=WORLD_64, conditional=small_steps(WORLD_64),
     ),  # fmt: skip
     "tiny": Preset(

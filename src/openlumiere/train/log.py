@@ -36,11 +36,18 @@ class Log:
         now = time.monotonic()
         speed = len(self.outcomes) / max(now - self.since, 1e-9)
         line = self._line(levels, speed, now - self.start)
-        with self.file.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        self._append(json.dumps(line) + "\n")
         show(line, min(seconds_left, (max_steps - self.trainer.step) / speed))
         self._draw(line)
         self.outcomes, self.since = [], now
+
+    def _append(self, line: str) -> None:
+        """A log that can't be written is no reason to stop training."""
+        try:
+            with self.file.open("a") as file:
+                file.write(line)
+        except OSError as error:
+            print(f"lumiere: the log could not be written ({error.strerror or error}); going on", file=sys.stderr)
 
     def _line(self, levels: list[float | None], speed: float, seconds: float) -> dict:
         trainer = self.trainer

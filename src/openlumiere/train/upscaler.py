@@ -1,10 +1,9 @@
-"""Super-resolution training: a small picture net on world pictures and what the base net makes of them, then its temporal part."""
+"""Super-resolution training: a small picture net on world pictures and on what the base net makes of them, then its temporal part."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,42 +11,49 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
+from openlumiere.data.world import captions as world_captions
 from openlumiere.data.world import slice as preview
-from openlumiere.data.world.draw import draw
+from openlumiere.data.world.draw import render
+from openlumiere.data.world.scene import plan
 from openlumiere.data.world.subjects import World
 from openlumiere.diffusion.denoiser import Condition
 from openlumiere.diffusion.loss import add_noise, clean_loss
 from openlumiere.models.codec import ResidualCodec, UnshuffleCodec
 from openlumiere.models.stunet import STUNet
+from openlumiere.models.temporal import fold_frames, unfold_frames
 from openlumiere.models.text import E5TextEncoder
-from openlumiere.pipelines.upscale import LEVELS, LOW, UpscaleDenoiser
-from openlumiere.train.image import CaptionStates
-from openlumiere.train.loop import LoopConfig, train
+from openlumiere.pipelines.upscale import LEVELS, LOW, LumiereUpscalePipeline, UpscaleDenoiser
+from openlumiere.train.config import LoopConfig
+from openlumiere.train.data import TEXTS, CaptionStates, Drawn
+from openlumiere.train.export import SHARD, averaged_stunet, averaged_unet, write_folder
+from openlumiere.train.step import Losses, Stage, noise_like
 
 FACTOR = 4
-SIDE = 256  # pixels of a drawn picture
+SIDE = 256  # pixels of a drawn frame
+NATIVE_FRAMES = 80
 BASE_SIDE = 32  # of the clips that the preview base makes
 SPRITE_SIDE = preview.SPRITE_SIDE * FACTOR
-Pair = tuple[Float[Tensor, "b 3 f H W"], Float[Tensor, "b 3 f h w"], list[str]]
-Degrade = Callable[[Tensor, list[str], torch.Generator], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
 class UpscalerConfig:
-    """Our choices, all of them: the paper says of its super-resolution net only that it is inflated, too."""
+    """Our choices, all of them: the paper says of its super-resolution net only that it is inflated, too.
+
+    One of `frames` trains the picture net, more train the temporal parameters of its inflation.
+    """
 
     widths: tuple[int, ...] = (48, 64)
     text_width: int = 64
     gain: float = 8.0  # brings the residual of cartoons to about unit variance
-    pictures: int = 600  # drawn from the world
-    batch: int = 16
-    crop: int = 24  # places of a side
-    from_preview: float = 0.4  # share of pictures that are scenes of the preview base, as it makes them
-    most_noise: float = 0.25  # standard deviation of what is added to low-resolution pictures in [-1, 1]
+    frames: int = 1
+    drawn: int = 600  # pictures or clips of the world
+    crop: int = 16  # low-resolution pixels of a side
+    from_preview: float = 0.4  # share of samples that are scenes of the preview base, pictures as it makes them
+    most_noise: float = 0.25  # standard deviation of what is added to low-resolution pixels in [-1, 1]
     text_dropout: float = 0.3
-    loop: LoopConfig = field(default_factory=LoopConfig)
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=1.5e-3, batch=8, warmup=50))
 
 
 def build_unet(config: UpscalerConfig) -> UNet2DConditionModel:
@@ -75,36 +81,38 @@ def build_scheduler() -> DDIMScheduler:
     )
 
 
-class Pictures:
-    """Pictures of the world with their captions, drawn once and kept in a folder as a memory-mapped array."""
+class Bank:
+    """Short clips of the world at full resolution with their captions, drawn once and kept in a folder as a memory-mapped array."""
 
-    def __init__(self, world: World, folder: Path, count: int):
-        self.file, captions = folder / "pictures.npy", folder / "captions.json"
-        if not captions.is_file() or len(json.loads(captions.read_text())) < count:
-            draw_pictures(world, self.file, captions, count)
-        self.captions: list[str] = json.loads(captions.read_text())[:count]
+    def __init__(self, world: World, folder: Path, count: int, frames: int):
+        self.file, told = folder / f"clips-{frames}.npy", folder / f"captions-{frames}.json"
+        if not told.is_file() or len(json.loads(told.read_text())) < count:
+            draw_bank(world, self.file, told, count, frames)
+        self.captions: list[str] = json.loads(told.read_text())[:count]
         self.pixels = np.load(self.file, mmap_mode="r")[:count]
 
-    def draw(self, count: int, generator: torch.Generator) -> tuple[Float[Tensor, "b 3 f H W"], list[str]]:
-        """Whole pictures in [-1, 1], half of them mirrored."""
+    def draw(self, count: int, generator: torch.Generator) -> Drawn:
+        """Whole frames in [-1, 1], half of the clips mirrored."""
         rows = torch.randint(len(self.captions), (count,), generator=generator).tolist()
-        pixels = torch.stack([torch.from_numpy(self.pixels[row].copy()).permute(2, 0, 1) for row in rows])[:, :, None] / 127.5 - 1
+        pixels = torch.stack([torch.from_numpy(self.pixels[row].copy()).permute(3, 0, 1, 2) for row in rows]) / 127.5 - 1
         mirrored = torch.rand(count, generator=generator) < 0.5
         pixels[mirrored] = pixels[mirrored].flip(-1)
-        return pixels, [self.captions[row] for row in rows]
+        return Drawn(pixels, [self.captions[row] for row in rows])
 
 
-def draw_pictures(world: World, file: Path, captions: Path, count: int) -> None:
-    pixels = np.lib.format.open_memmap(file, "w+", np.uint8, (count, SIDE, SIDE, 3))
-    told = []
+def draw_bank(world: World, file: Path, told: Path, count: int, frames: int) -> None:
+    """Pictures, or successive frames from the middle of whole clips."""
+    pixels = np.lib.format.open_memmap(file, "w+", np.uint8, (count, frames, SIDE, SIDE, 3))
+    captions = []
     for seed in range(count):
-        clip, caption, _ = draw(world, seed, "train", SIDE, 1)
-        pixels[seed] = clip.frames[0]
-        told.append(caption)
-    captions.write_text(json.dumps(told))
+        facts = plan(world, seed, "train", 1 if frames == 1 else NATIVE_FRAMES)
+        first = (facts.frames - frames) // 2
+        pixels[seed] = render(world, facts, SIDE, range(first, first + frames))
+        captions.append(world_captions.caption(world, facts))
+    told.write_text(json.dumps(captions))
 
 
-def crop(pixels: Float[Tensor, "b 3 f H W"], side: int, generator: torch.Generator) -> Float[Tensor, "b 3 f h w"]:
+def crop(pixels: Float[Tensor, "b c f H W"], side: int, generator: torch.Generator) -> Float[Tensor, "b c f h w"]:
     """One place for all of a batch, on the grid of low-resolution pixels, so that each is of whole ones."""
     top, left = (int(torch.randint((size - side) // FACTOR + 1, (1,), generator=generator)) * FACTOR for size in pixels.shape[-2:])
     return pixels[..., top : top + side, left : left + side]
@@ -112,54 +120,69 @@ def crop(pixels: Float[Tensor, "b 3 f H W"], side: int, generator: torch.Generat
 
 def reduce(pixels: Float[Tensor, "b 3 f H W"], generator: torch.Generator) -> Float[Tensor, "b 3 f h w"]:
     """A quarter of the side: by area or bicubic as chance has it, then more or less blurred."""
-    frames = pixels.transpose(1, 2).flatten(0, 1)
+    frames = fold_frames(pixels)
     if torch.rand(1, generator=generator) < 0.6:
         low = F.avg_pool2d(frames, FACTOR)
     else:
         low = F.interpolate(frames, scale_factor=1 / FACTOR, mode="bicubic", antialias=True).clamp(-1, 1)
     blurred = F.avg_pool2d(F.pad(low, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     low = torch.lerp(low, blurred, max(0.0, float(torch.rand(1, generator=generator)) - 0.6))
-    return low.unflatten(0, (len(pixels), -1)).transpose(1, 2)
+    return unfold_frames(low, len(pixels))
 
 
 class BaseMakes:
-    """What the base net makes of a real clip: noise of a moderate level added, taken away again in one call.
+    """What the base's picture net makes of a real picture: noise of a moderate level added, taken away again in one call.
 
     So the super-resolution net is taught the base's own blur and wrong colours beside the picture that was meant (our choice).
     """
 
-    def __init__(self, unet: UNet2DConditionModel, alphas_cumprod: Float[Tensor, " t"], unshuffle: int, texts: CaptionStates, most: int = 600):
-        self.unet, self.alphas_cumprod, self.codec, self.texts, self.most = unet.eval(), alphas_cumprod, UnshuffleCodec(unshuffle), texts, most
+    def __init__(self, unet: UNet2DConditionModel, alphas_cumprod: Float[Tensor, " t"], unshuffle: int, most: int = 600):
+        self.unet, self.alphas_cumprod, self.codec, self.most = unet.eval(), alphas_cumprod, UnshuffleCodec(unshuffle), most
 
     @torch.no_grad()
-    def __call__(self, low: Float[Tensor, "b 3 f h w"], captions: list[str], generator: torch.Generator) -> Float[Tensor, "b 3 f h w"]:
+    def __call__(self, low: Float[Tensor, "b 3 1 h w"], states: Tensor, mask: Tensor, generator: torch.Generator) -> Float[Tensor, "b 3 1 h w"]:
         coded = self.codec.encode(low)
         timestep = torch.randint(self.most, (len(low),), generator=generator)
         noisy = add_noise(coded, torch.randn(coded.shape, generator=generator), timestep, self.alphas_cumprod)
-        states, mask = self.texts.draw(captions, 0.0, generator)
         made = self.unet(noisy[:, :, 0], timestep, states, encoder_attention_mask=mask).sample[:, :, None]
         return self.codec.decode(made).clamp(-1, 1)
 
 
-def draw_pairs(pictures: Pictures, sprites: Tensor, base: Degrade, config: UpscalerConfig, generator: torch.Generator) -> Pair:
-    """Crops at full and at low resolution, and their captions: of world pictures, and of what the base makes."""
-    side = config.crop * FACTOR
-    count = config.batch - round(config.from_preview * config.batch)
-    drawn, captions = pictures.draw(count, generator)
-    if torch.rand(1, generator=generator) < 0.5:  # whole scenes as small as the preview base makes them
-        drawn = F.avg_pool3d(drawn, (1, 2, 2))
-    drawn = crop(drawn, side, generator)
-    low = reduce(drawn, generator)
-    scenes = [preview.draw_facts(generator, still=True) for _ in range(config.batch - count)]
-    told = [preview.caption(scene) for scene in scenes]
-    clean = preview.render(sprites, scenes, torch.rand(len(scenes), 1, generator=generator), BASE_SIDE * FACTOR)
-    made = base(F.avg_pool3d(clean, (1, FACTOR, FACTOR)), told, generator)
-    both = torch.cat([clean, F.interpolate(made, scale_factor=(1, FACTOR, FACTOR))], 1)
-    clean, made = crop(both, side, generator).split(3, 1)
-    return torch.cat([drawn, clean]), torch.cat([low, made[..., ::FACTOR, ::FACTOR]]), captions + told
+class Pairs:
+    """Crops at full and at low resolution: of the world, and of scenes of the preview base (as it makes them, where `base` is given)."""
+
+    def __init__(self, bank: Bank, sprites: Float[Tensor, "s 4 h w"], texts: CaptionStates, config: UpscalerConfig, base: BaseMakes | None = None):
+        self.bank, self.sprites, self.texts, self.config, self.base = bank, sprites, texts, config, base
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, list[str]]:
+        """High `[b, 3, f, 4h, 4w]` and low `[b, 3, f, h, w]` in [-1, 1], and captions."""
+        scenes = round(self.config.from_preview * count)
+        parts = [self.of_world(count - scenes, generator)] if count > scenes else []
+        parts += [self.of_preview(scenes, generator)] if scenes else []
+        high, low, captions = zip(*parts)
+        return torch.cat(high), torch.cat(low), sum(captions, [])
+
+    def of_world(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, list[str]]:
+        pixels, captions = self.bank.draw(count, generator)
+        if torch.rand(1, generator=generator) < 0.5:  # whole scenes as small as the preview base makes them
+            pixels = F.avg_pool3d(pixels, (1, 2, 2))
+        pixels = crop(pixels, FACTOR * self.config.crop, generator)
+        return pixels, reduce(pixels, generator), captions
+
+    def of_preview(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, list[str]]:
+        frames = self.config.frames
+        scenes = [preview.draw_facts(generator, still=frames == 1) for _ in range(count)]
+        captions = [preview.caption(scene) for scene in scenes]
+        progress = torch.rand(count, 1, generator=generator) * (1 - frames / NATIVE_FRAMES) + torch.arange(frames) / NATIVE_FRAMES
+        high = preview.render(self.sprites, scenes, progress, BASE_SIDE * FACTOR)
+        low = reduce(high, generator)
+        if self.base is not None:
+            low = self.base(low, *self.texts.draw(captions, 0.0, generator), generator)
+        both = crop(torch.cat([high, F.interpolate(low, scale_factor=(1, FACTOR, FACTOR))], 1), FACTOR * self.config.crop, generator)
+        return both[:, :3], both[:, 3:, :, ::FACTOR, ::FACTOR], captions
 
 
-def add_low_noise(low: Tensor, most: float, generator: torch.Generator) -> tuple[Tensor, Float[Tensor, " b"]]:
+def add_low_noise(low: Float[Tensor, "b 3 f h w"], most: float, generator: torch.Generator) -> tuple[Tensor, Float[Tensor, " b"]]:
     """Noise of a level of its own for each, none for every third; and the levels."""
     level = most * torch.rand(len(low), generator=generator) * (torch.rand(len(low), generator=generator) > 1 / 3)
     return low + level.view(-1, 1, 1, 1, 1) * torch.randn(low.shape, generator=generator), level
@@ -171,34 +194,37 @@ def draw_steps(count: int, steps: int, generator: torch.Generator) -> Tensor:
     return torch.where(torch.rand(count, generator=generator) < 0.5, steps - 1, timestep)
 
 
-def train_pictures(
-    pictures: Pictures, sprites: Float[Tensor, "s 4 h w"], base: Callable[[CaptionStates], Degrade], run: Path, max_minutes: float,
-    config: UpscalerConfig = UpscalerConfig(), max_steps: int = 10**9,
-) -> int:  # fmt: skip
-    """Train the picture net; the averaged one is at `run/unet`. Answers the last step."""
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "config.json").write_text(json.dumps(asdict(config), indent=1))
+def upscaler_stage(pairs: Pairs, net: UNet2DConditionModel | STUNet, config: UpscalerConfig) -> Stage:
+    """The picture net (`build_unet`), or the temporal parameters of its inflation (`inflate`), and their loss.
+
+    A run's averaged picture net is at `run/unet`; the inflated net, in half precision and the pipeline's layout, at `run/upscaler`.
+    """
     torch.manual_seed(config.loop.seed)
-    unet = build_unet(config).to(memory_format=torch.channels_last)
-    codec, scheduler = ResidualCodec(FACTOR, config.gain), build_scheduler()
-    texts = CaptionStates(E5TextEncoder(), sorted({*pictures.captions, *preview.all_captions()}), run / "texts.safetensors")
-    denoiser, makes = UpscaleDenoiser(unet, scheduler.alphas_cumprod), base(texts)
+    net.to(memory_format=torch.channels_last).train()
+    codec, scheduler, texts = ResidualCodec(FACTOR, config.gain), build_scheduler(), pairs.texts
+    still = isinstance(net, UNet2DConditionModel)
 
-    def draw_loss(generator: torch.Generator, _step: int) -> Tensor:
-        high, low, captions = draw_pairs(pictures, sprites, makes, config, generator)
+    def losses(net: nn.Module, count: int, generator: torch.Generator) -> Losses:
+        high, low, captions = pairs.draw(count, generator)
         low, level = add_low_noise(low, config.most_noise, generator)
-        clean = codec.encode(high, low)[:, :, 0].contiguous(memory_format=torch.channels_last)
+        clean = codec.encode(high, low)
+        clean, low = (clean[:, :, 0], low[:, :, 0]) if still else (clean, low)
         states, mask = texts.draw(captions, config.text_dropout, generator)
-        condition = Condition(text=states, text_mask=mask, added={LOW: low[:, :, 0]}, class_labels=level * LEVELS)
-        timestep = draw_steps(len(clean), scheduler.config.num_train_timesteps, generator)
-        noise = torch.randn(clean.shape, generator=generator)
-        return clean_loss(lambda noisy, at: denoiser(noisy, at, condition), clean, noise, timestep, scheduler.alphas_cumprod).mean()
+        condition = Condition(text=states, text_mask=mask, added={LOW: low}, class_labels=level * LEVELS)
+        steps = scheduler.config.num_train_timesteps
+        timestep, denoiser = draw_steps(count, steps, generator), UpscaleDenoiser(net, scheduler.alphas_cumprod)
+        noise = noise_like(clean, generator)
+        return Losses(clean_loss(lambda noisy, at: denoiser(noisy, at, condition), clean, noise, timestep, scheduler.alphas_cumprod), timestep / steps)
 
-    return train(dict(unet.named_parameters()), draw_loss, config.loop, run, max_minutes, max_steps, export=lambda average: export_unet(unet, average, run))
+    def export(average: dict[str, Tensor], run: Path) -> None:
+        texts.keep(run / TEXTS)
+        release(average, run / "upscaler")
+        if still:
+            write_folder(run / "unet", lambda folder: averaged_unet(net, average).save_pretrained(folder, max_shard_size=SHARD))
 
+    def release(average: dict[str, Tensor], folder: Path) -> None:
+        averaged = inflate(averaged_unet(net, average)) if still else averaged_stunet(net, average)
+        pipeline = LumiereUpscalePipeline(averaged.half(), scheduler, factor=FACTOR, gain=config.gain)
+        write_folder(folder, lambda room: pipeline.save_pretrained(room, max_shard_size=SHARD))
 
-def export_unet(unet: UNet2DConditionModel, average: dict[str, Tensor], run: Path) -> None:
-    """The averaged weights in diffusers' own layout."""
-    copy = UNet2DConditionModel.from_config(unet.config)
-    copy.load_state_dict(average)
-    copy.save_pretrained(run / "unet")
+    return Stage(net=net, losses=losses, export=export, release=release, frames=config.frames)
