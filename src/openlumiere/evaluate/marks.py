@@ -20,10 +20,12 @@ from openlumiere.evaluate.attacks import ATTACKS, WINNING, Attack
 from openlumiere.evaluate.rates import Rate
 from openlumiere.provenance.pattern import PUBLIC_KEY, SYNC, scale_of, spectrum
 from openlumiere.provenance.payload import Payload
-from openlumiere.provenance.residual import residuals, shrink
+from openlumiere.provenance.residual import LUMA, SLOW, box_mean, residuals, shrink
 from openlumiere.provenance.watermark import bounded, detect, embed
 
 CLEAN = "clean"
+SUBTRACTED = "the average of 40 marked clips subtracted"
+FORGED = "footage that is not ours, marked with the public key"
 WINNING_CLIPS = 8
 KEYS_AT_ONCE = 20_000
 
@@ -72,6 +74,20 @@ def measure(clip: str, attack: str, frames: Frames, marked: bool = True, key: by
     )  # fmt: skip
 
 
+def average(clips: Iterable[Frames]) -> Float[np.ndarray, "h w"]:
+    """What the first frames of clips share, beside their slow parts: an estimate of the mark by someone without the key."""
+    return np.mean([clip[0] @ LUMA - box_mean(box_mean(clip[0] @ LUMA, SLOW), SLOW) for clip in clips], axis=0)
+
+
+def subtracted(clip: str, frames: Frames, estimate: Float[np.ndarray, "h w"]) -> Row:
+    """Mark a clip, take the estimate away, detect."""
+    cleaned = np.clip(np.rint(embed(frames, payload_of(clip)) - estimate[:, :, None]), 0, 255).astype(np.uint8)
+    seen = detect(cleaned)
+    return Row(
+        clip=clip, attack=SUBTRACTED, p_value=seen.p_value, score=seen.score, found=seen.found, payload=seen.payload == payload_of(clip)
+    )
+
+
 def psnr(frames: Frames, sent: Frames) -> float:
     error = np.mean((frames.astype(np.float32) - sent) ** 2)
     return float(10 * np.log10(255**2 / max(float(error), 1e-9)))
@@ -93,8 +109,8 @@ def summary(rows: Iterable[Row]) -> dict[str, dict]:
     by_attack = defaultdict(list)
     for row in rows:
         by_attack[row.attack].append(row)
-    order = [name for name in (CLEAN, *ATTACKS, *WINNING) if name in by_attack]
-    return {name: _figures(by_attack[name]) for name in [*order, *(set(by_attack) - set(order))]}
+    order = (CLEAN, *ATTACKS, *WINNING, SUBTRACTED, FORGED)
+    return {name: _figures(by_attack[name]) for name in order if name in by_attack}
 
 
 def _figures(rows: list[Row]) -> dict:

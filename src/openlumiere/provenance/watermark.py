@@ -24,6 +24,7 @@ CHUNK = 16  # frames marked at a time
 SPAN = 8  # windows searched together
 SCALES = 1.01 ** np.arange(-70, 81)  # relative to the place as written: from a half (borders around it) to 2.2 (a crop to 0.45)
 FINER = 1 + np.arange(-4, 5) * 0.002
+NEAR = np.arange(-8, 9) / 4  # canonical pixels
 LOUD = 3  # times the median amplitude: waves are bounded there, since a periodic texture is all in a few
 SEEN = 0.01  # p-value below which a window of a marked clip counts as marked
 
@@ -63,7 +64,7 @@ class Fit:
     windows: slice
     flipped: bool
     scale: float
-    shift: tuple[float, float] = (0.0, 0.0)  # canonical pixels, down and across, that bring the file back over the mark
+    shift: tuple[float, float] = (0, 0)  # canonical pixels, down and across, that bring the file back over the mark
 
 
 def embed(frames: UInt8[np.ndarray, "f h w 3"], payload: Payload, key: bytes = PUBLIC_KEY) -> UInt8[np.ndarray, "f h w 3"]:
@@ -106,7 +107,7 @@ def searched(left: Residuals, written: float, key: bytes) -> Fit:
     best = Fit(1.0, -np.inf, slice(None), False, written)
     for scale in written * SCALES:
         for one, waves in zip(views, spectrum(pictures, scale), strict=True):
-            top, shift = best_shift(waves, key, TILE)
+            top, shift = best_shift(waves, key)
             if top > best.score:
                 best = Fit(p_value(top, tests), top, *one, scale, shift)
     return best
@@ -115,8 +116,13 @@ def searched(left: Residuals, written: float, key: bytes) -> Fit:
 def refined(left: Residuals, fit: Fit, key: bytes) -> Fit:
     """The same fit at the best of finer scales and shifts around it; its p-value stays."""
     picture = view(left, fit.windows, fit.flipped)[None]
-    tries = [(*best_shift(spectrum(picture, scale)[0], key, 4 * TILE), scale) for scale in fit.scale * FINER]
-    _, shift, scale = max(tries)
+    down, across = (np.exp(2j * np.pi * np.outer(middle + NEAR, cycles[SYNC]) / TILE) for middle, cycles in zip(fit.shift, (DOWN, ACROSS), strict=True))
+    best, scale, shift = -np.inf, fit.scale, fit.shift
+    for finer in fit.scale * FINER:
+        fits = ((down * keyed(spectrum(picture, finer)[0], key)) @ across.T).real
+        if fits.max() > best:
+            best, scale = fits.max(), finer
+            shift = tuple(middle + NEAR[k] for middle, k in zip(fit.shift, np.unravel_index(fits.argmax(), fits.shape), strict=True))
     return Fit(fit.p_value, fit.score, fit.windows, fit.flipped, scale, shift)
 
 
@@ -142,15 +148,19 @@ def score(turned: Waves) -> Float[np.ndarray, "n"]:
     return kept.real.sum(-1) / np.sqrt((np.abs(kept) ** 2).sum(-1) / 2 + 1e-9)
 
 
-def best_shift(waves: Complex[np.ndarray, "waves"], key: bytes, grid: int) -> tuple[float, tuple[float, float]]:
-    """The largest score over `grid` x `grid` shifts of a tile, and that shift in canonical pixels."""
-    kept = bounded(waves[SYNC] * secret(key).phases[SYNC].conj())
-    table = np.zeros((grid, grid), np.complex64)
-    table[DOWN[SYNC], ACROSS[SYNC]] = kept
+def best_shift(waves: Complex[np.ndarray, "waves"], key: bytes) -> tuple[float, tuple[int, int]]:
+    """The largest score over all shifts of a tile by whole canonical pixels, and that shift."""
+    table = np.zeros((TILE, TILE), np.complex64)
+    table[DOWN[SYNC], ACROSS[SYNC]] = keyed(waves, key)
     fits = np.fft.ifft2(table, norm="forward").real
-    place = np.unravel_index(fits.argmax(), fits.shape)
-    top = float(fits[place]) / float(np.sqrt((np.abs(kept) ** 2).sum() / 2 + 1e-9))
-    return top, (float(place[0]) * TILE / grid, float(place[1]) * TILE / grid)
+    down, across = np.unravel_index(fits.argmax(), fits.shape)
+    return float(fits[down, across]), (int(down), int(across))
+
+
+def keyed(waves: Complex[np.ndarray, "waves"], key: bytes) -> Complex[np.ndarray, "sync"]:
+    """The sync waves without their keyed phases, bounded, in units in which their sum is a score."""
+    kept = bounded(waves[SYNC] * secret(key).phases[SYNC].conj())
+    return kept / np.sqrt((np.abs(kept) ** 2).sum() / 2 + 1e-9)
 
 
 def p_value(score: float, tests: int) -> float:
@@ -165,10 +175,10 @@ def read(fit: Fit, left: Residuals, bounds: list[int], side: int, key: bytes) ->
     seen = seen if seen.any() else np.isin(np.arange(len(left)), np.arange(len(left))[fit.windows])
     data = bounded(turned[seen].mean(0))[DATA]
     bits = decode(np.bincount(secret(key).places, np.concatenate([data.real, data.imag]), CODED_BITS))
-    offset = tuple(-shift % TILE for shift in fit.shift)
+    offset = tuple(float(-shift % TILE) for shift in fit.shift)
     return Detection(
         p_value=fit.p_value, score=fit.score, payload=Payload.read(bits), bits=bits, intervals=intervals(seen, bounds),
-        scale=fit.scale * side, offset=offset, flipped=fit.flipped,
+        scale=float(fit.scale * side), offset=offset, flipped=fit.flipped,
     )  # fmt: skip
 
 
