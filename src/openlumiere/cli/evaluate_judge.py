@@ -18,7 +18,7 @@ from openlumiere.pipelines.request import check_range
 
 @dataclass(frozen=True, kw_only=True)
 class TrainJudge:
-    """Train a judge on rendered frames of world-32: about four CPU minutes. It never sees what a generator made."""
+    """Train a judge on rendered frames of world-32: about three CPU minutes. It never sees what a generator made."""
 
     world: Positional[Path]
     """A built world or a pack."""

@@ -103,7 +103,7 @@ def to_judge(frames: UInt8[np.ndarray, "f h w 3"]) -> Float[Tensor, "f 3 32 32"]
 class JudgeConfig:
     """How a judge learns."""
 
-    steps: int = 1200
+    steps: int = 1000
     batch: int = 48
     learning_rate: float = 2e-3
     seed: int = 0
