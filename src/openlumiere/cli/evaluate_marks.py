@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +16,10 @@ from tyro.conf import Positional
 
 from openlumiere.cli.arguments import parse
 from openlumiere.evaluate.attacks import resized
-from openlumiere.evaluate.marks import CLEAN, append, cells, measure, null_scores, payload_of, read_rows, summary, synthetic, table, tail
+from openlumiere.evaluate.marks import (
+    CLEAN, FORGED, SUBTRACTED, WINNING_CLIPS, append, average, cells, measure, null_scores, payload_of, read_rows, subtracted, summary,
+    synthetic, table, tail,
+)  # fmt: skip
 from openlumiere.media import Clip
 from openlumiere.media.write import write_beside
 from openlumiere.pipelines.request import check_range
@@ -25,6 +28,7 @@ from openlumiere.provenance.watermark import embed
 BATCH = 4  # clips made at a time, and kept in one file
 WINDOW, SIDE = 16, 256  # frames and pixels of a window cut from footage
 DRAWN = 20  # windows of each kind that is not footage
+AVERAGED = 40  # clips whose average is taken for the mark
 ANOTHER_KEY = b"another key"
 
 
@@ -74,6 +78,7 @@ def main(words: list[str]) -> int:
     look_elsewhere(options, names)
     look_at_footage(options)
     attack_all(options, names)
+    attack_knowing(options, names)
     write_report(options, words)
     return 0
 
@@ -132,6 +137,20 @@ def attack_all(options: Marks, names: list[str]) -> None:
         append(rows, measure(name, attack, marked_clip(options, name)))
 
 
+def attack_knowing(options: Marks, names: list[str]) -> None:
+    """Someone who has many marked clips, and someone who has the key."""
+    rows = options.run / "rows.jsonl"
+    done = {(row.clip, row.attack) for row in read_rows(rows)}
+    cleaned, known = names[:WINNING_CLIPS], names[WINNING_CLIPS : WINNING_CLIPS + AVERAGED]
+    if todo := [name for name in cleaned if (name, SUBTRACTED) not in done]:
+        estimate = average(embed(marked_clip(options, name)[:1], payload_of(name)) for name in known)
+        for name in todo:
+            append(rows, subtracted(name, marked_clip(options, name), estimate))
+    for file in options.footage:
+        if (file.name, FORGED) not in done:
+            append(rows, replace(measure(file.name, CLEAN, next(cut(Clip.load(file).frames))), attack=FORGED))
+
+
 def look_elsewhere(options: Marks, names: list[str]) -> None:
     """Rows of windows that our key has not marked: drawn ones, and made clips without a mark and with another key's."""
     rows = options.run / "footage.jsonl"
@@ -179,7 +198,7 @@ def write_report(options: Marks, words: list[str]) -> None:
     law = options.run / "null.json"
     report = {
         "command": shlex.join(["lumiere", "evaluate", "marks", *words]), "attacks": summary(rows),
-        "psnr": {"mean": float(np.mean([row.psnr for row in rows])), "least": min(row.psnr for row in rows)},
+        "psnr": {"mean": float(np.mean([row.psnr for row in rows if row.psnr])), "least": min(row.psnr for row in rows if row.psnr)},
         "footage": {"windows": len(unmarked), "found": sum(row.found for row in unmarked), "p_smallest": min((row.p_value for row in unmarked), default=None)},
         "null": json.loads(law.read_text()) if law.is_file() else None,
     }  # fmt: skip
