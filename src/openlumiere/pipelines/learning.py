@@ -165,4 +165,4 @@ def graded(unet: nn.Module, base: LumierePipeline, name: str, learning: Learning
         full = {key: value.detach().cpu() for key, value in unet.named_parameters()}
         return Style(name, {}, full, base.stunet.fingerprint())
     factors = {key: value.detach().float().cpu() for key, value in get_peft_model_state_dict(unet, adapter_name="default").items()}
-    return Style(name, *sort_tensors(factors, alpha=learning.rank), base.stunet.fingerprint())
+    return Style(name, *sort_tensors(factors, alpha=float(learning.rank)), base.stunet.fingerprint())
