@@ -5,6 +5,7 @@ import tarfile
 from io import BytesIO
 
 import pytest
+import torch
 from PIL import Image
 
 from openlumiere.cli import main
@@ -60,6 +61,7 @@ MISTAKES = {
     "start from nothing": (["image", "--start", "nowhere"], "start: expected a run or a model"),
     "preset": (["image", "--preset", "world-1"], "preset: expected one of world-32, world-64, tiny"),
     "device": (["image", "--device", "abacus"], "device: expected one of cpu, cuda"),
+    **({} if torch.cuda.is_available() else {"no device": (["image", "--device", "cuda"], "device: expected a CUDA device")}),
     "low noise 0": (["image", "--low-noise", "0"], "low noise: expected 0.01 to 100"),
     "batch that does not divide": (["image", "--batch", "8", "--parts", "3"], "batch: expected a multiple of the 3 parts"),
     "older run": (["image", "-o", "older"], "run: expected a run of this version"),

@@ -2,7 +2,9 @@
 
 import json
 import os
+import random
 import signal
+import threading
 
 import pytest
 import torch
@@ -77,3 +79,18 @@ def test_a_signal_to_one_process_ends_all(tmp_path):
 
 def test_no_part_of_a_run_is_drawn_twice():
     assert len({part_seed(7, number) for number in range(100_000)}) == 100_000
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", range(10))
+def test_killing_both_processes_at_any_moment_then_going_on_is_the_unbroken_run(tmp_path, number):
+    draw = random.Random(number)
+
+    def doomed(rank):
+        threading.Timer(draw.uniform(0.1, 1.0), os.kill, (os.getpid(), signal.SIGKILL)).start()
+        run_to(tmp_path / "parts", 200, parts=2, save_minutes=0)
+
+    run_to(tmp_path / "whole", 200, parts=2)
+    fork_group(2, doomed)
+    assert fork_group(2, lambda rank: run_to(tmp_path / "parts", 200, parts=2)) == [0, 0]
+    assert same(tmp_path / "parts", tmp_path / "whole")

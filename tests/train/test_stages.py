@@ -14,6 +14,7 @@ from openlumiere.data.world.slice import STILLS, SUBJECTS, load_sprites
 from openlumiere.diffusion.denoiser import Condition, NetDenoiser
 from openlumiere.diffusion.known import Known
 from openlumiere.models.text import TextStates
+from openlumiere.pipelines import base
 from openlumiere.pipelines.base import LumierePipeline
 from openlumiere.train.checkpoint import newest_checkpoint
 from openlumiere.train.conditional import conditional_stage, given, widen
@@ -106,6 +107,19 @@ def test_conditional_training_moves_the_new_channels_and_the_temporal_parameters
     first = Known(content=clip, mask=first_frame(None, (4, 4, 4)).expand(2, 1, -1, -1, -1))
     assert not torch.equal(predict(net, clip, first), predict(net, clip))
     assert LumierePipeline.from_pretrained(runs / "conditional" / "model").stunet.config.in_channels == 2 * 3 * 8**2 + 1
+
+
+@pytest.mark.parametrize("kind", ["image", "video", "conditional"])
+def test_samples_are_one_sheet(runs, source, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(base, "E5TextEncoder", FewTokens)
+    texts = CaptionStates(FewTokens())
+    if kind == "image":
+        stage = image_stage(source, texts, TINY.image, runs / "image")
+    else:
+        stage = (video_stage if kind == "video" else conditional_stage)(source, texts, open_net(runs / "image", runs / kind, (1, 1, 1)), TINY.video)
+    stage.show(newest_checkpoint(runs / kind).groups["average"], tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > TINY.image.side and len(sheet.getcolors(10**6)) > 100
 
 
 def test_conditional_training_goes_on_from_a_conditional_net(runs):

@@ -177,6 +177,8 @@ def check(options: Train) -> None:
         if getattr(options, name) is not None:
             check_range(name.replace("_", " "), getattr(options, name), low, high)
     split_batch(configure(options).loop, int(os.environ.get(INSIDE, options.processes)))
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: expected a CUDA device that torch can use, got none, use cpu")
     check_start(options)
     if (options.run / OLD_STATE).is_dir():
         raise ValueError(f"run: expected a run of this version, got an older one in {options.run}, name a new folder and --start {options.run}")
