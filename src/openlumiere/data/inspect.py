@@ -18,6 +18,7 @@ from openlumiere.media import Clip, contact_sheet, filmstrip, save_image
 
 MOSTLY = 0.6  # a subject is to be seen in at least this share of the frames
 SHEET = 40  # clips a sheet
+OFTEN = 10  # subjects to count one by one
 
 
 @dataclass(kw_only=True)
@@ -111,6 +112,8 @@ def _count_clips(report: Report, drawn: list[tuple[Facts, Caption, np.ndarray]])
     report.clips["background"] = dict(Counter(facts.background.name for facts in every).most_common())
     report.clips["effect"] = dict(Counter(facts.effect.name if facts.effect else "-" for facts in every).most_common())
     report.clips["style"] = dict(Counter(actor.style for facts in every for actor in facts.actors).most_common())
+    subjects = Counter(actor.subject for facts in every for actor in facts.actors)
+    report.clips["subject"] = {"subjects": len(subjects)} | dict(subjects.most_common(OFTEN))
     words = [len(caption.text.split()) for _, caption, _ in drawn]
     if words:
         report.caption_words = {"fewest": min(words), "median": statistics.median(words), "most": max(words)}

@@ -170,6 +170,7 @@ def test_a_cut_pack_is_refused(world, tmp_path):
 def test_inspection_counts_and_finds_nothing_wrong(world, tmp_path):
     report = inspect(world, tmp_path / "sheets", clips=12)
     assert report.problems == [] and sum(report.clips["motion"].values()) == 12
+    assert report.clips["subject"]["subjects"] == len(report.clips["subject"]) - 1 <= 6
     assert report.items["kind"] == {"still": 18, "animated": 6} and report.items["language of name"]["it"] == 24
     assert [path.name for path in (tmp_path / "sheets").iterdir()] == ["clips-0000.png"]
     assert any("clips by motion" in line for line in report.lines())
