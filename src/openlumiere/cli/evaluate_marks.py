@@ -199,8 +199,11 @@ def write_report(options: Marks, words: list[str]) -> None:
     report = {
         "command": shlex.join(["lumiere", "evaluate", "marks", *words]), "attacks": summary(rows),
         "psnr": {"mean": float(np.mean([row.psnr for row in rows if row.psnr])), "least": min(row.psnr for row in rows if row.psnr)},
-        "footage": {"windows": len(unmarked), "found": sum(row.found for row in unmarked), "p_smallest": min((row.p_value for row in unmarked), default=None)},
+        "unmarked": {
+            "windows": len(unmarked), "found": sum(row.found for row in unmarked),
+            "p_smallest": min((row.p_value for row in unmarked), default=None),
+        },
         "null": json.loads(law.read_text()) if law.is_file() else None,
     }  # fmt: skip
     write_beside(options.run / "report.json", lambda beside: beside.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8"))
-    print(f"{table(report['attacks'])}\n\nunmarked windows: {report['footage']}\n{options.run / 'report.json'}")
+    print(f"{table(report['attacks'])}\n\nunmarked windows: {report['unmarked']}\n{options.run / 'report.json'}")

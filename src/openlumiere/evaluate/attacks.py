@@ -91,10 +91,15 @@ def paletted(frames: Frames) -> Frames:
 def warped(frames: Frames, draw: np.random.Generator, most: float = 2.0) -> Frames:
     """Every place moved by up to `most` pixels, smoothly, by an amount drawn once for the clip: what synchronisation can't follow."""
     height, width = frames.shape[1:3]
-    moves = [np.asarray(Image.fromarray(draw.uniform(-most, most, (8, 8)).astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)) for _ in "yx"]
-    down = np.clip(np.rint(np.arange(height)[:, None] + moves[0]), 0, height - 1).astype(int)
-    across = np.clip(np.rint(np.arange(width) + moves[1]), 0, width - 1).astype(int)
-    return frames[:, down, across]
+    coarse = (Image.fromarray(draw.uniform(-most, most, (8, 8)).astype(np.float32)) for _ in range(2))
+    down, across = (np.asarray(moves.resize((width, height), Image.Resampling.BICUBIC)) for moves in coarse)
+    rows = np.clip(np.rint(np.arange(height)[:, None] + down), 0, height - 1).astype(int)
+    columns = np.clip(np.rint(np.arange(width) + across), 0, width - 1).astype(int)
+    return frames[:, rows, columns]
+
+
+def turned(frames: Frames, degrees: float) -> Frames:
+    return np.stack([np.asarray(Image.fromarray(frame).rotate(degrees, Image.Resampling.BICUBIC)) for frame in frames])
 
 
 ATTACKS: dict[str, Attack] = {
@@ -122,7 +127,7 @@ ATTACKS: dict[str, Attack] = {
 
 WINNING: dict[str, Attack] = {
     "warped by up to 2 pixels": lambda frames, draw: warped(frames, draw),
-    "turned by 2 degrees": lambda frames, draw: np.stack([np.asarray(Image.fromarray(frame).rotate(2, Image.Resampling.BICUBIC)) for frame in frames]),
+    "turned by 2 degrees": lambda frames, draw: turned(frames, 2),
     "a quarter and back": lambda frames, draw: resized(resized(frames, *(side // 4 for side in frames.shape[1:3])), *frames.shape[1:3]),
     "H.264 crf 40": lambda frames, draw: coded(frames, "h264", 40),
 }

@@ -5,6 +5,7 @@ A row a clip and attack is written as soon as it is measured, so a run that is s
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections import defaultdict
@@ -94,9 +95,12 @@ def psnr(frames: Frames, sent: Frames) -> float:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Rows measured so far; a last line cut off by a kill is left out."""
-    lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
-    return [Row(**json.loads(line)) for line in lines if line.endswith("\n")]
+    """Rows measured so far, without one that a kill cut off (and the next, which went on in its line)."""
+    rows = []
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        with contextlib.suppress(json.JSONDecodeError):
+            rows.append(Row(**json.loads(line)))
+    return rows
 
 
 def append(path: Path, row: Row) -> None:

@@ -1,8 +1,8 @@
 """The mark in the initial noise: the signs of its lowest space-time frequencies.
 
 The orthonormal 3-D DCT of Gaussian noise is Gaussian noise, whose signs are fair coins, independent of the sizes. Setting signs by
-a fresh keyed stream therefore changes nothing in the law of the noise (Gaussian Shading, Yang et al. 2024, for latents). One stream for all clips would
-show itself in many of them (arXiv 2503.11404), so each clip has one of 4096, told by its payload, and the detector tries them all.
+a fresh keyed stream therefore changes nothing in the law of the noise (Gaussian Shading, Yang et al. 2024, for latents). One stream for
+all clips would show itself in many of them, so each clip has one of 4096, told by its payload, and the detector tries them all.
 
 Finding it needs the noise back: an inversion of the sampler, which the caller brings.
 """

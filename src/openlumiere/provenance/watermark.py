@@ -116,13 +116,14 @@ def searched(left: Residuals, written: float, key: bytes) -> Fit:
 def refined(left: Residuals, fit: Fit, key: bytes) -> Fit:
     """The same fit at the best of finer scales and shifts around it; its p-value stays."""
     picture = view(left, fit.windows, fit.flipped)[None]
-    down, across = (np.exp(2j * np.pi * np.outer(middle + NEAR, cycles[SYNC]) / TILE) for middle, cycles in zip(fit.shift, (DOWN, ACROSS), strict=True))
+    turns = [np.exp(2j * np.pi * np.outer(fit.shift[axis] + NEAR, (DOWN, ACROSS)[axis][SYNC]) / TILE) for axis in (0, 1)]
     best, scale, shift = -np.inf, fit.scale, fit.shift
     for finer in fit.scale * FINER:
-        fits = ((down * keyed(spectrum(picture, finer)[0], key)) @ across.T).real
+        fits = ((turns[0] * keyed(spectrum(picture, finer)[0], key)) @ turns[1].T).real
         if fits.max() > best:
             best, scale = fits.max(), finer
-            shift = tuple(middle + NEAR[k] for middle, k in zip(fit.shift, np.unravel_index(fits.argmax(), fits.shape), strict=True))
+            down, across = np.unravel_index(fits.argmax(), fits.shape)
+            shift = (fit.shift[0] + NEAR[down], fit.shift[1] + NEAR[across])
     return Fit(fit.p_value, fit.score, fit.windows, fit.flipped, scale, shift)
 
 
