@@ -14,6 +14,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from openlumiere.data.world.backgrounds import COLOURS
 from openlumiere.data.world.captions import caption, compose
 from openlumiere.data.world.draw import SIDES
 from openlumiere.data.world.names import LANGUAGES
@@ -81,8 +82,8 @@ def all_captions(world: World, scope: Scope, split: str = "train") -> list[str]:
         ValueError: a scope whose captions can't be listed: it must limit wordings, have plain backgrounds and a still camera, and
             neither copies nor pairs nor loops.
     """
-    listable = scope.wordings and scope.backgrounds and scope.cameras == ("still",) and not (scope.copies or scope.pairs or scope.loops)
-    if not listable or len(within(scope.backgrounds, WORLD_32.backgrounds)) < len(scope.backgrounds):
+    alone = scope.cameras == ("still",) and not (scope.copies or scope.pairs or scope.loops)
+    if not (alone and scope.wordings and scope.backgrounds and set(scope.backgrounds) <= set(COLOURS)):
         raise ValueError("scope: expected one with few captions (see WORLD_32), got one with too many to list, encode them as they are drawn")
     contents = [
         stage(outline, random.Random(0), seed=0, split_name=split, language="en", frames=frames)
