@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,9 +37,11 @@ def test_rows_outlive_a_kill(tmp_path):
     with path.open("a") as file:
         file.write('{"clip": "001", "att')
     assert read_rows(path) == [row] and read_rows(tmp_path / "none") == []
-    append(path, row)
-    append(path, row)
-    assert read_rows(path) == [row, row]
+    other = replace(row, clip="002")
+    append(path, other)  # ends the line that was cut off
+    append(path, other)
+    append(path, other)
+    assert read_rows(path) == [row, other]
 
 
 def test_the_summary_counts():

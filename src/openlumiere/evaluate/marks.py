@@ -95,12 +95,13 @@ def psnr(frames: Frames, sent: Frames) -> float:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Rows measured so far, without one that a kill cut off (and the next, which went on in its line)."""
-    rows = []
+    """Rows measured so far, one a clip and attack, without one that a kill cut off (and the next, which went on in its line)."""
+    rows = {}
     for line in path.read_text().splitlines() if path.is_file() else []:
         with contextlib.suppress(json.JSONDecodeError):
-            rows.append(Row(**json.loads(line)))
-    return rows
+            row = Row(**json.loads(line))
+            rows[row.clip, row.attack] = row
+    return list(rows.values())
 
 
 def append(path: Path, row: Row) -> None:
