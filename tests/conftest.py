@@ -49,6 +49,25 @@ def build_tiny_fixture():
     return build_tiny
 
 
+def build_small_upscaler(trained: bool = True):
+    """A random super-resolution pipeline; not `trained`, its temporal parts add nothing yet."""
+    from openlumiere.models.stunet import STUNet
+    from openlumiere.pipelines.upscale import LumiereUpscalePipeline
+    from openlumiere.train.upscaler import UpscalerConfig, build_scheduler, build_unet, inflate
+
+    torch.manual_seed(1)
+    net: STUNet = inflate(build_unet(UpscalerConfig(widths=(16, 32), text_width=16)))
+    for parameter in net.temporal_parameters() if trained else ():
+        torch.nn.init.normal_(parameter.data, std=0.05)
+    return LumiereUpscalePipeline(net.eval(), build_scheduler())
+
+
+@pytest.fixture(scope="session", name="build_tiny_upscaler")
+def build_tiny_upscaler_fixture():
+    """`build_tiny_upscaler(trained=True)`: widths 16 and 32, factor 4."""
+    return build_small_upscaler
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
     """A folder written by `LumierePipeline.save_pretrained`; read only."""

@@ -47,12 +47,13 @@ class UpscaleDenoiser:
 
     def __call__(self, noisy: Float[Tensor, "b c ..."], timestep: Timestep, condition: Condition) -> Float[Tensor, "b c ..."]:
         """Pictures `b c h w` for a picture net, clips `b c f h w` for an inflated one."""
-        condition = condition.to(noisy.device, self.net.dtype)
+        dtype = next(self.net.parameters()).dtype
+        condition = condition.to(noisy.device, dtype)
         alpha = noise_level(timestep, self.alphas_cumprod.to(noisy.device))[0].to(noisy)
         shown = torch.cat([noisy * alpha.reshape(-1, *[1] * (noisy.ndim - 1)), condition.added[LOW].to(noisy)], 1)
         times = {} if noisy.ndim == 4 else {"frame_times": condition.frame_times}
         prediction = self.net(
-            shown.to(self.net.dtype), timestep, condition.text, class_labels=condition.class_labels,
+            shown.to(dtype), timestep, condition.text, class_labels=condition.class_labels,
             encoder_attention_mask=condition.text_mask, **times,
         ).sample  # fmt: skip
         return prediction.float()

@@ -26,7 +26,7 @@ from openlumiere.models.temporal import fold_frames, unfold_frames
 from openlumiere.models.text import E5TextEncoder
 from openlumiere.pipelines.upscale import LEVELS, LOW, LumiereUpscalePipeline, UpscaleDenoiser
 from openlumiere.train.config import LoopConfig
-from openlumiere.train.data import TEXTS, CaptionStates, Drawn
+from openlumiere.train.data import TEXTS, CaptionStates
 from openlumiere.train.export import SHARD, averaged_stunet, averaged_unet, write_folder
 from openlumiere.train.step import Losses, Stage, noise_like
 
@@ -91,13 +91,13 @@ class Bank:
         self.captions: list[str] = json.loads(told.read_text())[:count]
         self.pixels = np.load(self.file, mmap_mode="r")[:count]
 
-    def draw(self, count: int, generator: torch.Generator) -> Drawn:
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Float[Tensor, "b 3 f H W"], list[str]]:
         """Whole frames in [-1, 1], half of the clips mirrored."""
         rows = torch.randint(len(self.captions), (count,), generator=generator).tolist()
         pixels = torch.stack([torch.from_numpy(self.pixels[row].copy()).permute(3, 0, 1, 2) for row in rows]) / 127.5 - 1
         mirrored = torch.rand(count, generator=generator) < 0.5
         pixels[mirrored] = pixels[mirrored].flip(-1)
-        return Drawn(pixels, [self.captions[row] for row in rows])
+        return pixels, [self.captions[row] for row in rows]
 
 
 def draw_bank(world: World, file: Path, told: Path, count: int, frames: int) -> None:

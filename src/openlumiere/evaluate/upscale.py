@@ -1,0 +1,87 @@
+"""How near an enlargement comes to the clip that was brought down: PSNR, SSIM and flicker, beside bicubic and Lanczos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+Frames: TypeAlias = UInt8[np.ndarray, "f h w 3"]
+Enlarge: TypeAlias = Callable[[Frames], Frames]
+
+RESAMPLED = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
+FLOOR = 1e-3  # squared levels: two clips alike read 78 dB, not infinity
+
+
+def compare(clip: Frames, enlarge: dict[str, Enlarge], factor: int = 4) -> dict[str, dict[str, float]]:
+    """For each way to enlarge a clip that was brought down `factor` times by areas: `psnr` in dB, `ssim`, `flicker`.
+
+    Sides of `clip` must divide by `factor`. `flicker` is the mean change between frames over that of `clip`: 1 is the source's.
+    """
+    small = bring_down(clip, factor)
+    ways = {**{name: resampling(method, factor) for name, method in RESAMPLED.items()}, **enlarge}
+    return {name: measure(way(small), clip) for name, way in ways.items()}
+
+
+def measure(made: Frames, clip: Frames) -> dict[str, float]:
+    if made.shape != clip.shape:
+        raise ValueError(f"size: expected {clip.shape}, got {made.shape}, enlarge by the factor that the clip was brought down by")
+    found = {"psnr": psnr(made, clip), "ssim": ssim(made, clip)}
+    source = change(clip)
+    return found if source == 0 else {**found, "flicker": change(made) / source}
+
+
+def bring_down(clip: Frames, factor: int) -> Frames:
+    return np.stack([np.asarray(Image.fromarray(frame).reduce(factor)) for frame in clip])
+
+
+def resampling(method: Image.Resampling, factor: int) -> Enlarge:
+    def enlarge(small: Frames) -> Frames:
+        size = (factor * small.shape[2], factor * small.shape[1])
+        return np.stack([np.asarray(Image.fromarray(frame).resize(size, method)) for frame in small])
+
+    return enlarge
+
+
+def psnr(made: Frames, clip: Frames) -> float:
+    """Peak signal-to-noise ratio in dB, the mean over frames."""
+    errors = [((a.astype(np.float32) - b) ** 2).mean() for a, b in zip(made, clip, strict=True)]
+    return float(np.mean([10 * np.log10(255**2 / max(error, FLOOR)) for error in errors]))
+
+
+def ssim(made: Frames, clip: Frames) -> float:
+    """Structural similarity of the luminance (Wang et al. 2004: Gaussian weights of deviation 1.5), the mean over frames."""
+    return float(np.mean([ssim_of(luminance(a), luminance(b)) for a, b in zip(made, clip, strict=True)]))
+
+
+def luminance(frame: UInt8[np.ndarray, "h w 3"]) -> np.ndarray:
+    return (frame.astype(np.float32) @ np.float32([0.299, 0.587, 0.114])).astype(np.float32)
+
+
+def ssim_of(one: np.ndarray, other: np.ndarray) -> float:
+    means = smooth(one), smooth(other)
+    spreads = smooth(one**2) - means[0] ** 2, smooth(other**2) - means[1] ** 2
+    shared = smooth(one * other) - means[0] * means[1]
+    first, second = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    alike = (2 * means[0] * means[1] + first) * (2 * shared + second)
+    return float((alike / ((means[0] ** 2 + means[1] ** 2 + first) * (sum(spreads) + second))).mean())
+
+
+def smooth(plane: np.ndarray) -> np.ndarray:
+    """Gaussian weights of deviation 1.5 over 11 places, edges repeated."""
+    place = np.arange(-5, 6)
+    weight = np.exp(-(place**2) / (2 * 1.5**2)).astype(np.float64)
+    weight /= weight.sum()
+    for axis in (0, 1):
+        padded = np.pad(plane.astype(np.float64), [(5, 5) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+        length = plane.shape[axis]
+        plane = sum(w * np.take(padded, range(n, n + length), axis) for n, w in enumerate(weight))
+    return plane
+
+
+def change(clip: Frames) -> float:
+    """Mean absolute difference of neighbouring frames, in levels; 0 for a picture."""
+    return 0.0 if len(clip) < 2 else float(np.mean([np.abs(a.astype(np.int16) - b).mean() for a, b in zip(clip[1:], clip)]))

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from openlumiere.evaluate.upscale import change, compare, measure, psnr, ssim
+
+
+def clip(seed=0, frames=3):
+    coarse = np.random.default_rng(seed).integers(0, 256, (frames, 4, 4, 3), dtype=np.uint8)
+    return coarse.repeat(8, 1).repeat(8, 2)
+
+
+def test_a_clip_is_like_itself_and_unlike_another():
+    one, other = clip(), clip(1)
+    assert psnr(one, one) > 70 and ssim(one, one) == pytest.approx(1)
+    assert psnr(one, other) < 15 and ssim(one, other) < 0.3
+
+
+def test_psnr_by_hand():
+    dark = np.zeros((1, 16, 16, 3), np.uint8)
+    assert psnr(dark + 10, dark) == pytest.approx(10 * np.log10(255**2 / 100), abs=1e-3)
+
+
+def test_ssim_falls_with_contrast_that_is_lost():
+    one = clip()
+    flat = (one.astype(float) / 2 + 64).astype(np.uint8)
+    assert 0.5 < ssim(flat, one) < 0.95 and ssim(flat, one) == pytest.approx(ssim(one, flat))
+
+
+def test_flicker_is_the_change_over_the_sources():
+    still, moving = clip().repeat(1, 0)[[0, 0, 0]], clip()
+    assert change(still) == 0 and measure(moving, moving)["flicker"] == 1
+    assert "flicker" not in measure(still, still) and measure(still, moving)["flicker"] == 0
+
+
+def test_ways_are_compared_on_one_clip():
+    source = clip()
+    nearest = lambda small: small.repeat(4, 1).repeat(4, 2)  # noqa: E731
+    found = compare(source, {"nearest": nearest})
+    assert set(found) == {"bicubic", "lanczos", "nearest"}
+    assert found["nearest"]["psnr"] > 70 > 40 > found["lanczos"]["psnr"]  # blocks of whole pixels come back as they were
+
+
+def test_another_size_is_refused():
+    with pytest.raises(ValueError, match="size: expected"):
+        compare(clip(), {"none": lambda small: small})
