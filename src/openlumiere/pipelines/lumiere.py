@@ -33,6 +33,7 @@ from openlumiere.pipelines.request import (
 from openlumiere.pipelines.script import parse_script
 from openlumiere.pipelines.tasks import FRAME, STYLE, canvas_for, styles_of
 from openlumiere.pipelines.upscale import LumiereUpscalePipeline
+from openlumiere.provenance import screen
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 WINDOWS = Windows(frames=DEFAULT_FRAMES, overlap=16, tapered=True)  # of given clips longer than the net's five seconds (our choice)
@@ -197,6 +198,7 @@ class Lumiere:
         """The clip that a request asks for of its inputs, with its origin; `on_step` is called after each denoising step."""
         inputs = inputs or {}
         check_given(request, inputs)
+        screen.check(request.prompt, *request.shots)
         check_keys()
         canvas = canvas_for(request, inputs)
         self.base.scheduler = make_scheduler(request.scheduler, self._trained)

@@ -1,0 +1,32 @@
+"""Which prompts are refused: `python benchmarks/screening.py tests/provenance/prompts.csv` prints the table of docs/trust.md.
+
+The prompts were written by who wrote the lists, so "in the lists' words" says little; "in other words" were written to be missed.
+"""
+
+import csv
+import sys
+from collections import Counter
+from pathlib import Path
+
+from openlumiere.provenance.screen import find
+
+
+def main(path: str) -> None:
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    counts, seen = Counter(), Counter()
+    for row in rows:
+        finding = find(row["prompt"])
+        group = row["expected"], row["kind"], row["language"]
+        seen[group] += 1
+        counts[group] += finding is not None
+        if (finding is None) == (row["expected"] == "refuse"):
+            print("missed " if finding is None else "false  ", row["kind"] or "plain", row["language"], row["prompt"], sep="\t")
+    for expected, kinds in (("allow", ("", "near")), ("refuse", ("minors", "people", "harm"))):
+        for kind in kinds:
+            cells = [f"{counts[expected, kind, language]}/{seen[expected, kind, language]}" for language in ("en", "it", "es", "fr", "de")]
+            print(f"| {expected} | {kind or 'plain'} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main(*map(str, map(Path, sys.argv[1:])))

@@ -1,0 +1,115 @@
+"""What is not made: three rules on prompts, by lists of words in five languages, under a policy that belongs to the user.
+
+A rule fires where every one of its groups of words is met: a child is fine, and so is a nude in a museum. Lists miss what is said in other
+words; `docs/trust.md` says how often.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import unicodedata
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from pathlib import Path
+
+from openlumiere.provenance.certificate import config_folder
+
+RULES = Path(__file__).with_name("screen_rules.json")
+POLICY = "OPENLUMIERE_POLICY"  # a policy file elsewhere
+FILE = "policy.json"
+MODES = ("refuse", "report", "off")
+ALWAYS = "minors"  # this rule can't be switched off
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """`mode`: refuse, report (one line on stderr, and go on) or off; `without`: rules that do not apply here; `allow`: prompts, word
+    by word, that are fine after all. None of these reaches the rule on minors."""
+
+    mode: str = "refuse"
+    without: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    path: Path = field(default_factory=lambda: policy_path())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """The rule that a prompt is against, and the words that it met."""
+
+    rule: str
+    what: str
+    words: tuple[str, ...]
+
+
+def policy_path() -> Path:
+    return Path(os.environ.get(POLICY) or config_folder() / FILE)
+
+
+def read_policy() -> Policy:
+    """The user's policy, or the default where there is no file. Raises ValueError for a file that can't be understood."""
+    path = policy_path()
+    if not path.is_file():
+        return Policy(path=path)
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        policy = Policy(mode=told.get("mode", "refuse"), without=tuple(told.get("without", ())), allow=tuple(told.get("allow", ())), path=path)
+        unknown = set(told) - {each.name for each in fields(Policy)} | set(policy.without) - set(rules())
+        if policy.mode not in MODES or unknown:
+            raise ValueError(f"{policy.mode!r}" if policy.mode not in MODES else f"{', '.join(map(str, unknown))}")
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"policy: expected mode ({', '.join(MODES)}), without (of {', '.join(rules())}) and allow, got {error}, mend {path}") from None
+    return policy
+
+
+@lru_cache
+def rules() -> dict[str, dict]:
+    return json.loads(RULES.read_text(encoding="utf-8"))
+
+
+@lru_cache
+def patterns(rule: str) -> tuple[re.Pattern, ...]:
+    """A pattern for each group of a rule; `child*` is how a word begins."""
+    return tuple(re.compile("|".join(map(word_pattern, group))) for group in rules()[rule]["groups"])
+
+
+def word_pattern(word: str) -> str:
+    return r"\b" + re.escape(word.removesuffix("*")) + ("" if word.endswith("*") else r"\b")
+
+
+def plain(text: str) -> str:
+    """Small letters without accents, one space between words."""
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join("".join(letter for letter in letters if not unicodedata.combining(letter)).split())
+
+
+def find(prompt: str) -> Finding | None:
+    """The first rule that a prompt is against."""
+    text = plain(prompt)
+    for rule, told in rules().items():
+        met = [pattern.search(text) for pattern in patterns(rule)]
+        if all(met):
+            return Finding(rule=rule, what=told["what"], words=tuple(match.group() for match in met))
+    return None
+
+
+def check(*prompts: str) -> None:
+    """Refuse prompts, or report them, as the user's policy says. Raises ValueError, which names the rule and how to appeal."""
+    for prompt in prompts:
+        finding = find(prompt)
+        if finding is not None:
+            apply_policy(prompt, finding)
+
+
+def apply_policy(prompt: str, finding: Finding) -> None:
+    policy = read_policy()
+    appealed = policy.mode == "off" or finding.rule in policy.without or plain(prompt) in map(plain, policy.allow)
+    if finding.rule != ALWAYS and appealed:
+        return
+    if policy.mode == "report" and finding.rule != ALWAYS:
+        print(f"lumiere: against the rule {finding.rule} ({finding.what}), made all the same as {policy.path} says", file=sys.stderr)
+        return
+    appeal = "say it in other words" if finding.rule == ALWAYS else f"say it in other words, or allow it in {policy.path} (docs/trust.md, Screening)"
+    raise ValueError(f"prompt: expected one that no rule is against, got one against the rule {finding.rule} ({finding.what}), {appeal}")

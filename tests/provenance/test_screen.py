@@ -1,0 +1,84 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from openlumiere.cli import main
+from openlumiere.provenance.screen import MODES, POLICY, check, find, plain, read_policy, rules
+
+with open(Path(__file__).with_name("prompts.csv"), encoding="utf-8", newline="") as file:
+    PROMPTS = list(csv.DictReader(file))
+REAL_PERSON = "the pope is stabbed"
+
+
+@pytest.fixture
+def policy(tmp_path, monkeypatch):
+    """`policy(mode="report")`: write the user's policy file."""
+    path = tmp_path / "policy.json"
+    monkeypatch.setenv(POLICY, str(path))
+    return lambda **told: path.write_text(json.dumps(told))
+
+
+def test_the_table_is_as_it_is_documented():
+    """Counts of docs/trust.md: an honest list of words refuses few that are fine and misses many that are not."""
+    assert len(PROMPTS) >= 300 and {row["language"] for row in PROMPTS} == {"en", "it", "es", "fr", "de"}
+    wrong = {"allow": 0, "refuse": 0}
+    for row in PROMPTS:
+        wrong[row["expected"]] += (find(row["prompt"]) is None) == (row["expected"] == "refuse")
+    assert wrong == {"allow": 3, "refuse": 40}
+
+
+@pytest.mark.parametrize("row", [row for row in PROMPTS if row["expected"] == "refuse" and find(row["prompt"])][::5], ids=lambda row: row["prompt"])
+def test_a_refusal_says_which_rule(row):
+    """What is refused is refused for its own reason, in one line."""
+    with pytest.raises(ValueError, match=rf"prompt: expected one that no rule is against, got one against the rule {row['kind']} \(") as refused:
+        check(row["prompt"])
+    assert "\n" not in str(refused.value) and ("policy.json" in str(refused.value)) == (row["kind"] != "minors")
+
+
+def test_letters_in_other_forms():
+    assert plain("Ｎａｃｋｔ  É\u0301tE") == "nackt ete"
+    assert find("THE  POPE\tis STABBED").words == ("the pope", "stabbed") and find("the popery is stabbed") is None
+
+
+def test_an_appeal_is_heard(policy):
+    for told in ({"mode": "off"}, {"without": ["people"]}, {"allow": ["The pope is  STABBED"]}):
+        policy(**told)
+        check(REAL_PERSON)
+    policy(allow=["another prompt"], without=["harm"])
+    with pytest.raises(ValueError, match="against the rule people"):
+        check(REAL_PERSON)
+
+
+def test_reports_instead_of_refusals(policy, capsys):
+    policy(mode="report")
+    check(REAL_PERSON)
+    told = capsys.readouterr().err
+    assert told.startswith("lumiere: against the rule people (real people in sexual or violent scenes), made all the same") and told.count("\n") == 1
+
+
+@pytest.mark.parametrize("told", [{"mode": mode} for mode in MODES] + [{"without": ["minors"]}, {"allow": ["a naked child"]}])
+def test_one_rule_has_no_appeal(policy, told):
+    policy(**told)
+    with pytest.raises(ValueError, match="against the rule minors"):
+        check("a naked child")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"mode": "lax"}', '{"without": ["sorcery"]}', '{"colour": 1}', '{"allow": 3}', "\xff"])
+def test_broken_policies_are_refused(tmp_path, monkeypatch, text):
+    (tmp_path / "policy.json").write_bytes(text.encode("latin-1"))
+    monkeypatch.setenv(POLICY, str(tmp_path / "policy.json"))
+    with pytest.raises(ValueError, match="policy: expected mode .*, mend "):
+        read_policy()
+
+
+def test_the_command_refuses_before_any_work(tmp_path, capsys, tiny_model):
+    assert main(["generate", REAL_PERSON, "-o", str(tmp_path / "a.mp4"), "--model", str(tiny_model)]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("lumiere: prompt: expected one that no rule is against") and err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_rule_has_two_groups_and_a_name():
+    assert list(rules()) == ["minors", "people", "harm"] and all(len(rule["groups"]) == 2 and rule["what"] for rule in rules().values())
