@@ -108,7 +108,7 @@ def _encoded(world: World, item: Item, side: int) -> tuple[Item, bytes]:
     frames = world.sprite(item.id, side)
     moving, still = QUALITY[side]
     if len(frames) == 1:
-        return item, _bytes([_straight(frames[0])], format="webp", quality=still, method=6)
+        return item, _bytes([_straight(frames[0])], format="webp", quality=still, method=5)  # 6 takes 40 times as long for 0.3 % of the bytes
     count = max(2, round(len(frames) * FPS / item.fps))
     kept = [number * len(frames) // count for number in range(count)]
     boxes = bytes.fromhex(item.boxes)
