@@ -26,7 +26,7 @@ from openlumiere.pipelines.upscale import WINDOWS, LumiereUpscalePipeline
 
 PROCESS = 640 * 2**20  # bytes of Python, torch, diffusers and the carried text encoder
 STATES = 20  # tensors of the finest level's size that are alive at once
-UPSCALE_STATES = 12  # the same in the super-resolution net
+UPSCALE_STATES = 12  # the same in the super-resolution net (an estimate, not measured)
 NOISY = 6  # copies of the noisy clip that a step of a scheduler makes
 MAPPED = 256 * 2**20  # bytes of frames beyond which they lie in a file
 TILES = ((16, 64), (16, 48), (8, 48), (8, 32), (4, 32), (4, 16))  # frames and low-resolution pixels of a side, in falling order
