@@ -25,7 +25,7 @@ from openlumiere.pipelines.base import LumierePipeline
 from openlumiere.pipelines.inputs import Given
 from openlumiere.pipelines.request import check_prompt, check_range
 
-LAYERS = r".*(to_q|to_k|to_v|to_out\.0|proj_in|proj_out|net\.0\.proj|net\.2|conv1|conv2)"
+LAYERS = r".*(to_q|to_k|to_v|to_out\.0|proj_in|proj_out|net\.0\.proj|net\.2|conv1|conv2|conv_in|conv_out)"
 MOST_PICTURES = 5
 ROOM = 1.15  # how much larger than the net's frame a picture is, to be cut from
 
