@@ -7,7 +7,10 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "openlumiere"
 FLOORS = [{"cli"}, {"pipelines", "train", "evaluate"}, {"conditions", "provenance", "data"}, {"diffusion", "models", "media"}]
-SIDEWAYS = {("train", "pipelines")}  # a trained net is saved in the pipeline's layout, which that room alone knows
+SIDEWAYS = {
+    ("train", "pipelines"),  # a trained net is saved in the pipeline's layout, which that room alone knows
+    ("evaluate", "pipelines"),  # a measure of the tasks runs the tasks
+}
 NEVER = {("pipelines", "data")}  # what is generated comes out of the net
 
 
