@@ -32,8 +32,8 @@ class Sample(NamedTuple):
 class Source(Protocol):
     """Where samples come from, by the generator alone: `data.world.batch.Batches`, or the first slice."""
 
-    def draw(self, generator: torch.Generator, count: int, frame_times: Float[Tensor, " f"] | None):
-        """What has `pixels` and `captions` like `Sample`: clips at those moments in native frames, or for None pictures, of one frame."""
+    def draw(self, generator: torch.Generator, count: int, frame_times: Float[Tensor, "*b f"] | None):
+        """What has `pixels` and `captions` like `Sample`: clips at those moments in native frames (of all, or of each), or for None pictures, of one frame."""
         ...
 
 
@@ -43,7 +43,7 @@ class SliceSource:
     def __init__(self, sprites: Float[Tensor, "s 4 h w"], side: int, device: torch.device | str = "cpu"):
         self.sprites, self.side, self.device = sprites, side, device
 
-    def draw(self, generator: torch.Generator, count: int, frame_times: Float[Tensor, " f"] | None) -> Sample:
+    def draw(self, generator: torch.Generator, count: int, frame_times: Float[Tensor, "*b f"] | None) -> Sample:
         still = frame_times is None
         scenes = [first_slice.draw_facts(generator, still=still) for _ in range(count)]
         progress = torch.rand(count, 1, generator=generator) if still else (frame_times / LAST_FRAME).expand(count, -1)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from openlumiere.diffusion.loss import clean_loss, draw_timesteps
@@ -13,7 +14,7 @@ from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.models.stunet import STUNet
 from openlumiere.models.text import E5TextEncoder
 from openlumiere.train.config import ImageConfig
-from openlumiere.train.data import TEXTS, CaptionStates, Source
+from openlumiere.train.data import LAST_FRAME, TEXTS, CaptionStates, Source
 from openlumiere.train.export import SHARD, averaged_unet, write_folder
 from openlumiere.train.show import save_sheet
 from openlumiere.train.start import load_into
@@ -75,3 +76,13 @@ def image_stage(source: Source, texts: CaptionStates, config: ImageConfig, start
         save_sheet(STUNet.from_unet2d(averaged_unet(unet, average)), scheduler, codec.factor, file, pictures=True)
 
     return Stage(net=unet, losses=losses, export=export, release=release, show=show)
+
+
+def draw_pictures(source: Source, generator: torch.Generator, count: int) -> tuple[Float[Tensor, "b 3 1 h w"], list[str]]:
+    """Half of them still pictures, half single frames of clips under their clip's caption (our choice): once frozen, the net hears those."""
+    moments = torch.randint(LAST_FRAME + 1, (count // 2, 1), generator=generator)
+    stills = source.draw(generator, count - count // 2, None)
+    if not len(moments):
+        return stills.pixels, stills.captions
+    frames = source.draw(generator, count // 2, moments.float())
+    return torch.cat([stills.pixels, frames.pixels]), [*stills.captions, *frames.captions]
