@@ -53,7 +53,8 @@ def build_small_upscaler(trained: bool = True):
     """A random super-resolution pipeline; not `trained`, its temporal parts add nothing yet."""
     from openlumiere.models.stunet import STUNet
     from openlumiere.pipelines.upscale import LumiereUpscalePipeline
-    from openlumiere.train.upscaler import UpscalerConfig, build_scheduler, build_unet, inflate
+    from openlumiere.train.config import UpscalerConfig
+    from openlumiere.train.upscaler import build_scheduler, build_unet, inflate
 
     torch.manual_seed(1)
     net: STUNet = inflate(build_unet(UpscalerConfig(widths=(16, 32), text_width=16)))

@@ -68,6 +68,10 @@ MISTAKES = {
     "neither world nor package": (["image"], "world: expected either a built world or a package"),
     "both world and package": (["image", "--world", "pictures"], "world: expected either a built world or a package"),
     "conditional from nothing": (["conditional", "--image-run", "pictures"], "start: expected a trained video model"),
+    "upscaler without a world": (["upscaler"], "world: expected a built world for upscaler"),
+    "upscaler in two processes": (["upscaler", "--world", "w", "--processes", "2", "--batch", "8"], "processes: expected 1"),
+    "upscaler-video from nothing": (["upscaler-video", "--world", "w"], "image run: expected a run with a trained picture net"),
+    "base for pictures": (["image", "--base", "pictures"], "base: expected it for the stage upscaler"),
     "no package": (["image", "--package", "missing.tgz"], "package: expected"),
     "package of something else": (["image", "--package", __file__], "package: expected the sprites"),
     "package of fewer": (["image", "--package", "fewer.tgz"], "package: expected the sprites"),
@@ -82,7 +86,7 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_one_line_and_makes_no_run(folder, capsys, mistake):
     words, told = MISTAKES[mistake]
-    package = [] if "--package" in words or mistake == "neither world nor package" else ["--package", "sprites.tgz"]
+    package = [] if {"--package", "--world"} & {*words} and mistake != "both world and package" or mistake == "neither world nor package" else ["--package", "sprites.tgz"]
     defaults = [*([] if "-o" in words else ["-o", "run"]), *package]
     before = sorted(folder.rglob("*"))
     assert main(["train", *words, *defaults]) == 2

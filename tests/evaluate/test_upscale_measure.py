@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from openlumiere.evaluate.upscale import change, compare, measure, psnr, ssim
+from openlumiere.evaluate.upscale import average, change, compare, cut_to, measure, psnr, ssim, table
 
 
 def clip(seed=0, frames=3):
@@ -43,3 +43,15 @@ def test_ways_are_compared_on_one_clip():
 def test_another_size_is_refused():
     with pytest.raises(ValueError, match="size: expected"):
         compare(clip(), {"none": lambda small: small})
+
+
+def test_means_are_tabled_the_nearest_way_first():
+    found = average([{"net": {"psnr": 30.0, "ssim": 0.9}, "lanczos": {"psnr": 31.0, "ssim": 0.8}}, {"net": {"psnr": 34.0, "ssim": 0.7, "flicker": 0.5}, "lanczos": {"psnr": 29.0, "ssim": 0.6}}])
+    assert found["net"] == pytest.approx({"psnr": 32, "ssim": 0.8, "flicker": 0.5})
+    assert table("clips", found).splitlines()[2:] == ["| net | 32.00 dB | 0.800 | 0.50 |", "| lanczos | 30.00 dB | 0.700 |  |"]
+
+
+def test_sides_are_cut_to_whole_pixels():
+    assert cut_to(clip()[:, :31, :30], 4).shape == (3, 28, 28, 3)
+    with pytest.raises(ValueError, match="clip: expected sides of 4 px"):
+        cut_to(clip()[:, :3], 4)

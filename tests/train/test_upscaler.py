@@ -8,16 +8,15 @@ import torch
 
 from openlumiere.models.text import TextStates
 from openlumiere.pipelines.upscale import LumiereUpscalePipeline
-from openlumiere.train.config import LoopConfig
+from openlumiere.train.config import LoopConfig, UpscalerConfig
 from openlumiere.train.data import CaptionStates
 from openlumiere.train.loop import train
 from openlumiere.train.upscaler import (
-    Bank, BaseMakes, Pairs, UpscalerConfig, add_low_noise, build_unet, crop, draw_steps, inflate, reduce, upscaler_stage,
+    Bank, BaseMakes, Pairs, add_low_noise, build_unet, crop, draw_steps, inflate, reduce, upscaler_stage,
 )  # fmt: skip
 
 LOOP = LoopConfig(batch=4, warmup=2, log_every=1, show_every=0, count_work=False, learning_rate=3e-3)
 TINY = UpscalerConfig(widths=(16, 32), text_width=16, drawn=3, crop=8, loop=LOOP)
-SPRITES = torch.rand(8, 4, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
 class NoWords:
@@ -36,7 +35,7 @@ class Drawing(Bank):
 
 
 def pairs(config=TINY, base=None):
-    return Pairs(Drawing(config.frames), SPRITES, CaptionStates(NoWords()), config, base)
+    return Pairs(Drawing(config.frames), Drawing(config.frames), CaptionStates(NoWords()), config, base)
 
 
 def seeded(seed=0):
@@ -82,7 +81,7 @@ def test_the_base_adds_its_own_errors():
         cross_attention_dim=384, attention_head_dim=4,
     )  # fmt: skip
     base = BaseMakes(unet, DDIMScheduler().alphas_cumprod, 2)
-    config = replace(TINY, from_preview=1.0)
+    config = replace(TINY, from_base=1.0)
     (high, low, _), (_, plain, _) = (pairs(config, given).draw(2, seeded()) for given in (base, None))
     assert low.shape == plain.shape == (2, 3, 1, 8, 8) and not torch.allclose(low, plain, atol=0.1)
 

@@ -1,4 +1,4 @@
-"""`lumiere train image|video|conditional`: a stage of training, from a preset, into a run's folder that can be gone on from."""
+"""`lumiere train image|video|conditional|upscaler|upscaler-video`: a stage of training, from a preset, into a run's folder that can be gone on from."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from openlumiere.data.world.slice import open_sprites
 from openlumiere.media.write import check_folder
 from openlumiere.models.stunet import TEMPORAL_WEIGHTS
 from openlumiere.models.text import E5TextEncoder
+from openlumiere.pipelines.folder import UPSCALER
 from openlumiere.pipelines.request import check_choice, check_range
 from openlumiere.train.conditional import conditional_stage
-from openlumiere.train.config import PRESETS, ImageConfig, VideoConfig
+from openlumiere.train.config import PRESETS, ImageConfig, UpscalerConfig, VideoConfig
 from openlumiere.train.data import TEXTS, CaptionStates, SliceSource, Source
 from openlumiere.train.image import image_stage
 from openlumiere.train.loop import train
@@ -27,7 +28,8 @@ from openlumiere.train.start import MODEL, open_net
 from openlumiere.train.step import Stage, split_batch
 from openlumiere.train.video import side_of, video_stage
 
-STAGES = ("image", "video", "conditional")
+STAGES = ("image", "video", "conditional", "upscaler", "upscaler-video")
+UPSCALERS = STAGES[3:]
 OLD_STATE = "state"
 
 
@@ -35,11 +37,12 @@ OLD_STATE = "state"
 class Train:
     """Train the picture net (`image`), the temporal parameters over it (`video`), then for every task (`conditional`).
 
+    The super-resolution net likewise: `upscaler` on pictures, then `upscaler-video` on short clips.
     A run folder is gone on from. What is left out is the preset's.
     """
 
     stage: Positional[str]
-    """image, video or conditional."""
+    """image, video, conditional, upscaler or upscaler-video."""
     run: Annotated[Path, arg(aliases=("-o",))]
     """The run's folder: checkpoints, log, averaged weights."""
     preset: str = "world-32"
@@ -49,7 +52,9 @@ class Train:
     package: Path | None = None
     """Instead, the sprites of the first slice: the file that `npm pack @lobehub/fluent-emoji-3d@1.1.0` writes."""
     image_run: Path | None = None
-    """For video and conditional: the run of the picture net, when `start` brings none."""
+    """For the stages after pictures: the run of the picture net, when `start` brings none."""
+    base: Path | None = None
+    """For upscaler: a whole model for clips, whose own mistakes are to be mended (its frames must be 32 px)."""
     start: Path | None = None
     """A run, an exported folder or a model whose weights to begin from, with a fresh optimiser."""
     stride: int | None = None
@@ -58,6 +63,8 @@ class Train:
     """Above 1 more of the nearly clean timesteps are drawn, below 1 fewer."""
     text_dropout: float | None = None
     """Share of captions that become the empty prompt, for guidance."""
+    drawn: int | None = None
+    """For upscaler and upscaler-video: pictures or clips drawn at 256 px before training, and kept in the run."""
     checkpointing: bool = False
     """For video: less memory for a third more work."""
     batch: int | None = None
@@ -111,9 +118,9 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def configure(options: Train) -> ImageConfig | VideoConfig:
+def configure(options: Train) -> ImageConfig | VideoConfig | UpscalerConfig:
     """The preset's stage, with what was named on the command line in place of its values."""
-    config = getattr(PRESETS[options.preset], options.stage)
+    config = getattr(PRESETS[options.preset], options.stage.replace("-", "_"))
     return replace(named(config, options), loop=named(config.loop, options))
 
 
@@ -123,13 +130,32 @@ def named(config, options: Train):
     return replace(config, **{name: value for name, value in given.items() if value is not None})
 
 
-def build(options: Train, config: ImageConfig | VideoConfig) -> Stage:
+def build(options: Train, config: ImageConfig | VideoConfig | UpscalerConfig) -> Stage:
     texts = caption_states(options)
     if isinstance(config, ImageConfig):
         return image_stage(source(options, config.side), texts, config, options.start)
+    if isinstance(config, UpscalerConfig):
+        return build_upscaler(options, texts, config)
     net = open_net(options.image_run, options.start, config.attention_blocks)
     stage = conditional_stage if options.stage == "conditional" else video_stage
     return stage(source(options, side_of(net)), texts, net, config)
+
+
+def build_upscaler(options: Train, texts: CaptionStates, config: UpscalerConfig) -> Stage:
+    """What is drawn is kept in the run, which is made only when nets and world have been opened."""
+    from openlumiere.data.world.batch import SCOPES, WORLD_64  # the whole world needs the extra `world`
+    from openlumiere.data.world.subjects import World
+    from openlumiere.train.upscaler import Bank, Pairs, clip_net, open_base, picture_net, upscaler_stage
+
+    still = options.stage == "upscaler"
+    net = picture_net(config, options.start) if still else clip_net(options.image_run, options.start, config.loop.seed)
+    base = None if options.base is None else open_base(options.base)
+    world = World.open(options.world)
+    make_run(options.run)
+    bank = Bank(world, options.run / "drawn" / "world", config.drawn, config.frames, WORLD_64)
+    few = max(1, round(config.from_base * config.drawn))
+    scenes = Bank(world, options.run / "drawn" / "scenes", few, config.frames, SCOPES[PRESETS[options.preset].scope])
+    return upscaler_stage(Pairs(bank, scenes, texts, config, base), net, config)
 
 
 def caption_states(options: Train) -> CaptionStates:
@@ -160,7 +186,7 @@ def set_threads(options: Train) -> None:
         os.sched_setaffinity(0, {cores[(rank * options.threads + number) % len(cores)] for number in range(options.threads)})
 
 
-def save_config(options: Train, config: ImageConfig | VideoConfig) -> None:
+def save_config(options: Train, config: ImageConfig | VideoConfig | UpscalerConfig) -> None:
     """Printed and kept by the first process."""
     if int(os.environ.get("RANK", 0)) == 0:
         text = json.dumps({"stage": options.stage, "preset": options.preset, **asdict(config)}, indent=1)
@@ -182,13 +208,24 @@ def check(options: Train) -> None:
     check_start(options)
     if (options.run / OLD_STATE).is_dir():
         raise ValueError(f"run: expected a run of this version, got an older one in {options.run}, name a new folder and --start {options.run}")
+    check_upscaler(options)
     if (options.package is None) == (options.world is None):
         raise ValueError("world: expected either a built world or a package of sprites, got both or none, name one with --world or --package")
 
 
+def check_upscaler(options: Train) -> None:
+    """What its stages alone can and can't do."""
+    if options.base is not None and options.stage != "upscaler":
+        raise ValueError(f"base: expected it for the stage upscaler, got it for {options.stage}, leave it out")
+    if options.stage in UPSCALERS and options.world is None:
+        raise ValueError(f"world: expected a built world for {options.stage}, got none, do: lumiere data world build DIR, and name it with --world")
+    if options.stage in UPSCALERS and options.processes > 1:
+        raise ValueError(f"processes: expected 1 for {options.stage}, got {options.processes}, leave it out")
+
+
 RANGES = (
     ("stride", 1, 16), ("low_noise", 0.01, 100), ("text_dropout", 0, 1), ("batch", 1, 10**6), ("parts", 1, 10**6), ("learning_rate", 0, 1),
-    ("warmup", 1, 10**6), ("seed", 0, 2**62), ("save_minutes", 0, 10**6), ("log_every", 1, 10**6), ("show_every", 0, 10**9),
+    ("warmup", 1, 10**6), ("seed", 0, 2**62), ("drawn", 1, 10**6), ("save_minutes", 0, 10**6), ("log_every", 1, 10**6), ("show_every", 0, 10**9),
     ("max_minutes", 0, 10**6), ("max_steps", 0, 10**9), ("threads", 1, 1024), ("processes", 1, 1024),
 )  # fmt: skip
 
@@ -197,23 +234,34 @@ def check_start(options: Train) -> None:
     """The runs that a run goes on from."""
     if options.start is not None and not any((options.start / name).is_file() for name in starts(options.stage)):
         raise ValueError(f"start: expected a run or a model's folder with weights, got {options.start}, name one that lumiere train wrote")
-    if options.stage == "image":
+    if options.stage in ("image", "upscaler"):
         return
     if options.stage == "conditional" and options.start is None:
         raise ValueError("start: expected a trained video model, got none, do: lumiere train video first")
+    first = "upscaler" if options.stage in UPSCALERS else "image"
     if options.image_run is None and options.start is None:
-        raise ValueError("image run: expected a run with a trained picture net, got none, do: lumiere train image first")
-    if options.image_run is not None and not (options.image_run / "unet" / "config.json").is_file():
-        raise ValueError(f"image run: expected a run with a trained picture net, got {options.image_run}, do: lumiere train image first")
+        raise ValueError(f"image run: expected a run with a trained picture net, got none, do: lumiere train {first} first")
+    if options.image_run is not None and not any((options.image_run / name).is_file() for name in pictures(options.stage)):
+        raise ValueError(f"image run: expected a run with a trained picture net, got {options.image_run}, do: lumiere train {first} first")
+    if options.stage in UPSCALERS:
+        return
     if options.image_run is None and not any((options.start / name).is_file() for name in MODELS):
         raise ValueError(f"start: expected a whole model, got temporal weights alone in {options.start}, name their picture net with --image-run")
 
 
 MODELS = (MODEL, f"model/{MODEL}")
+UPSCALER_MODELS = (MODEL, f"{UPSCALER}/{MODEL}")
+
+
+def pictures(stage: str) -> tuple[str, ...]:
+    """Files of which a folder with a trained picture net holds one."""
+    return ("unet/config.json", *UPSCALER_MODELS) if stage in UPSCALERS else ("unet/config.json",)
 
 
 def starts(stage: str) -> tuple[str, ...]:
     """Files of which a folder to start from holds one."""
+    if stage in UPSCALERS:
+        return pictures(stage) if stage == "upscaler" else UPSCALER_MODELS
     own = ("unet/config.json", "config.json") if stage == "image" else (f"temporal/{TEMPORAL_WEIGHTS}",)
     return (*own, *MODELS)
 

@@ -26,6 +26,36 @@ def compare(clip: Frames, enlarge: dict[str, Enlarge], factor: int = 4) -> dict[
     return {name: measure(way(small), clip) for name, way in ways.items()}
 
 
+def average(found: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """The mean over clips of each figure of each way; a figure that a clip lacks does not count."""
+    ways = found[0] if found else {}
+    return {way: means([each[way] for each in found]) for way in ways}
+
+
+def means(rows: list[dict[str, float]]) -> dict[str, float]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}
+
+
+def table(title: str, found: dict[str, dict[str, float]]) -> str:
+    """Markdown, the nearest way first."""
+    rows = sorted(found.items(), key=lambda row: -row[1]["psnr"])
+    lines = [f"| {way} | {row['psnr']:.2f} dB | {row['ssim']:.3f} | {flicker_of(row)} |" for way, row in rows]
+    return "\n".join([f"| {title} | PSNR | SSIM | flicker |", "| --- | --- | --- | --- |", *lines])
+
+
+def flicker_of(row: dict[str, float]) -> str:
+    return f"{row['flicker']:.2f}" if "flicker" in row else ""
+
+
+def cut_to(clip: Frames, factor: int) -> Frames:
+    """The largest part from the top left whose sides divide by `factor`. Raises ValueError where there is none."""
+    height, width = (side // factor * factor for side in clip.shape[1:3])
+    if not height or not width:
+        raise ValueError(f"clip: expected sides of {factor} px or more, got {clip.shape[2]} x {clip.shape[1]}, choose a larger one")
+    return clip[:, :height, :width]
+
+
 def measure(made: Frames, clip: Frames) -> dict[str, float]:
     if made.shape != clip.shape:
         raise ValueError(f"size: expected {clip.shape}, got {made.shape}, enlarge by the factor that the clip was brought down by")

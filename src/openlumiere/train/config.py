@@ -64,6 +64,25 @@ class VideoConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UpscalerConfig:
+    """Super-resolution by four: the paper says of its net only that it is inflated, too.
+
+    One of `frames` trains the picture net, more train the temporal parameters of its inflation.
+    """
+
+    widths: tuple[int, ...] = (48, 64)
+    text_width: int = 64
+    gain: float = 8.0  # brings the residual of cartoons to about unit variance
+    frames: int = 1
+    drawn: int = 600  # pictures or clips of the whole world; `from_base` of that number of the preset's scope, too
+    crop: int = 16  # low-resolution pixels of a side
+    from_base: float = 0.4  # share of samples that are scenes such as the base makes
+    most_noise: float = 0.25  # standard deviation of what is added to low-resolution pixels in [-1, 1]
+    text_dropout: float = 0.3
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=1.5e-3, batch=8, warmup=50))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preset:
     """The stages of one model, and the scope of the world (`data.world.scope.SCOPES`) that it learns."""
 
@@ -71,6 +90,8 @@ class Preset:
     image: ImageConfig
     video: VideoConfig
     conditional: VideoConfig
+    upscaler: UpscalerConfig
+    upscaler_video: UpscalerConfig
 
 
 def small_steps(config: VideoConfig) -> VideoConfig:
@@ -83,20 +104,24 @@ WORLD_64 = VideoConfig(stride=1, attention_blocks=(1, 3, 1), loop=LoopConfig(lea
 TINY = VideoConfig(
     frames=8, stride=2, attention_blocks=(1, 1, 1), loop=LoopConfig(batch=2, warmup=2, log_every=1, show_every=0, count_work=False)
 )
+UPSCALER = UpscalerConfig()
+UPSCALER_VIDEO = UpscalerConfig(frames=8, drawn=300, loop=LoopConfig(learning_rate=8e-4, batch=4, warmup=50))
+TINY_UPSCALER = UpscalerConfig(widths=(16, 32), text_width=16, drawn=3, crop=8, loop=TINY.loop)
 
 PRESETS = {
     "world-32": Preset(
         scope="world-32",
         image=ImageConfig(loop=LoopConfig(learning_rate=1e-3, batch=16)),
-        video=WORLD_32, conditional=small_steps(WORLD_32),
+        video=WORLD_32, conditional=small_steps(WORLD_32), upscaler=UPSCALER, upscaler_video=UPSCALER_VIDEO,
     ),  # fmt: skip
     "world-64": Preset(
         scope="world-64",
         image=ImageConfig(side=64, unshuffle=2, widths=(64, 64, 96, 128), loop=LoopConfig(learning_rate=8e-4, batch=512, warmup=500)),
-        video=WORLD_64, conditional=small_steps(WORLD_64),
+        video=WORLD_64, conditional=small_steps(WORLD_64), upscaler=UPSCALER, upscaler_video=UPSCALER_VIDEO,
     ),  # fmt: skip
     "tiny": Preset(
         scope="world-32",
         image=ImageConfig(side=32, unshuffle=8, widths=(16, 32), loop=TINY.loop), video=TINY, conditional=small_steps(TINY),
+        upscaler=TINY_UPSCALER, upscaler_video=replace(TINY_UPSCALER, frames=3),
     ),  # fmt: skip
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,12 @@ import torch.nn.functional as F
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from jaxtyping import Float
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from openlumiere.data.world import captions as world_captions
-from openlumiere.data.world import slice as preview
 from openlumiere.data.world.draw import render
 from openlumiere.data.world.scene import plan
+from openlumiere.data.world.scope import WORLD_64, Scope
 from openlumiere.data.world.subjects import World
 from openlumiere.diffusion.denoiser import Condition
 from openlumiere.diffusion.loss import add_noise, clean_loss
@@ -24,36 +24,18 @@ from openlumiere.models.codec import ResidualCodec, UnshuffleCodec
 from openlumiere.models.stunet import STUNet
 from openlumiere.models.temporal import fold_frames, unfold_frames
 from openlumiere.models.text import E5TextEncoder
+from openlumiere.pipelines.folder import UPSCALER
 from openlumiere.pipelines.upscale import LEVELS, LOW, LumiereUpscalePipeline, UpscaleDenoiser
-from openlumiere.train.config import LoopConfig
+from openlumiere.train.config import UpscalerConfig
 from openlumiere.train.data import TEXTS, CaptionStates
 from openlumiere.train.export import SHARD, averaged_stunet, averaged_unet, write_folder
+from openlumiere.train.start import MODEL, open_model, open_picture_net
 from openlumiere.train.step import Losses, Stage, noise_like
 
 FACTOR = 4
 SIDE = 256  # pixels of a drawn frame
 NATIVE_FRAMES = 80
-BASE_SIDE = 32  # of the clips that the preview base makes
-SPRITE_SIDE = preview.SPRITE_SIDE * FACTOR
-
-
-@dataclass(frozen=True, kw_only=True)
-class UpscalerConfig:
-    """Our choices, all of them: the paper says of its super-resolution net only that it is inflated, too.
-
-    One of `frames` trains the picture net, more train the temporal parameters of its inflation.
-    """
-
-    widths: tuple[int, ...] = (48, 64)
-    text_width: int = 64
-    gain: float = 8.0  # brings the residual of cartoons to about unit variance
-    frames: int = 1
-    drawn: int = 600  # pictures or clips of the world
-    crop: int = 16  # low-resolution pixels of a side
-    from_preview: float = 0.4  # share of samples that are scenes of the preview base, pictures as it makes them
-    most_noise: float = 0.25  # standard deviation of what is added to low-resolution pixels in [-1, 1]
-    text_dropout: float = 0.3
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=1.5e-3, batch=8, warmup=50))
+BASE_SIDE = 32  # of the clips that the base makes
 
 
 def build_unet(config: UpscalerConfig) -> UNet2DConditionModel:
@@ -74,6 +56,35 @@ def inflate(unet: UNet2DConditionModel) -> STUNet:
     return STUNet.from_unet2d(unet, temporal_factors=(1,) * (len(unet.config.block_out_channels) - 1), attention_blocks=(0, 1, 0), feed_forward_mult=2)
 
 
+def open_pipeline(folder: Path) -> LumiereUpscalePipeline:
+    """That of a run or of a whole model (in `upscaler/`), or of a folder in its layout, float32. Raises ValueError."""
+    return LumiereUpscalePipeline.from_pretrained(folder / UPSCALER if (folder / UPSCALER / MODEL).is_file() else folder)
+
+
+def picture_net(config: UpscalerConfig, start: Path | None = None) -> UNet2DConditionModel:
+    """A picture net to train: new, or what `start` holds. Raises ValueError where that is of another shape."""
+    torch.manual_seed(config.loop.seed)
+    net = build_unet(config) if start is None else open_unet(start)
+    if tuple(net.config.block_out_channels) != config.widths:
+        raise ValueError(f"start: expected a net of widths {config.widths}, got {tuple(net.config.block_out_channels)}, start from one of this preset")
+    return net
+
+
+def clip_net(picture: Path | None, start: Path | None, seed: int) -> STUNet:
+    """A net to train in time: the inflated picture net of `picture`, or all of the one in `start`, which goes first."""
+    torch.manual_seed(seed)
+    return inflate(open_unet(picture)) if start is None else open_pipeline(start).stunet
+
+
+def open_unet(folder: Path) -> UNet2DConditionModel:
+    """The picture net of a run (`run/unet`), or the frozen one of a pipeline. Raises ValueError, also for a base's."""
+    net = open_picture_net(folder) if (folder / "unet" / "config.json").is_file() else open_pipeline(folder).stunet.unet2d
+    expected = ResidualCodec(FACTOR).channels + 3
+    if net.config.in_channels != expected:
+        raise ValueError(f"picture net: expected {expected} channels in, got {net.config.in_channels} in {folder}, do: lumiere train upscaler first")
+    return net.requires_grad_(True)
+
+
 def build_scheduler() -> DDIMScheduler:
     """Cosine, brought to zero signal at the end: the first of few steps regresses, the others sharpen."""
     return DDIMScheduler(
@@ -82,12 +93,13 @@ def build_scheduler() -> DDIMScheduler:
 
 
 class Bank:
-    """Short clips of the world at full resolution with their captions, drawn once and kept in a folder as a memory-mapped array."""
+    """Short clips of a part of the world at full resolution with their captions, drawn once and kept in a folder as a memory-mapped array."""
 
-    def __init__(self, world: World, folder: Path, count: int, frames: int):
+    def __init__(self, world: World, folder: Path, count: int, frames: int, scope: Scope = WORLD_64):
         self.file, told = folder / f"clips-{frames}.npy", folder / f"captions-{frames}.json"
         if not told.is_file() or len(json.loads(told.read_text())) < count:
-            draw_bank(world, self.file, told, count, frames)
+            folder.mkdir(parents=True, exist_ok=True)
+            draw_bank(world, self.file, told, count, frames, scope)
         self.captions: list[str] = json.loads(told.read_text())[:count]
         self.pixels = np.load(self.file, mmap_mode="r")[:count]
 
@@ -100,15 +112,17 @@ class Bank:
         return pixels, [self.captions[row] for row in rows]
 
 
-def draw_bank(world: World, file: Path, told: Path, count: int, frames: int) -> None:
+def draw_bank(world: World, file: Path, told: Path, count: int, frames: int, scope: Scope) -> None:
     """Pictures, or successive frames from the middle of whole clips."""
+    told.unlink(missing_ok=True)
     pixels = np.lib.format.open_memmap(file, "w+", np.uint8, (count, frames, SIDE, SIDE, 3))
     captions = []
-    for seed in range(count):
-        facts = plan(world, seed, "train", 1 if frames == 1 else NATIVE_FRAMES)
+    for seed in tqdm(range(count), desc="draw", disable=None):
+        facts = plan(world, seed, "train", 1 if frames == 1 else NATIVE_FRAMES, scope)
         first = (facts.frames - frames) // 2
         pixels[seed] = render(world, facts, SIDE, range(first, first + frames))
-        captions.append(world_captions.caption(world, facts))
+        captions.append(world_captions.caption(world, facts, scope))
+    pixels.flush()
     told.write_text(json.dumps(captions))
 
 
@@ -144,37 +158,45 @@ class BaseMakes:
         coded = self.codec.encode(low)
         timestep = torch.randint(self.most, (len(low),), generator=generator)
         noisy = add_noise(coded, torch.randn(coded.shape, generator=generator), timestep, self.alphas_cumprod)
-        made = self.unet(noisy[:, :, 0], timestep, states, encoder_attention_mask=mask).sample[:, :, None]
-        return self.codec.decode(made).clamp(-1, 1)
+        device = self.unet.device
+        shown = noisy[:, :, 0].to(device), timestep.to(device), states.to(device)
+        made = self.unet(*shown, encoder_attention_mask=mask.to(device)).sample[:, :, None]
+        return self.codec.decode(made.cpu()).clamp(-1, 1)
+
+
+def open_base(folder: Path) -> BaseMakes:
+    """The picture net of a whole model. Raises ValueError where its frames are of another size than the pairs'."""
+    base = open_model(folder)
+    if base.native_size != BASE_SIDE:
+        raise ValueError(f"base: expected a model of {BASE_SIDE} px frames, got {base.native_size} px, leave it out")
+    return BaseMakes(base.stunet.unet2d, base.scheduler.alphas_cumprod, base.config.unshuffle)
 
 
 class Pairs:
-    """Crops at full and at low resolution: of the world, and of scenes of the preview base (as it makes them, where `base` is given)."""
+    """Crops at full and at low resolution: of `bank`, and of `scenes` such as the base makes (as it makes them, where `base` is given)."""
 
-    def __init__(self, bank: Bank, sprites: Float[Tensor, "s 4 h w"], texts: CaptionStates, config: UpscalerConfig, base: BaseMakes | None = None):
-        self.bank, self.sprites, self.texts, self.config, self.base = bank, sprites, texts, config, base
+    def __init__(self, bank: Bank, scenes: Bank, texts: CaptionStates, config: UpscalerConfig, base: BaseMakes | None = None):
+        self.bank, self.scenes, self.texts, self.config, self.base = bank, scenes, texts, config, base
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, list[str]]:
         """High `[b, 3, f, 4h, 4w]` and low `[b, 3, f, h, w]` in [-1, 1], and captions."""
-        scenes = round(self.config.from_preview * count)
+        scenes = round(self.config.from_base * count)
         parts = [self.of_world(count - scenes, generator)] if count > scenes else []
-        parts += [self.of_preview(scenes, generator)] if scenes else []
+        parts += [self.of_base(scenes, generator)] if scenes else []
         high, low, captions = zip(*parts)
         return torch.cat(high), torch.cat(low), sum(captions, [])
 
     def of_world(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, list[str]]:
         pixels, captions = self.bank.draw(count, generator)
-        if torch.rand(1, generator=generator) < 0.5:  # whole scenes as small as the preview base makes them
+        if torch.rand(1, generator=generator) < 0.5:  # whole scenes as small as the base makes them
             pixels = F.avg_pool3d(pixels, (1, 2, 2))
         pixels = crop(pixels, FACTOR * self.config.crop, generator)
         return pixels, reduce(pixels, generator), captions
 
-    def of_preview(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, list[str]]:
-        frames = self.config.frames
-        scenes = [preview.draw_facts(generator, still=frames == 1) for _ in range(count)]
-        captions = [preview.caption(scene) for scene in scenes]
-        progress = torch.rand(count, 1, generator=generator) * (1 - frames / NATIVE_FRAMES) + torch.arange(frames) / NATIVE_FRAMES
-        high = preview.render(self.sprites, scenes, progress, BASE_SIDE * FACTOR)
+    def of_base(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, list[str]]:
+        pixels, captions = self.scenes.draw(count, generator)
+        smaller = SIDE // (FACTOR * BASE_SIDE)
+        high = F.avg_pool3d(pixels, (1, smaller, smaller))
         low = reduce(high, generator)
         if self.base is not None:
             low = self.base(low, *self.texts.draw(captions, 0.0, generator), generator)
@@ -207,18 +229,18 @@ def upscaler_stage(pairs: Pairs, net: UNet2DConditionModel | STUNet, config: Ups
     def losses(net: nn.Module, count: int, generator: torch.Generator) -> Losses:
         high, low, captions = pairs.draw(count, generator)
         low, level = add_low_noise(low, config.most_noise, generator)
-        clean = codec.encode(high, low)
+        clean, low, level = (value.to(texts.device) for value in (codec.encode(high, low), low, level))
         clean, low = (clean[:, :, 0], low[:, :, 0]) if still else (clean, low)
         states, mask = texts.draw(captions, config.text_dropout, generator)
         condition = Condition(text=states, text_mask=mask, added={LOW: low}, class_labels=level * LEVELS)
         steps = scheduler.config.num_train_timesteps
-        timestep, denoiser = draw_steps(count, steps, generator), UpscaleDenoiser(net, scheduler.alphas_cumprod)
+        timestep, denoiser = draw_steps(count, steps, generator).to(clean.device), UpscaleDenoiser(net, scheduler.alphas_cumprod)
         noise = noise_like(clean, generator)
         return Losses(clean_loss(lambda noisy, at: denoiser(noisy, at, condition), clean, noise, timestep, scheduler.alphas_cumprod), timestep / steps)
 
     def export(average: dict[str, Tensor], run: Path) -> None:
         texts.keep(run / TEXTS)
-        release(average, run / "upscaler")
+        release(average, run / UPSCALER)
         if still:
             write_folder(run / "unet", lambda folder: averaged_unet(net, average).save_pretrained(folder, max_shard_size=SHARD))
 
