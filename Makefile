@@ -7,7 +7,7 @@ STAMP := $(VENV)/.up-to-date
 
 demo: venv
 	@mkdir -p out
-	$(VENV)/bin/lumiere generate "a dog moves right on a green background" --seed 7 --preview -o out/demo.mp4
+	$(VENV)/bin/lumiere generate "a rocket stays still on a blue background" --seed 7 --preview -o out/demo.mp4
 
 test: venv
 	$(VENV)/bin/python -m pytest
