@@ -62,7 +62,7 @@ def test_the_sidecar_tells_all(tiny, tmp_path):
     written = json.loads((tmp_path / "clip.gif.json").read_text(encoding="utf-8"))
     assert written["replay"]["prompt"] == "🐶 كلب" and written["replay"]["seed"] == 4
     assert written["replay"]["model"] == tiny.base.fingerprint() and written["replay"]["threads"] == 1
-    assert written["versions"]["torch"] == torch.__version__
+    assert torch.__version__.startswith(written["versions"]["torch"])  # a wheel may add its build, as in +cu130, to torch alone
 
 
 def test_clip_and_record_are_written_together_or_not_at_all(tiny, tmp_path):
