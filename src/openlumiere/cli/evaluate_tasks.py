@@ -14,6 +14,7 @@ from tqdm import tqdm
 from tyro.conf import UseAppendAction
 
 from openlumiere.cli.arguments import parse
+from openlumiere.cli.evaluate_world import check_file
 from openlumiere.cli.generate import load
 from openlumiere.data.world.batch import CLIP, WORLD_32, Batches
 from openlumiere.data.world.subjects import World
@@ -86,8 +87,8 @@ def check(options: EvaluateTasks) -> None:
     check_range("steps", options.steps, 1, 1000)
     check_range("seed", options.seed, 0, 2**62)
     for path, suffix in ((options.out, ".json"), (options.sheet, ".png")):
-        if path is not None and (path.suffix != suffix or not path.parent.is_dir()):
-            raise ValueError(f"output: expected a {suffix} file in a folder that exists, got {path}, choose another path")
+        if path is not None:
+            check_file(path, suffix)
 
 
 def draw_sources(options: EvaluateTasks) -> list[Source]:

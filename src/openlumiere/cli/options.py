@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from tyro.conf import UseAppendAction, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from openlumiere.cli.generate import check_path, load, style_weights, write_preview
 from openlumiere.media import Clip
-from openlumiere.pipelines.inputs import Given
+from openlumiere.pipelines.inputs import Given, open_clip
 from openlumiere.pipelines.lumiere import Lumiere, open_styles
 from openlumiere.pipelines.request import DEFAULT_FEATHER, DEFAULT_GUIDANCE, DEFAULT_STEPS
 
@@ -68,6 +68,17 @@ class Styled:
 
     def weights(self) -> float | tuple[float, ...]:
         return style_weights(self.style_weight)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edited:
+    clip: Positional[str]
+    """A video, an animated picture, or a folder of pictures."""
+    allow_partial: bool = False
+    """Take what there is of a broken file."""
+
+    def open_clip(self) -> Given:
+        return open_clip(self.clip, self.allow_partial)
 
 
 def prepare(options: Sampling, frames: int) -> None:

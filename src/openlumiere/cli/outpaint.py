@@ -7,30 +7,25 @@ from dataclasses import dataclass
 from tyro.conf import Positional
 
 from openlumiere.cli.arguments import parse
-from openlumiere.cli.options import Keeping, Sampling, Styled, load_model, prepare, write
+from openlumiere.cli.options import Edited, Keeping, Sampling, Styled, load_model, prepare, write
 from openlumiere.cli.progress import progress
-from openlumiere.pipelines.inputs import open_clip
 from openlumiere.pipelines.request import parse_size
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outpaint(Sampling, Keeping, Styled):
+class Outpaint(Sampling, Keeping, Styled, Edited):
     """Make new what lies around a clip, which stays unscaled in the middle."""
 
-    clip: Positional[str]
-    """A video, an animated picture, or a folder of pictures."""
     prompt: Positional[str] = ""
     """What the larger clip shows."""
     to: str
     """Width and height of the larger frames in pixels, as 640x360."""
-    allow_partial: bool = False
-    """Take what there is of a broken file."""
 
 
 def main(words: list[str]) -> int:
     options = parse(Outpaint, words, "outpaint")
     size = parse_size(options.to)
-    clip = open_clip(options.clip, options.allow_partial)
+    clip = options.open_clip()
     prepare(options, len(clip.content))
     styles = options.open_styles()
     lumiere = load_model(options)

@@ -7,28 +7,23 @@ from dataclasses import dataclass
 from tyro.conf import Positional
 
 from openlumiere.cli.arguments import parse
-from openlumiere.cli.options import Sampling, Styled, load_model, prepare, write
+from openlumiere.cli.options import Edited, Sampling, Styled, load_model, prepare, write
 from openlumiere.cli.progress import progress
-from openlumiere.pipelines.inputs import open_clip
 
 
 @dataclass(frozen=True, kw_only=True)
-class Restyle(Sampling, Styled):
+class Restyle(Sampling, Styled, Edited):
     """Put noise over a clip and take it away again under another sentence, all frames at once."""
 
-    clip: Positional[str]
-    """A video, an animated picture, or a folder of pictures."""
     prompt: Positional[str]
     """What the clip shows when it is done."""
     strength: float = 0.6
     """0 gives the clip back, 1 makes all anew."""
-    allow_partial: bool = False
-    """Take what there is of a broken file."""
 
 
 def main(words: list[str]) -> int:
     options = parse(Restyle, words, "restyle")
-    clip = open_clip(options.clip, options.allow_partial)
+    clip = options.open_clip()
     prepare(options, len(clip.content))
     styles = options.open_styles()
     lumiere = load_model(options)

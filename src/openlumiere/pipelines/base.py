@@ -42,7 +42,20 @@ class LumierePipelineOutput(BaseOutput):
     frames: UInt8[np.ndarray, "b f h w 3"]
 
 
-class LumierePipeline(DiffusionPipeline):
+class CheckedPipeline(DiffusionPipeline):
+    """A pipeline that knows its weights by their sha256, and saves them with those of its files."""
+
+    def fingerprint(self) -> str:
+        """sha256 over the weights of every net, by name, and all configs: what a replay must agree with."""
+        return fingerprint(self.components)
+
+    def save_pretrained(self, folder: str | Path, max_shard_size: str = "15MB") -> None:
+        """diffusers' layout, safetensors only, and the sha256 of every file, which loading checks."""
+        super().save_pretrained(folder, safe_serialization=True, max_shard_size=max_shard_size)
+        write_checksums(Path(folder))
+
+
+class LumierePipeline(CheckedPipeline):
     """A Space-Time U-Net with its scheduler, text encoder and codec.
 
     Without `text_encoder` the carried multilingual encoder is used; without `vae` clips are pixels, unshuffled by `unshuffle`.
@@ -151,15 +164,6 @@ class LumierePipeline(DiffusionPipeline):
             if on_step is not None:
                 on_step(step)
         return to_frames(self.codec.decode(step.noisy))
-
-    def fingerprint(self) -> str:
-        """sha256 over the weights of every net, by name, and all configs: what a replay must agree with."""
-        return fingerprint(self.components)
-
-    def save_pretrained(self, folder: str | Path, max_shard_size: str = "15MB") -> None:
-        """diffusers' layout, safetensors only, and the sha256 of every file, which loading checks."""
-        super().save_pretrained(folder, safe_serialization=True, max_shard_size=max_shard_size)
-        write_checksums(Path(folder))
 
     @classmethod
     def from_pretrained(cls, model: str | Path, torch_dtype: torch.dtype = torch.float32) -> LumierePipeline:

@@ -8,10 +8,10 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-from openlumiere.pipelines.folder import ModelError
+from openlumiere.pipelines.folder import SUFFIXES, ModelError
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.md", "LICENSE"]  # what a model folder may hold; pickles stay where they are
+FILES = [*(f"*{suffix}" for suffix in SUFFIXES if suffix), "LICENSE"]  # what a model folder may hold; pickles stay where they are
 
 
 def locate(model: str | Path) -> Path:

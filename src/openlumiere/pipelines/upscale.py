@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline
 from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -20,8 +19,8 @@ from openlumiere.diffusion.stream import stream
 from openlumiere.models.codec import ResidualCodec
 from openlumiere.models.stunet import STUNet
 from openlumiere.models.text import E5TextEncoder
-from openlumiere.pipelines.base import fingerprint, to_frames
-from openlumiere.pipelines.folder import read_upscaler_parts, write_checksums
+from openlumiere.pipelines.base import CheckedPipeline, to_frames
+from openlumiere.pipelines.folder import read_upscaler_parts
 from openlumiere.pipelines.hub import locate
 from openlumiere.pipelines.request import DEFAULT_LEVEL, UPSCALE_STEPS
 
@@ -59,7 +58,7 @@ class UpscaleDenoiser:
         return prediction.float()
 
 
-class LumiereUpscalePipeline(DiffusionPipeline):
+class LumiereUpscalePipeline(CheckedPipeline):
     """The inflated super-resolution net with its scheduler; see `models.codec.ResidualCodec` for `factor` and `gain`."""
 
     model_cpu_offload_seq = "stunet"
@@ -114,15 +113,6 @@ class LumiereUpscalePipeline(DiffusionPipeline):
         for part in stream(tiled, self.scheduler, drawn, len(frames), tell, windows, steps=steps, on_window=on_window):
             yield to_frames(self.codec.decode(part.cpu(), low[first : first + part.shape[2]]))[0]
             first += part.shape[2]
-
-    def fingerprint(self) -> str:
-        """sha256 over weights and configs."""
-        return fingerprint(self.components)
-
-    def save_pretrained(self, folder: str | Path, max_shard_size: str = "15MB") -> None:
-        """diffusers' layout, safetensors only, and the sha256 of every file, which loading checks."""
-        super().save_pretrained(folder, safe_serialization=True, max_shard_size=max_shard_size)
-        write_checksums(Path(folder))
 
     @classmethod
     def from_pretrained(cls, model: str | Path, torch_dtype: torch.dtype = torch.float32) -> LumiereUpscalePipeline:
