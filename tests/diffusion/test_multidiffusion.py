@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import PartialState
+from diffusers import DDIMScheduler
 
 from openlumiere.diffusion.denoiser import Condition
 from openlumiere.diffusion.known import Known
 from openlumiere.diffusion.multidiffusion import Windows, borders, cut, cut_axis, multidiffuse
+from openlumiere.diffusion.stream import stream
 
 
 def random(*shape, seed=0):
@@ -127,6 +129,18 @@ def windowed(frames, processes=None):
     return [len(noisy) for noisy, _, _ in net.calls], result
 
 
+def streamed(frames, processes=None):
+    """Two clips in windows of 3 frames over two steps, a window at once: frames of each call, and the finished clips."""
+    net, condition, seen = Watched(), told(2), []
+    scheduler = DDIMScheduler(prediction_type="sample", timestep_spacing="trailing", rescale_betas_zero_snr=True, clip_sample=False)
+    parts = stream(
+        net, scheduler, random(2, 3, frames, 4, 4).split(1, 2), frames, lambda window: condition, Windows(frames=3, overlap=1), steps=2,
+        on_window=lambda step, window: seen.append((step, window.start)), processes=processes,
+    )  # fmt: skip
+    result = torch.cat(list(parts), 2)
+    return sorted(seen), result
+
+
 @pytest.mark.long
 def test_two_processes_give_what_one_gives(tmp_path):
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", __file__, str(tmp_path)]
@@ -139,6 +153,12 @@ def test_two_processes_give_what_one_gives(tmp_path):
             calls, result = torch.load(tmp_path / f"{frames}-{rank}.pt", weights_only=True)
             assert calls == shared[rank]  # at 11 frames one is left without a last batch, and repeats the other's
             assert torch.equal(result, expected)
+    calls, expected = streamed(8)
+    assert [start for _, start in calls] == [0, 2, 4, 5] * 2
+    for rank in range(2):
+        calls, result = torch.load(tmp_path / f"stream-{rank}.pt", weights_only=True)
+        assert [start for _, start in calls] == [[0, 4], [2, 5]][rank] * 2
+        assert torch.equal(result, expected)
 
 
 def _as_one_of_two(folder: Path) -> None:
@@ -146,6 +166,7 @@ def _as_one_of_two(folder: Path) -> None:
     assert processes.num_processes == 2 and torch.distributed.get_backend() == "gloo"
     for frames in (11, 15):
         torch.save(windowed(frames, processes), folder / f"{frames}-{processes.process_index}.pt")
+    torch.save(streamed(8, processes), folder / f"stream-{processes.process_index}.pt")
     processes.destroy_process_group()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from accelerate import PartialState
@@ -20,6 +20,9 @@ from torch import Tensor
 
 from openlumiere.diffusion.denoiser import Condition, Denoiser, Timestep, join
 from openlumiere.diffusion.known import Known
+
+
+Part = TypeVar("Part")
 
 
 class Window(NamedTuple):
@@ -113,7 +116,7 @@ def multidiffuse(denoiser: Denoiser, windows: Windows, *, processes: PartialStat
         def denoise_batch(batch: Sequence[Window]) -> Tensor:
             return denoiser(*_cut_all(noisy, timestep, condition, batch))
 
-        predictions = _by_turns(batches, denoise_batch, processes)
+        predictions = by_turns(batches, denoise_batch, processes)
         split = ((window, rows) for batch, rows in predictions for window, rows in zip(batch, rows.split(len(noisy))))
         return average(split, noisy, weight)
 
@@ -198,16 +201,16 @@ def _cut_all(
     return torch.cat([noisy[..., *window] for window in batch]), timestep, join([cut(condition, window) for window in batch])
 
 
-def _by_turns(
-    batches: Sequence[list[Window]], denoise_batch: Callable[[list[Window]], Tensor], processes: PartialState | None
-) -> Iterator[tuple[list[Window], Tensor]]:
-    """Each batch with its predictions, in one order however many processes there are; a process runs one batch a turn.
+def by_turns(
+    parts: Sequence[Part], predict: Callable[[Part], Tensor], processes: PartialState | None
+) -> Iterator[tuple[Part, Tensor]]:
+    """Each part (a batch of windows, a window) with its prediction, in one order however many processes there are, a part each a turn.
 
-    Those left without a batch in the last turn repeat another's, since all must gather.
+    Those left without a part in the last turn repeat another's, since all must gather.
     """
     count, index = (1, 0) if processes is None else (processes.num_processes, processes.process_index)
-    for first in range(0, len(batches), count):
-        turn = batches[first : first + count]
-        prediction = denoise_batch(turn[min(index, len(turn) - 1)])
+    for first in range(0, len(parts), count):
+        turn = parts[first : first + count]
+        prediction = predict(turn[min(index, len(turn) - 1)])
         everyone = prediction if count == 1 else gather(pad_across_processes(prediction))
         yield from zip(turn, everyone.chunk(count))

@@ -11,11 +11,12 @@ from itertools import pairwise
 
 import diffusers
 import torch
+from accelerate import PartialState
 from jaxtyping import Float
 from torch import Tensor
 
 from openlumiere.diffusion.denoiser import Condition, Denoiser
-from openlumiere.diffusion.multidiffusion import Windows, cut_axis
+from openlumiere.diffusion.multidiffusion import Windows, by_turns, cut_axis
 from openlumiere.diffusion.sample import Solver
 
 Tell = Callable[[slice], Condition]
@@ -24,13 +25,15 @@ Predict = Callable[[Tensor, slice], Tensor]
 
 def stream(
     denoiser: Denoiser, scheduler: diffusers.SchedulerMixin, noise: Iterable[Float[Tensor, "b c _ h w"]], frames: int, tell: Tell,
-    windows: Windows, *, steps: int, on_window: Callable[[int, slice], None] | None = None,
+    windows: Windows, *, steps: int, on_window: Callable[[int, slice], None] | None = None, processes: PartialState | None = None,
 ) -> Iterator[Float[Tensor, "b c _ h w"]]:  # fmt: skip
     """The finished clip, part by part, from noise that comes part by part.
 
     `tell(window)` answers what the net is told of these frames. The windows in time are those of `windows`; its tiles are the
     denoiser's affair (`multidiffuse(net, replace(windows, frames=None))`), averages over tiles and windows being averages over both.
-    `on_window(step, window)` is called after each. Needs a scheduler whose steps look at nothing but their own state: ValueError else.
+    `on_window(step, window)` is called after each. Given `processes`, as for `multidiffuse`, neighbouring windows are denoised at once,
+    one by each process, and each gets the whole clip, bit by bit that of one process. Needs a scheduler whose steps look at nothing
+    but their own state: ValueError else.
     """
     if type(scheduler) is not diffusers.DDIMScheduler:
         raise ValueError(f"expected a DDIMScheduler for a stream, got {type(scheduler).__name__}, set scheduler to one")
@@ -40,7 +43,7 @@ def stream(
     state: Iterable[Tensor] = (solver.begin(part) for part in noise)
     for index in range(solver.calls):
         predict = partial(_predict, denoiser, solver.timesteps[index], tell, on_window, index)
-        state = _advance(solver, index, average_stream(state, layout, weight, predict))
+        state = _advance(solver, index, average_stream(state, layout, weight, predict, processes))
     return iter(state)
 
 
@@ -61,24 +64,29 @@ def _advance(solver: Solver, index: int, parts: Iterable[tuple[Tensor, Tensor]])
 
 
 def average_stream(
-    parts: Iterable[Float[Tensor, "b c _ h w"]], layout: Sequence[slice], weight: Float[Tensor, " n"], predict: Predict
-) -> Iterator[tuple[Tensor, Tensor]]:
+    parts: Iterable[Float[Tensor, "b c _ h w"]], layout: Sequence[slice], weight: Float[Tensor, " n"], predict: Predict,
+    processes: PartialState | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:  # fmt: skip
     """Noisy frames and their averaged predictions, given out as soon as no later window covers them.
 
     `layout` are windows in time in rising order, all as long as `weight`, that cover the clip which `parts` bring frame by frame.
+    Each of `processes` (one, if not given) computes a window a turn, and as many windows are held.
     """
     source, begin = iter(parts), 0
     noisy = next(source)
     mean, total = torch.zeros_like(noisy), noisy.new_zeros(noisy.shape[2])
-    for window, following in pairwise([*layout, None]):
-        while begin + noisy.shape[2] < window.stop:
+    count = 1 if processes is None else processes.num_processes
+    for turn, following in pairwise([*(layout[first : first + count] for first in range(0, len(layout), count)), None]):
+        while begin + noisy.shape[2] < turn[-1].stop:
             noisy = torch.cat([noisy, next(source)], 2)
         missing = noisy.shape[2] - len(total)
         mean = torch.cat([mean, torch.zeros_like(noisy[:, :, :missing])], 2)
         total = torch.cat([total, total.new_zeros(missing)])
-        here = slice(window.start - begin, window.stop - begin)
-        total[here] += weight.to(total)
-        mean[:, :, here].lerp_(predict(noisy[:, :, here], window).to(mean), (weight.to(total) / total[here])[:, None, None])
-        done = (window.stop if following is None else following.start) - begin
+        cut = [(noisy[:, :, window.start - begin : window.stop - begin], window) for window in turn]
+        for (_, window), prediction in by_turns(cut, lambda part: predict(*part), processes):
+            here = slice(window.start - begin, window.stop - begin)
+            total[here] += weight.to(total)
+            mean[:, :, here].lerp_(prediction.to(mean), (weight.to(total) / total[here])[:, None, None])
+        done = (turn[-1].stop if following is None else following[0].start) - begin
         yield noisy[:, :, :done], mean[:, :, :done]
         begin, noisy, mean, total = begin + done, noisy[:, :, done:], mean[:, :, done:], total[done:]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -76,25 +77,27 @@ class LumiereUpscalePipeline(CheckedPipeline):
     def __call__(
         self, frames: UInt8[np.ndarray, "f h w 3"], prompt: str = "", *, seed: int = 0, num_inference_steps: int = UPSCALE_STEPS,
         noise: float = DEFAULT_LEVEL, windows: Windows = WINDOWS, out: np.ndarray | None = None, on_window: OnWindow | None = None,
+        processes: PartialState | None = None,
     ) -> UInt8[np.ndarray, "f H W 3"]:  # fmt: skip
         """All frames, in a new array or in `out` (which may be memory-mapped); arguments as for `stream`."""
         count, height, width, _ = frames.shape
         out = np.empty((count, self.codec.factor * height, self.codec.factor * width, 3), np.uint8) if out is None else out
         first = 0
-        for part in self.stream(frames, prompt, seed, num_inference_steps, noise, windows, on_window):
+        for part in self.stream(frames, prompt, seed, num_inference_steps, noise, windows, on_window, processes):
             out[first : first + len(part)] = part
             first += len(part)
         return out
 
     def stream(
         self, frames: UInt8[np.ndarray, "f h w 3"], prompt: str = "", seed: int = 0, steps: int = UPSCALE_STEPS, noise: float = DEFAULT_LEVEL,
-        windows: Windows = WINDOWS, on_window: OnWindow | None = None,
+        windows: Windows = WINDOWS, on_window: OnWindow | None = None, processes: PartialState | None = None,
     ) -> Iterator[UInt8[np.ndarray, "n H W 3"]]:  # fmt: skip
         """Frames of `factor` times the side, some at a time; `frames` may be memory-mapped and of any length.
 
         `noise` is the standard deviation, in [-1, 1] pixels, of noise added to the low-resolution clip and told to the net: more
         makes the net trust the clip less. `windows` count frames and low-resolution pixels. What a frame draws depends on the seed
-        and its number alone. Raises ValueError for noise outside [0, 1].
+        and its number alone. `processes`, all called alike, share the windows in time and get the same frames. Raises ValueError
+        for noise outside [0, 1].
         """
         if not 0 <= noise <= 1:
             raise ValueError(f"noise: expected 0 to 1, got {noise}, use {DEFAULT_LEVEL}")
@@ -110,7 +113,7 @@ class LumiereUpscalePipeline(CheckedPipeline):
         shape = (self.codec.channels, 1, *frames.shape[1:3])
         drawn = (draw_frame(shape, seed, number, NOISE)[None].to(self.device) for number in range(len(frames)))
         first = 0
-        for part in stream(tiled, self.scheduler, drawn, len(frames), tell, windows, steps=steps, on_window=on_window):
+        for part in stream(tiled, self.scheduler, drawn, len(frames), tell, windows, steps=steps, on_window=on_window, processes=processes):
             yield to_frames(self.codec.decode(part.cpu(), low[first : first + part.shape[2]]))[0]
             first += part.shape[2]
 
