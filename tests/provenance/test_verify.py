@@ -27,7 +27,7 @@ MARK = Mark(found=True, p_value=1e-30, message=MAKING.mark)
 PASTED = Mark(found=True, p_value=1e-30, message="abab-000000ff")
 JUDGED = [
     (TRUSTED, MARK, OURS, "made by openlumiere"), (TRUSTED, NO_MARK, OURS, "made by openlumiere"), (TRUSTED, ODD_MARK, OURS, "made by openlumiere"),
-    (TRUSTED, PASTED, INCONSISTENT, "inconsistent: the manifest speaks of the mark abab-00000001, but the pixels carry abab-000000ff"),
+    (TRUSTED, PASTED, INCONSISTENT, "inconsistent: the manifest speaks of the mark abab-00000001, but the pixels are marked with our key (abab-000000ff)"),
     (TAMPERED, MARK, INCONSISTENT, "inconsistent: the manifest does not hold"), (TAMPERED, NO_MARK, INCONSISTENT, "inconsistent: the manifest does"),
     (NONE, MARK, OURS, "the pixels are marked with our key (abab-00000001); origin unproven"),
     (NONE, ODD_MARK, OURS, "the pixels are marked with our key, its message can't be read; origin unproven"),

@@ -94,7 +94,7 @@ class LumierePipeline(CheckedPipeline):
         height: int | None = None, width: int | None = None, frame_rate: Fraction = NATIVE_RATE, num_inference_steps: int = 20,
         guidance_scale: float = 3.0, guidance_rescale: float = 0.0, known: Known | None = None, frame_times: Tensor | None = None,
         source: Float[Tensor, "b c f h w"] | None = None, start: int = 0, windows: Windows | None = None, loop: bool = False,
-        shares: Float[Tensor, "k f"] | None = None, on_step: OnStep | None = None,
+        shares: Float[Tensor, "k f"] | None = None, latents: Float[Tensor, "b c f h w"] | None = None, on_step: OnStep | None = None,
     ) -> LumierePipelineOutput:  # fmt: skip
         """One clip a prompt, or one a seed when there is one prompt.
 
@@ -102,7 +102,7 @@ class LumierePipeline(CheckedPipeline):
         the content is given; a net that can't read it is guided by replacement. `frame_times` `[f]` in native frames stand in for
         `frame_rate`. Sampling begins at step `start` from the coded clip `source` under noise (SDEdit). `windows` cut long clips, a
         `loop` closes. With `shares` the prompts are one clip's, each by its weight at each frame. Each sample has its own seed, so
-        neighbours in a batch change it by rounding alone.
+        neighbours in a batch change it by rounding alone. `latents` are the initial noise instead of the seeds'.
         """
         prompts, seeds = pair(prompt, seeds) if shares is None else pair(prompt[:1], seeds)
         denoiser = self._guided(NetDenoiser(self.stunet), negative_prompt, guidance_scale, guidance_rescale)
@@ -115,7 +115,7 @@ class LumierePipeline(CheckedPipeline):
         condition = self.condition(prompts, num_frames, frame_rate, known, frame_times)
         if shares is not None:
             condition = replace(condition, added={SHARES: spread(shares.to(condition.text), *self.coded_shape(num_frames, height, width)[2:])})
-        noise = draw_noise(self.coded_shape(num_frames, height, width), seeds).to(self.device)
+        noise = (draw_noise(self.coded_shape(num_frames, height, width), seeds) if latents is None else latents).to(self.device)
         if source is not None:
             noise = noise_to(source.to(noise), noise, self.scheduler, steps=num_inference_steps, start=start)
         return LumierePipelineOutput(frames=self._sample(denoiser, condition, noise, seeds, num_inference_steps, on_step, start))

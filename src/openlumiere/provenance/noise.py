@@ -19,6 +19,7 @@ from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
+from openlumiere.media import Clip
 from openlumiere.provenance.pattern import PUBLIC_KEY
 from openlumiere.provenance.payload import CODED_BITS, Payload, decode, encode
 
@@ -27,7 +28,8 @@ MOST_PLACES = 256  # frequencies in each channel
 SHARE = 8  # of which one in so many at most is used
 
 Noise = Float[Tensor, "c f h w"]
-Invert = Callable[[np.ndarray], Noise]
+Invert = Callable[[Clip], Noise]
+"""An estimate of the noise that a clip was made from (`pipelines/inversion.py`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +72,6 @@ def detect_noise(noise: Noise, key: bytes = PUBLIC_KEY) -> NoiseDetection:
     read = Payload.read(decode(np.bincount(np.arange(soft.size) % CODED_BITS, soft, CODED_BITS)))
     p_value = min(1.0, NONCES * float(np.exp(-max(scores[nonce], 0.0) ** 2 / 2)))
     return NoiseDetection(p_value=p_value, score=float(scores[nonce]), nonce=nonce, payload=read)
-
-
-def deep_detect(frames: np.ndarray, invert: Invert, key: bytes = PUBLIC_KEY) -> NoiseDetection:
-    """Look for the mark in the noise that `frames` [f h w 3] were made from, as `invert` estimates it."""
-    return detect_noise(invert(frames), key)
 
 
 def nonce_of(payload: Payload) -> int:
