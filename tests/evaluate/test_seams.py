@@ -6,7 +6,7 @@ from diffusers import DDIMScheduler
 from openlumiere.diffusion.denoiser import Condition
 from openlumiere.diffusion.multidiffusion import Windows, borders, multidiffuse
 from openlumiere.diffusion.sample import draw_noise, make_scheduler, sample
-from openlumiere.evaluate.seams import neighbour_errors, seam_ratio
+from openlumiere.evaluate.seams import mean_ratio, neighbour_errors, seam_ratio
 
 AXES = ["frames", "height", "width"]
 
@@ -43,6 +43,22 @@ def test_a_ratio_by_hand():
     assert seam_ratio(clip, [3]) == 3 and seam_ratio(clip, [1, 3]) == 2 and seam_ratio(clip, [1]) == pytest.approx(0.6)
 
 
+@pytest.mark.parametrize("axis", AXES)
+def test_what_the_source_does_too_is_no_seam(axis):
+    """A cut in the source reads as a seam without it; what was added at another place reads as one beside it."""
+    source = with_seams(moving_grain(step=2), [20], axis, levels=60)
+    made = with_seams(source, [12], axis, levels=6)
+    assert seam_ratio(made, [20], axis) > 5 > 1 == seam_ratio(source, [20], axis, source)
+    assert seam_ratio(made, [12], axis, source) == float("inf")
+
+
+def test_errors_of_several_clips_are_pooled():
+    one, other = (np.zeros((4, 2, 2, 3), np.uint8) for _ in range(2))
+    one[2:] += 6  # errors 0 6 0
+    other += np.array([0, 1, 2, 3], np.uint8)[:, None, None, None]  # errors 1 1 1
+    assert mean_ratio([one, other], [2]) == 7 and seam_ratio(one, [2]) == float("inf") and seam_ratio(other, [2]) == 1
+
+
 def test_still_clips():
     still = np.zeros((6, 4, 4, 3), dtype=np.uint8)
     assert seam_ratio(still, [3]) == 1
@@ -65,6 +81,11 @@ def test_still_clips():
 def test_what_cannot_be_measured_is_refused(frames, at, axis):
     with pytest.raises(ValueError, match="expected .*, got .*, "):
         seam_ratio(frames, at, axis)
+
+
+def test_a_source_of_another_size_is_refused():
+    with pytest.raises(ValueError, match="alike in size, got uint8"):
+        seam_ratio(moving_grain(4, 4, 4), [2], source=moving_grain(4, 4, 8))
 
 
 def window_wide(noisy, timestep, condition):

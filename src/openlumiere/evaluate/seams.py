@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -10,15 +11,23 @@ import numpy as np
 Axis: TypeAlias = Literal["frames", "height", "width"]
 
 
-def seam_ratio(frames: np.ndarray, borders: Sequence[int], axis: Axis = "frames") -> float:
+def seam_ratio(frames: np.ndarray, borders: Sequence[int], axis: Axis = "frames", source: np.ndarray | None = None) -> float:
     """Error between neighbours at the borders over that elsewhere: about 1 without seams, above 1 with them.
 
     `frames` is uint8 `[f, h, w, 3]`; a border b lies between frames (or rows, or columns) b - 1 and b, in pixels of this clip
     (`diffusion.multidiffusion.borders`). A clip alike everywhere reads 1, one that changes at borders alone reads infinity.
-    Motion and edges of the content are errors too, so read it beside the ratio of the source or of another method.
-    Raises ValueError for another array, and for borders outside the clip, none, or so many that there is no elsewhere.
+    Motion and edges of the content are errors too: read it beside the ratio of another method, or give the `source`, from which
+    differences are then taken. Raises ValueError for another array, and for borders outside the clip, none, or so many that there
+    is no elsewhere.
     """
-    errors = neighbour_errors(frames, axis)
+    return mean_ratio([frames], borders, axis, None if source is None else [source])
+
+
+def mean_ratio(
+    clips: Sequence[np.ndarray], borders: Sequence[int], axis: Axis = "frames", sources: Sequence[np.ndarray] | None = None
+) -> float:
+    """`seam_ratio` over several clips of one size and the same borders: mean error at borders over mean error elsewhere."""
+    errors = np.mean([neighbour_errors(clip, axis, source) for clip, source in zip(clips, sources or [None] * len(clips), strict=True)], axis=0)
     at_border = np.zeros(len(errors), dtype=bool)
     at_border[_check_borders(borders, len(errors), axis)] = True
     if at_border.all():
@@ -29,14 +38,23 @@ def seam_ratio(frames: np.ndarray, borders: Sequence[int], axis: Axis = "frames"
     return float(border / elsewhere)
 
 
-def neighbour_errors(frames: np.ndarray, axis: Axis = "frames") -> np.ndarray:
-    """Mean absolute difference, in levels of 255, of neighbours along the axis: float64 `[n - 1]`. Reads two slices at a time."""
+def neighbour_errors(frames: np.ndarray, axis: Axis = "frames", source: np.ndarray | None = None) -> np.ndarray:
+    """Mean absolute difference, in levels of 255, of neighbours along the axis: float64 `[n - 1]`. Reads two slices at a time.
+
+    With a `source` of the same shape, it is the difference of what `frames` has beyond it: what changes in both alike is no error.
+    """
     if axis not in get_args(Axis):
         raise ValueError(f"expected an axis of {', '.join(get_args(Axis))}, got {axis!r}, choose one of these")
-    if frames.dtype != np.uint8 or frames.ndim != 4:
-        raise ValueError(f"expected uint8 frames [f, h, w, 3], got {frames.dtype} {frames.shape}, pass Clip.frames")
-    slices = np.moveaxis(frames, get_args(Axis).index(axis), 0)
-    return np.array([np.abs(one.astype(np.int16) - other).mean() for one, other in zip(slices[:-1], slices[1:])])
+    for clip in (frames,) if source is None else (frames, source):
+        if clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape != frames.shape:
+            raise ValueError(f"expected uint8 frames [f, h, w, 3], alike in size, got {clip.dtype} {clip.shape}, pass Clip.frames")
+    slices = _slices(frames, axis) if source is None else map(np.subtract, _slices(frames, axis), _slices(source, axis))
+    return np.array([np.abs(one - other).mean() for one, other in pairwise(slices)])
+
+
+def _slices(frames: np.ndarray, axis: Axis) -> Iterator[np.ndarray]:
+    """Frames, rows or columns, one at a time, in levels that may be subtracted."""
+    return (part.astype(np.int16) for part in np.moveaxis(frames, get_args(Axis).index(axis), 0))
 
 
 def _check_borders(borders: Sequence[int], last: int, axis: Axis) -> np.ndarray:
