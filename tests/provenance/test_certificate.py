@@ -1,12 +1,16 @@
+import shutil
 import stat
 
+import numpy as np
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from openlumiere.cli import main
+from openlumiere.media import save_image
 from openlumiere.provenance import certificate
-from openlumiere.provenance.certificate import SIGNER, Signer, check_signature, issued_by, make_signer, new_signer, own_signer, trusted_roots
+from openlumiere.provenance.certificate import SIGNER, Signer, check_signature, issued_by, make_signer, new_signer, own_signer, sign_with, subject_of, trusted_roots
 from openlumiere.provenance.detached import read_statement, write_statement
 from openlumiere.provenance.key import MARK_KEY, known_keys, own_key
 from openlumiere.provenance.manifest import Making, embed, extract
@@ -102,6 +106,60 @@ def test_a_certificate_of_ones_own(tmp_path, monkeypatch, made, algorithm):
     for found in (extract(tmp_path / "a.png"), read_statement(folder)):
         assert (found.state, found.signer.partition(",")[0]) == ("trusted", "Ada")
     assert extract(tmp_path / "a.png", roots=()).state == read_statement(folder, roots=()).state == "valid"
+
+
+@pytest.fixture
+def ada(tmp_path):
+    """Certificate and key in two files, as an authority hands them out."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    signer = Signer(key, chain_for(key))
+    chain, secret = tmp_path / "ada.crt", tmp_path / "ada.key"
+    chain.write_bytes(signer.chain_pem())
+    secret.write_bytes(signer.key_pem())
+    secret.chmod(0o600)
+    return chain, secret
+
+
+@pytest.mark.parametrize("verb", ["generate", "image", "animate", "upscale"])
+def test_a_certificate_by_option(home, tmp_path, tiny_model, build_tiny_upscaler, ada, verb):
+    """For one command only, and no other is made."""
+    save_image(np.zeros((16, 16, 3), np.uint8), tmp_path / "black.png")
+    build_tiny_upscaler().save_pretrained((model := shutil.copytree(tiny_model, tmp_path / "model")) / "upscaler")
+    first = str(tmp_path / "black.png") if verb in ("animate", "upscale") else "a dog"
+    words = [verb, first, "-o", str(tmp_path / "a.png" if verb == "image" else tmp_path / "a.webp"), "--steps", "1", "--model", str(model)]
+    words += {"animate": ["--frames", "2"], "generate": ["--frames", "2", "--size", "0"]}.get(verb, [])
+    assert main([*words, "--certificate", str(ada[0]), "--key", str(ada[1])]) == 0
+    found = extract(tmp_path / ("a.png" if verb == "image" else "a.webp"))
+    assert (found.state, found.signer.partition(",")[0]) == ("valid", "Ada") and not home.exists()
+    assert subject_of(own_signer().chain[0]).startswith("openlumiere user")
+
+
+def refused(capsys, words):
+    assert main(["generate", "a dog", "-o", "never.webp", "--model", "no model is read", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    return err
+
+
+def test_what_cannot_sign_is_refused_before_any_work(home, ada, capsys, tmp_path):
+    chain, key = map(str, ada)
+    assert "signer: expected a certificate and its key, got the certificate alone" in refused(capsys, ["--certificate", chain])
+    assert "signer: expected a certificate and its key, got the key alone" in refused(capsys, ["--key", key])
+    assert "signer: expected a file with certificates, got" in refused(capsys, ["--certificate", f"{chain}s", "--key", key])
+    assert "got No such file or directory" in refused(capsys, ["--certificate", chain, "--key", f"{key}s"])
+    assert "expected PEM files with a key without password" in refused(capsys, ["--certificate", key, "--key", key])
+    (other := tmp_path / "other.crt").write_bytes(new_signer().chain_pem())
+    assert "expected the key's own certificate first" in refused(capsys, ["--certificate", str(other), "--key", key])
+    ada[1].chmod(0o640)
+    assert f"got mode 0640, do: chmod 600 {key}" in refused(capsys, ["--certificate", chain, "--key", key])
+    assert not home.exists()
+
+
+def test_the_choice_can_be_taken_back(home, ada):
+    sign_with(*ada)
+    assert subject_of(own_signer().chain[0]).startswith("Ada")
+    sign_with(None, None)
+    assert subject_of(own_signer().chain[0]).startswith("openlumiere user")
 
 
 def test_a_user_cannot_issue_certificates(tmp_path, pictures):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextvars import copy_context
 from importlib import import_module
 
 VERBS = {  # each is a module of this room with a `main(words) -> exit code`
@@ -27,7 +28,7 @@ VERBS = {  # each is a module of this room with a `main(words) -> exit code`
 def main(words: list[str] | None = None) -> int:
     """Run one verb; 0 done, 1 not well (doctor), 2 a user's mistake in one line, 130 interrupted."""
     try:
-        return run(sys.argv[1:] if words is None else words)
+        return copy_context().run(run, sys.argv[1:] if words is None else words)  # a signer that a verb chooses goes with it
     except ValueError as error:
         print(f"lumiere: {one_line(str(error))}", file=sys.stderr)
         return 2

@@ -14,6 +14,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 
 from openlumiere.cli.arguments import parse
 from openlumiere.cli.progress import progress
+from openlumiere.cli.signing import Signing
 from openlumiere.media import Clip, check_output, contact_sheet, save_image, xt_slice
 from openlumiere.pipelines.lumiere import DEFAULT_STYLE_WEIGHT, Lumiere, Styles, open_styles
 from openlumiere.pipelines.memory import cascade_memory, free_memory, gigabytes, parse_memory
@@ -26,7 +27,7 @@ SHEET_FRAMES, SHEET_COLUMNS = 16, 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Generate:
+class Generate(Signing):
     """Text to video: a five-second clip of 80 frames at 16 fps, unless told otherwise.
 
     Pixels of a frame x frames x steps may be up to 1.7e10: 80 frames of 1024 x 1024 in 200 steps.
@@ -82,6 +83,7 @@ class Generate:
 
 def main(words: list[str]) -> int:
     options = parse(Generate, words, "generate")
+    options.choose_signer()
     outputs = numbered(options.output, options.count)
     requests = [request(options, options.seed + index) for index in range(options.count)]
     for output in outputs:

@@ -10,11 +10,12 @@ from tyro.conf import Positional, arg
 
 from openlumiere.cli.arguments import parse
 from openlumiere.cli.generate import check_path, load, make
+from openlumiere.cli.signing import Signing
 from openlumiere.pipelines.request import DEFAULT_GUIDANCE, DEFAULT_SIZE, DEFAULT_STEPS, Request, check_choice
 
 
 @dataclass(frozen=True, kw_only=True)
-class Image:
+class Image(Signing):
     """Text to image, by the picture net that the video net is inflated from."""
 
     prompt: Positional[str]
@@ -43,6 +44,7 @@ class Image:
 
 def main(words: list[str]) -> int:
     options = parse(Image, words, "image")
+    options.choose_signer()
     asked = Request(
         task="image", prompt=options.prompt, negative=options.negative, seed=options.seed, frames=1, steps=options.steps,
         guidance=options.guidance, size=options.size, scheduler=options.scheduler,

@@ -8,6 +8,7 @@ from typing import Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 from openlumiere.cli.generate import check_path, load, style_weights, write_preview
+from openlumiere.cli.signing import Signing
 from openlumiere.media import Clip
 from openlumiere.pipelines.inputs import Given, open_clip
 from openlumiere.pipelines.lumiere import Lumiere, open_styles
@@ -15,7 +16,7 @@ from openlumiere.pipelines.request import DEFAULT_FEATHER, DEFAULT_GUIDANCE, DEF
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampling:
+class Sampling(Signing):
     output: Annotated[str, arg(aliases=("-o",))]
     """Where to write: .mp4, .webm, .gif, .webp, or a folder of PNG frames when it ends in /."""
     seed: int = 0
@@ -82,7 +83,8 @@ class Edited:
 
 
 def prepare(options: Sampling, frames: int) -> None:
-    """Refuse an output that can't be written before anything is read."""
+    """Refuse an output that can't be written or signed before anything is read."""
+    options.choose_signer()
     check_path(options.output, options.lossless, frames)
 
 

@@ -9,13 +9,14 @@ from tyro.conf import Positional, arg
 
 from openlumiere.cli.arguments import parse
 from openlumiere.cli.generate import check_path, load
+from openlumiere.cli.signing import Signing
 from openlumiere.pipelines.inputs import open_clip
 from openlumiere.pipelines.memory import parse_memory
 from openlumiere.pipelines.request import DEFAULT_LEVEL, UPSCALE_STEPS, check_range
 
 
 @dataclass(frozen=True, kw_only=True)
-class Upscale:
+class Upscale(Signing):
     """Enlarge a clip of any length by the super-resolution net, in windows and tiles; its rate and sound are kept."""
 
     clip: Positional[str]
@@ -46,6 +47,7 @@ class Upscale:
 
 def main(words: list[str]) -> int:
     options = parse(Upscale, words, "upscale")
+    options.choose_signer()
     check_range("noise", options.noise, 0, 1)
     limit = parse_memory(options.memory_limit)
     given = open_clip(options.clip, options.allow_partial)

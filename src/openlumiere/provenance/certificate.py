@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -103,16 +104,40 @@ def config_folder() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "openlumiere"
 
 
+_chosen: ContextVar[tuple[Path, Path] | None] = ContextVar("signer", default=None)
+
+
+def sign_with(chain: str | Path | None, key: str | Path | None) -> None:
+    """Sign what follows, in this context, with a certificate and a key in two PEM files; both None: by this user's own signer again.
+
+    Raises ValueError where one is missing, others can read the key, or the two do not belong together.
+    """
+    if (chain is None) != (key is None):
+        raise ValueError(f"signer: expected a certificate and its key, got the {'key' if chain is None else 'certificate'} alone, name both files")
+    _chosen.set(None if chain is None else (Path(chain), Path(key)))
+    if chain is not None:
+        own_signer()
+
+
 def own_signer() -> Signer:
-    """The signer that `OPENLUMIERE_SIGNER` names, or this user's own, made on first use.
+    """The signer that `sign_with` was told, or `OPENLUMIERE_SIGNER` names, or this user's own, made on first use.
 
     Raises ValueError where the file with the key can be read by others, can't be read, or can't be made.
     """
+    if chosen := _chosen.get():
+        return open_signer(*chosen)
     path = Path(os.environ.get(SIGNER) or config_folder() / FILE)
     if not path.exists() and not os.environ.get(SIGNER):
         make_signer(path)
-    check_closed(path)
-    return read_signer(path, path.stat().st_mtime_ns)
+    return open_signer(path, path)
+
+
+def open_signer(chain: Path, key: Path) -> Signer:
+    """Raises ValueError unless the two fit and nobody but their owner can read the key."""
+    check_closed(key)
+    if not chain.is_file():
+        raise ValueError(f"signer: expected a file with certificates, got {chain}, name one that is there")
+    return read_signer(chain, key, chain.stat().st_mtime_ns, key.stat().st_mtime_ns)
 
 
 def check_closed(path: Path, name: str = "signer") -> None:
@@ -126,16 +151,17 @@ def check_closed(path: Path, name: str = "signer") -> None:
 
 
 @lru_cache(maxsize=4)
-def read_signer(path: Path, changed: int) -> Signer:
-    """Key and chain in one PEM file; `changed` (its time) keeps the cache honest."""
+def read_signer(chain: Path, key: Path, *changed: int) -> Signer:
+    """Certificates and key in two PEM files, or one; `changed` (their times) keeps the cache honest."""
     try:
-        text = path.read_bytes()
-        signer = Signer(serialization.load_pem_private_key(text, None), tuple(x509.load_pem_x509_certificates(text)))
+        found = serialization.load_pem_private_key(key.read_bytes(), None)
+        signer = Signer(found, tuple(x509.load_pem_x509_certificates(chain.read_bytes())))
     except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"signer: expected a PEM file with a key without password and certificates, got {error}, mend or remove {path}") from None
+        named = chain if chain == key else f"{chain} or {key}"
+        raise ValueError(f"signer: expected PEM files with a key without password and certificates, got {error}, mend or remove {named}") from None
     algorithm_of(signer.key)
     if signer.chain[0].public_key() != signer.key.public_key():
-        raise ValueError(f"signer: expected the key's own certificate first, got another one's, put {path} in order")
+        raise ValueError(f"signer: expected the key's own certificate first, got another one's, put {chain} in order")
     return signer
 
 
