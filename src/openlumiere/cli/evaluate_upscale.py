@@ -12,14 +12,14 @@ import numpy as np
 from tqdm import tqdm
 
 from openlumiere.cli.arguments import parse
-from openlumiere.evaluate.upscale import Frames, average, compare, cut_to, table
+from openlumiere.evaluate.judge import Judge, load_judge
+from openlumiere.evaluate.upscale import Frames, average, compare, cut_to, middle, table
 from openlumiere.media import Clip
 from openlumiere.media.write import write_beside
 from openlumiere.pipelines.request import DEFAULT_LEVEL, check_range
 from openlumiere.pipelines.upscale import LumiereUpscalePipeline
 
 SIDE = 256  # of the world's pictures
-WORLD_CLIP = 16  # frames from the middle of a whole clip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +34,13 @@ class EvaluateUpscale:
     pictures: int = 16
     """Pictures of the world."""
     world_clips: int = 0
-    """Clips of the world, 16 frames each: these have flicker, pictures none."""
+    """Clips of the world: these have flicker, pictures none."""
     clips: tuple[Path, ...] = ()
     """Videos, animated pictures or folders of pictures."""
     frames: int = 16
-    """Frames taken of each file, from its beginning."""
+    """Frames taken of each clip: of the world's from the middle, of files from the beginning."""
+    side: int = 0
+    """The middle of larger files, so many pixels wide and high; 0 takes all."""
     steps: tuple[int, ...] = (1, 2, 4)
     """Numbers of denoising steps, each a row: --steps 1 2 4 or 1,2,4."""
     noise: float = DEFAULT_LEVEL
@@ -59,7 +61,8 @@ def main(words: list[str]) -> int:
     options = parse(EvaluateUpscale, split_commas(words), "evaluate upscale")
     check(options)
     net = open_net(options)
-    found = {name: measure(clips, net, options, name) for name, clips in sources(options, net.codec.factor).items()}
+    judge, _ = load_judge()
+    found = {name: measure(clips, net, judge, options, name) for name, clips in sources(options, net.codec.factor).items()}
     command = shlex.join(["lumiere", "evaluate", "upscale", *words])
     print("\n\n".join(table(name, rows) for name, rows in found.items()) + f"\n\n    {command}")
     if options.out is not None:
@@ -83,6 +86,7 @@ def check(options: EvaluateUpscale) -> None:
     check_range("pictures", options.pictures, 0, 100_000)
     check_range("world clips", options.world_clips, 0, 100_000)
     check_range("frames", options.frames, 1, 100_000)
+    check_range("side", options.side, 0, 100_000)
     check_range("noise", options.noise, 0, 1)
     check_range("seed", options.seed, 0, 2**62)
     for steps in options.steps:
@@ -106,8 +110,13 @@ def sources(options: EvaluateUpscale, factor: int) -> dict[str, Iterator[Frames]
     if options.world is not None and options.pictures:
         found[f"{options.pictures} pictures of the world"] = of_world(options.world, options.pictures, 1)
     if options.world is not None and options.world_clips:
-        found[f"{options.world_clips} clips of the world"] = of_world(options.world, options.world_clips, WORLD_CLIP)
-    return found | {path.name: iter([cut_to(Clip.load(path).frames[: options.frames], factor)]) for path in options.clips}
+        found[f"{options.world_clips} clips of the world"] = of_world(options.world, options.world_clips, options.frames)
+    return found | {path.name: of_file(path, options, factor) for path in options.clips}
+
+
+def of_file(path: Path, options: EvaluateUpscale, factor: int) -> Iterator[Frames]:
+    frames = Clip.load(path).frames[: options.frames]
+    yield cut_to(middle(frames, options.side) if options.side else frames, factor)
 
 
 def of_world(folder: Path, count: int, frames: int) -> Iterator[Frames]:
@@ -120,14 +129,16 @@ def of_world(folder: Path, count: int, frames: int) -> Iterator[Frames]:
     world = World.open(folder)
     for seed in range(count):
         facts = plan(world, seed, "validation", 1 if frames == 1 else CLIP)
-        first = (facts.frames - frames) // 2
-        yield render(world, facts, SIDE, range(first, first + frames))
+        first = max(0, (facts.frames - frames) // 2)
+        yield render(world, facts, SIDE, range(first, min(first + frames, facts.frames)))
 
 
-def measure(clips: Iterator[Frames], net: LumiereUpscalePipeline, options: EvaluateUpscale, name: str) -> dict[str, dict[str, float]]:
+def measure(
+    clips: Iterator[Frames], net: LumiereUpscalePipeline, judge: Judge, options: EvaluateUpscale, name: str
+) -> dict[str, dict[str, float]]:
     """Means over clips, a row for each way to enlarge."""
     ways = {f"net, {steps} step{'s' * (steps > 1)}": enlarge(net, steps, options) for steps in options.steps}
-    return average([compare(clip, ways, net.codec.factor) for clip in tqdm(clips, desc=name, disable=None)])
+    return average([compare(clip, ways, net.codec.factor, judge) for clip in tqdm(clips, desc=name, disable=None)])
 
 
 def enlarge(net: LumiereUpscalePipeline, steps: int, options: EvaluateUpscale):
