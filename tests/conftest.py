@@ -8,6 +8,9 @@ import tempfile
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="openlumiere-tests-")  # one signer for the whole run, not the user's
+os.environ["OPENLUMIERE_POLICY"] = os.path.join(os.environ["XDG_CONFIG_HOME"], "policy.json")
+with open(os.environ["OPENLUMIERE_POLICY"], "w") as policy:
+    policy.write('{"frames": false}')  # looking at frames takes 40 ms each, and tests of it ask for it
 atexit.register(shutil.rmtree, os.environ["XDG_CONFIG_HOME"], ignore_errors=True)
 
 import jaxtyping  # noqa: E402

@@ -13,6 +13,7 @@ from PIL import Image
 from openlumiere.media import Clip, load_image
 from openlumiere.models.style import Style
 from openlumiere.pipelines.request import Input, Request
+from openlumiere.provenance.nudity import check_frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,3 +78,10 @@ def check_given(request: Request, inputs: Inputs) -> None:
             raise ValueError(f"inputs: expected the {role}{file} that the clip was made from, got none, give it")
         if role not in named or inputs[role].sha256 != named[role].sha256:
             raise ValueError(f"inputs: expected the {role} that the request names, got another, give what the clip was made from")
+
+
+def screen_inputs(inputs: Inputs) -> None:
+    """Raises ValueError for pictures and clips that the user's policy does not take (`provenance/nudity.py`)."""
+    for role, given in inputs.items():
+        if isinstance(given.content, Clip) and role != "region":
+            check_frames(role, given.content)

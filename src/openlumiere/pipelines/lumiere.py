@@ -21,7 +21,7 @@ from openlumiere.pipelines.base import LumierePipeline, OnStep
 from openlumiere.pipelines.finish import Made, Replay, check_keys, sources_of
 from openlumiere.pipelines.fit import encode, encode_whole, enlarge, fit, restore
 from openlumiere.pipelines.folder import UPSCALER
-from openlumiere.pipelines.inputs import Given, Inputs, Picture, Video, as_mask, check_given, open_clip, open_picture
+from openlumiere.pipelines.inputs import Given, Inputs, Picture, Video, as_mask, check_given, open_clip, open_picture, screen_inputs
 from openlumiere.pipelines.hub import locate
 from openlumiere.pipelines.learning import Learning, learn
 from openlumiere.pipelines.long import film
@@ -34,6 +34,7 @@ from openlumiere.pipelines.script import parse_script
 from openlumiere.pipelines.tasks import FRAME, STYLE, canvas_for, styles_of
 from openlumiere.pipelines.upscale import LumiereUpscalePipeline
 from openlumiere.provenance import screen
+from openlumiere.provenance.nudity import check_frames
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 WINDOWS = Windows(frames=DEFAULT_FRAMES, overlap=16, tapered=True)  # of given clips longer than the net's five seconds (our choice)
@@ -182,7 +183,9 @@ class Lumiere:
     ) -> Style:
         """A style from one to five pictures, by fine-tuning the picture net; `prompts` say what they show, apart from their style."""
         self.base.scheduler = make_scheduler("ddim", self._trained)
-        return learn(self.base, [open_picture(image) for image in images], name, prompts, learning)
+        pictures = [open_picture(image) for image in images]
+        screen_inputs({f"picture {index}": picture for index, picture in enumerate(pictures)})
+        return learn(self.base, pictures, name, prompts, learning)
 
     def make_of(
         self, request: Request, inputs: Inputs, style: Styles, style_weight: float | Sequence[float], on_step: OnStep | None
@@ -199,6 +202,7 @@ class Lumiere:
         inputs = inputs or {}
         check_given(request, inputs)
         screen.check(request.prompt, *request.shots)
+        screen_inputs(inputs)
         check_keys()
         canvas = canvas_for(request, inputs)
         self.base.scheduler = make_scheduler(request.scheduler, self._trained)
@@ -206,7 +210,9 @@ class Lumiere:
             frames = self._frames(request, canvas, inputs, on_step)
         record = self._record(request)
         origin = inputs["clip"].content.origin if unchanged(frames, inputs) else Made(record, sources_of(record, inputs))
-        return Clip(frames, fps=Fraction(request.fps), origin=origin, audio=inputs["clip"].content.audio if "clip" in inputs else None)
+        made = Clip(frames, fps=Fraction(request.fps), origin=origin, audio=inputs["clip"].content.audio if "clip" in inputs else None)
+        check_frames("what was made", made)
+        return made
 
     def _frames(self, request: Request, canvas: Canvas | None, inputs: Inputs, on_step: OnStep | None) -> np.ndarray:
         if canvas is not None:

@@ -1,5 +1,7 @@
 """What is not made: three rules on prompts, by lists of words in five languages, under a policy that belongs to the user.
 
+The rule on frames is in `provenance/nudity.py`.
+
 A rule fires where every one of its groups of words is met: a child is fine, and so is a nude in a museum. Lists miss what is said in other
 words; `docs/trust.md` says how often.
 """
@@ -27,11 +29,13 @@ ALWAYS = "minors"  # this rule can't be switched off
 @dataclass(frozen=True, kw_only=True)
 class Policy:
     """`mode`: refuse, report (one line on stderr, and go on) or off; `without`: rules that do not apply here; `allow`: prompts, word
-    by word, that are fine after all. None of these reaches the rule on minors."""
+    by word, and pictures, by the number that their refusal names, that are fine after all; `frames`: whether frames are looked at
+    (None: where the extra `screen` is installed). None of these reaches the rule on minors."""
 
     mode: str = "refuse"
     without: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
+    frames: bool | None = None
     path: Path = field(default_factory=lambda: policy_path())
 
 
@@ -55,12 +59,14 @@ def read_policy() -> Policy:
         return Policy(path=path)
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        policy = Policy(mode=told.get("mode", "refuse"), without=tuple(told.get("without", ())), allow=tuple(told.get("allow", ())), path=path)
+        lists = {name: tuple(told.get(name, ())) for name in ("without", "allow")}
+        policy = Policy(mode=told.get("mode", "refuse"), frames=told.get("frames"), **lists, path=path)
         unknown = set(told) - {each.name for each in fields(Policy)} | set(policy.without) - set(rules())
-        if policy.mode not in MODES or unknown:
-            raise ValueError(f"{policy.mode!r}" if policy.mode not in MODES else f"{', '.join(map(str, unknown))}")
+        if policy.mode not in MODES or policy.frames not in (None, True, False) or unknown:
+            raise ValueError(", ".join(map(str, unknown)) or f"{policy.mode!r} and {policy.frames!r}")
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"policy: expected mode ({', '.join(MODES)}), without (of {', '.join(rules())}) and allow, got {error}, mend {path}") from None
+        known = f"mode ({', '.join(MODES)}), without (of {', '.join(rules())}), allow and frames (true or false)"
+        raise ValueError(f"policy: expected {known}, got {error}, mend {path}") from None
     return policy
 
 
