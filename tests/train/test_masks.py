@@ -35,6 +35,15 @@ def test_each_kind_gets_its_share():
         assert abs(counts[kind] / DRAWN - share) < 4 * deviation, kind.__name__
 
 
+@pytest.mark.parametrize("unknown", [0.0, 0.6, 1.0])
+def test_another_share_of_nothing_leaves_the_others_theirs_of_the_rest(unknown):
+    counts = Counter(masks.draw_kinds(torch.Generator().manual_seed(0), DRAWN, unknown))
+    for kind, share in masks.SHARES.items():
+        share = unknown if kind is masks.nothing else share * (1 - unknown) / (1 - masks.SHARES[masks.nothing])
+        deviation = (share * (1 - share) / DRAWN) ** 0.5
+        assert abs(counts[kind] / DRAWN - share) <= 4 * deviation + 1e-9, kind.__name__
+
+
 @pytest.mark.parametrize("kind", masks.SHARES, ids=lambda kind: kind.__name__)
 def test_masks_are_zero_or_one_and_follow_the_generator(kind):
     for mask, again in zip(drawn(kind, 5), drawn(kind, 5)):

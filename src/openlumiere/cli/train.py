@@ -63,6 +63,8 @@ class Train:
     """Above 1 more of the nearly clean timesteps are drawn, below 1 fewer."""
     text_dropout: float | None = None
     """Share of captions that become the empty prompt, for guidance."""
+    unknown: float | None = None
+    """For conditional: share of clips of which nothing is known, as in plain text to video."""
     drawn: int | None = None
     """For upscaler and upscaler-video: pictures or clips drawn at 256 px before training, and kept in the run."""
     checkpointing: bool = False
@@ -93,6 +95,8 @@ class Train:
     """cpu or cuda."""
     processes: int = 1
     """Processes on this machine; the weights come out as from one. (On GPUs: accelerate launch -m openlumiere.cli train ...)"""
+    shard: bool = False
+    """With several processes: keep each trained weight, its average and its moments on one of them only (FSDP2)."""
     threads: int = 2
     """CPU threads of a process."""
     pin: bool = False
@@ -224,7 +228,7 @@ def check_upscaler(options: Train) -> None:
 
 
 RANGES = (
-    ("stride", 1, 16), ("low_noise", 0.01, 100), ("text_dropout", 0, 1), ("batch", 1, 10**6), ("parts", 1, 10**6), ("learning_rate", 0, 1),
+    ("stride", 1, 16), ("low_noise", 0.01, 100), ("text_dropout", 0, 1), ("unknown", 0, 1), ("batch", 1, 10**6), ("parts", 1, 10**6), ("learning_rate", 0, 1),
     ("warmup", 1, 10**6), ("seed", 0, 2**62), ("drawn", 1, 10**6), ("save_minutes", 0, 10**6), ("log_every", 1, 10**6), ("show_every", 0, 10**9),
     ("max_minutes", 0, 10**6), ("max_steps", 0, 10**9), ("threads", 1, 1024), ("processes", 1, 1024),
 )  # fmt: skip

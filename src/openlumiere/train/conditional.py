@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -21,7 +23,7 @@ def conditional_stage(source: Source, texts: CaptionStates, net: STUNet, config:
     where nothing is known keeps it a plain text-to-video net. The loss is the whole clip's, known places too (our choice).
     """
     widen(net)
-    return video_stage(source, texts, net, config, given)
+    return video_stage(source, texts, net, config, partial(given, unknown=config.unknown))
 
 
 def widen(net: STUNet) -> None:
@@ -31,7 +33,7 @@ def widen(net: STUNet) -> None:
         net.widen_input(2 * channels + 1)
 
 
-def given(clean: Tensor, generator: torch.Generator) -> Tensor:
-    """`<C, M>` of a batch: masks drawn in their shares, the true clip where they are 1."""
-    mask = draw_masks(generator, len(clean), tuple(clean.shape[2:])).to(clean.device)
+def given(clean: Tensor, generator: torch.Generator, unknown: float) -> Tensor:
+    """`<C, M>` of a batch: masks drawn in their shares, that of none `unknown`, the true clip where they are 1."""
+    mask = draw_masks(generator, len(clean), tuple(clean.shape[2:]), unknown).to(clean.device)
     return Known(content=clean, mask=mask).as_channels()

@@ -30,6 +30,7 @@ class LoopConfig:
     log_every: int = 20  # steps
     show_every: int = 1000  # steps between two pictures of samples; 0 is off
     count_work: bool = True  # measure FLOPs of a step and the device's matrix rate at the start
+    shard: bool = False  # keep each trained weight, its average and moments on one process only (FSDP2)
     seed: int = 0
     device: str = "cpu"  # cpu, or cuda: the one that accelerate gives to this process
 
@@ -59,6 +60,7 @@ class VideoConfig:
     attention_blocks: tuple[int, int, int] = (2, 4, 2)
     text_dropout: float = 0.1
     low_noise: float = 0.7
+    unknown: float = 0.3  # of conditional training: share of clips of which nothing is known
     checkpointing: bool = False  # less memory, a third more work
     loop: LoopConfig = field(default_factory=LoopConfig)
 

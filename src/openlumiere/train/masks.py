@@ -107,15 +107,16 @@ SHARES: dict[Draw, float] = {
 }  # fmt: skip
 
 
-def draw_kinds(generator: torch.Generator, count: int) -> list[Draw]:
-    """Kinds of mask in their shares."""
-    shares = torch.tensor(list(SHARES.values()))
+def draw_kinds(generator: torch.Generator, count: int, unknown: float = SHARES[nothing]) -> list[Draw]:
+    """Kinds of mask in their shares; where `nothing` has another share, `unknown`, the others keep theirs of the rest."""
+    rest = (1 - unknown) / (1 - SHARES[nothing])
+    shares = torch.tensor([unknown if kind is nothing else share * rest for kind, share in SHARES.items()])
     chosen = torch.multinomial(shares, count, replacement=True, generator=generator)
     return [list(SHARES)[number] for number in chosen.tolist()]
 
 
-def draw_masks(generator: torch.Generator, count: int, shape: Shape) -> Float[Tensor, "b 1 f h w"]:
-    return torch.stack([kind(generator, shape) for kind in draw_kinds(generator, count)])[:, None]
+def draw_masks(generator: torch.Generator, count: int, shape: Shape, unknown: float = SHARES[nothing]) -> Float[Tensor, "b 1 f h w"]:
+    return torch.stack([kind(generator, shape) for kind in draw_kinds(generator, count, unknown)])[:, None]
 
 
 def a_box(generator: torch.Generator, least: float, most: float, shape: Shape) -> Float[Tensor, "h w"]:
