@@ -5,12 +5,16 @@ import os
 import random
 import signal
 import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
-from toy import fork_group, groups, line_losses, run_to, same
+from accelerate import DistributedType
+from torch import nn
+from toy import TARGET, config, fork_group, groups, line_losses, run_to, same
 
-from openlumiere.train.step import Losses, part_seed
+from openlumiere.train.loop import train
+from openlumiere.train.step import Losses, Stage, check_processes, part_seed
 
 
 def test_two_processes_are_the_run_of_one(tmp_path):
@@ -79,6 +83,48 @@ def test_a_signal_to_one_process_ends_all(tmp_path):
 
 def test_no_part_of_a_run_is_drawn_twice():
     assert len({part_seed(7, number) for number in range(100_000)}) == 100_000
+
+
+def sharded_run(folder, steps, shard=True):
+    """A net of two layers, the second of them frozen; answers how many numbers of the trained one this process holds."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 8), nn.SiLU(), nn.Linear(8, 1))
+    net[2].requires_grad_(False)
+
+    def losses(net, count, generator):
+        x = torch.randn(count, 3, generator=generator)
+        return Losses((net(x)[:, 0] - x @ TARGET) ** 2, torch.rand(count, generator=generator))
+
+    train(Stage(net=net, losses=losses), config(parts=2, shard=shard), folder, max_steps=steps)
+    return sum((value.to_local() if shard else value).numel() for value in net.parameters() if value.requires_grad)
+
+
+def test_sharded_processes_are_the_run_of_one(tmp_path):
+    """FSDP2: each holds a part of what trains; checkpoints are whole, and others go on from them."""
+
+    def shares(rank):
+        assert sharded_run(tmp_path / "shards", 2) == 16  # of 24 weights and 8 biases
+
+    def goes_on(rank):
+        sharded_run(tmp_path / "shards", 4)
+
+    sharded_run(tmp_path / "one", 4, shard=False)
+    assert fork_group(2, shares) == [0, 0]
+    assert fork_group(2, goes_on) == [0, 0]
+    assert fork_group(2, lambda rank: sharded_run(tmp_path / "unbroken", 4)) == [0, 0]
+    assert same(tmp_path / "shards", tmp_path / "unbroken")
+    shards, one = groups(tmp_path / "shards"), groups(tmp_path / "one")
+    assert shards.keys() == one.keys() and all(torch.allclose(shards[key], one[key], atol=1e-6) for key in one)
+    sharded_run(tmp_path / "shards", 6, shard=False)
+    sharded_run(tmp_path / "one", 6, shard=False)
+    shards, one = groups(tmp_path / "shards"), groups(tmp_path / "one")
+    assert all(torch.allclose(shards[key], one[key], atol=1e-6) for key in one)
+
+
+@pytest.mark.parametrize("kind", [DistributedType.FSDP, DistributedType.DEEPSPEED])
+def test_accelerates_own_sharding_is_refused(kind):
+    with pytest.raises(ValueError, match=f"processes: expected plain ones, got {kind.value}, .* give --shard instead"):
+        check_processes(SimpleNamespace(distributed_type=kind))
 
 
 @pytest.mark.long

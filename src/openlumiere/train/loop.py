@@ -41,7 +41,7 @@ def train(
 
 
 class Keeper:
-    """Keeps a run's folder: checkpoints, the averaged weights, pictures of samples. Only the first process writes."""
+    """Keeps a run's folder: checkpoints, the averaged weights, pictures of samples. All processes gather, the first writes."""
 
     def __init__(self, trainer: Trainer, run: Path):
         self.trainer, self.run, self.saved_at = trainer, run, time.monotonic()
@@ -58,7 +58,7 @@ class Keeper:
 
     def save_if_due(self) -> None:
         """A save that fails while the run goes on is said, not raised: the checkpoints of before stay."""
-        if not self.writes or time.monotonic() - self.saved_at < 60 * self.trainer.config.save_minutes:
+        if not self.trainer.agree(self.writes and time.monotonic() - self.saved_at >= 60 * self.trainer.config.save_minutes):
             return
         try:
             self._save()
@@ -68,31 +68,34 @@ class Keeper:
 
     def save(self, release: Path | None) -> None:
         """At the end; where no step was taken since the last save, only what is released is written. Raises ValueError."""
-        if not self.writes:
-            return
         try:
-            if self.saved_step != self.trainer.step:
+            if self.trainer.agree(self.writes and self.saved_step != self.trainer.step):
                 self._save()
-            if release is not None:
-                self.trainer.stage.release(self.trainer.ema.average, release)
+            average = self.trainer.average()
+            if self.writes and release is not None:
+                self.trainer.stage.release(average, release)
         except OSError as error:
             raise ValueError(f"run: expected room and leave to write {self.run}, got {error.strerror or error}, free some and go on") from error
 
     def _save(self) -> None:
-        write_checkpoint(self.run, self.trainer.checkpoint(), self.trainer.config.keep)
+        checkpoint = self.trainer.checkpoint()
+        if not self.writes:
+            return
+        write_checkpoint(self.run, checkpoint, self.trainer.config.keep)
         self.saved_step = self.trainer.step
         if self.trainer.stage.export is not None:
-            self.trainer.stage.export(self.trainer.ema.average, self.run)
+            self.trainer.stage.export(checkpoint.groups["average"], self.run)
 
     def show(self) -> None:
+        average = self.trainer.average()
         if self.writes and self.trainer.stage.show is not None:
             (self.run / SHOWN).mkdir(exist_ok=True)
-            self.trainer.stage.show(self.trainer.ema.average, self.run / SHOWN / f"step-{self.trainer.step}.png")
+            self.trainer.stage.show(average, self.run / SHOWN / f"step-{self.trainer.step}.png")
 
 
 def measure(trainer: Trainer) -> Work:
-    """The arithmetic of a step by one part's, computed once and thrown away, and the rate of the devices."""
-    if not (trainer.config.count_work and trainer.accelerator.is_main_process):
+    """The arithmetic of a step by one part's, computed once and thrown away, and the rate of the devices; unknown of a sharded net."""
+    if trainer.sharded or not (trainer.config.count_work and trainer.accelerator.is_main_process):
         return Work()
     flops = count_flops(lambda: trainer.part_losses(trainer.stage.net, 0).loss.mean().backward())
     trainer.optimizer.zero_grad()

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 from openlumiere.train.checkpoint import Checkpoint
@@ -68,13 +70,18 @@ class Trainer:
     def __init__(self, stage: Stage, config: LoopConfig):
         self.stage, self.config = stage, config
         self.accelerator = Accelerator(cpu=config.device == "cpu")
+        check_processes(self.accelerator)
         self.parts, self.part_size = split_batch(config, self.accelerator.num_processes)
         stage.net.to(self.accelerator.device)
+        self.sharded = config.shard and self.accelerator.num_processes > 1
+        if self.sharded:
+            shard(stage.net)
         self.parameters = {name: value for name, value in stage.net.named_parameters() if value.requires_grad}
         optimizer = torch.optim.AdamW(
             self.parameters.values(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, foreach=True
         )
-        self.net, self.optimizer = self.accelerator.prepare(stage.net, optimizer)
+        self.net = self.accelerator.prepare_model(stage.net, evaluation_mode=self.sharded)  # then gradients are averaged by the shards
+        self.optimizer = self.accelerator.prepare_optimizer(optimizer)
         self.ema = PowerEMA(self.parameters)
         self.guard = Guard(config.spike, config.patience)
         self.step = self.drawn = 0
@@ -85,7 +92,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
         loss = self.backward()
-        norm = float(self.accelerator.clip_grad_norm_(self.parameters.values(), self.config.clip_norm))
+        norm = float(whole(self.accelerator.clip_grad_norm_(self.parameters.values(), self.config.clip_norm)))
         skipped = self.guard.refuses(loss, norm)
         self.step += 1
         if skipped is None:
@@ -142,10 +149,15 @@ class Trainer:
             return wish
         return bool(self.accelerator.reduce(torch.tensor(float(wish), device=self.accelerator.device), "sum") > 0)
 
+    def average(self) -> dict[str, Tensor]:
+        """The averaged weights, whole; every process must ask for them."""
+        return gathered(self.ema.average)
+
     def checkpoint(self) -> Checkpoint:
+        """Whole tensors, so that any number of processes goes on from them; every process must ask for it."""
         groups = {
-            "parameters": self.parameters, "average": self.ema.average,
-            "optimizer": flatten_moments(self.optimizer, list(self.parameters)),
+            "parameters": gathered(self.parameters), "average": self.average(),
+            "optimizer": gathered(flatten_moments(self.optimizer, list(self.parameters))),
         }  # fmt: skip
         facts = {"drawn": self.drawn, "guard": self.guard.facts(), "processes": self.accelerator.num_processes, "config": asdict(self.config)}
         return Checkpoint(step=self.step, groups=groups, facts=facts)
@@ -153,7 +165,7 @@ class Trainer:
     def restore(self, checkpoint: Checkpoint) -> None:
         copy_into(self.parameters, checkpoint.groups["parameters"])
         copy_into(self.ema.average, checkpoint.groups["average"])
-        restore_moments(self.optimizer, list(self.parameters), checkpoint.groups["optimizer"])
+        restore_moments(self.optimizer, self.parameters, checkpoint.groups["optimizer"])
         self.guard.restore(checkpoint.facts["guard"])
         self.step, self.drawn = checkpoint.step, checkpoint.facts["drawn"]
 
@@ -191,7 +203,35 @@ def copy_into(targets: dict[str, Tensor], values: dict[str, Tensor]) -> None:
             raise ValueError(
                 f"training state: expected {name} of shape {tuple(target.shape)}, got {tuple(values[name].shape)}, start a new run folder"
             )
-        target.copy_(values[name])
+        target.copy_(placed_as(target, values[name]))
+
+
+def check_processes(accelerator: Accelerator) -> None:
+    """Accelerate's own sharding would take the parameters from under the average and the checkpoints."""
+    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+        kind = accelerator.distributed_type.value
+        raise ValueError(f"processes: expected plain ones, got {kind}, take it out of accelerate's configuration and give --shard instead")
+
+
+def shard(net: nn.Module) -> None:
+    """Split what trains over the processes (FSDP2, one group); what is frozen stays whole on each."""
+    fully_shard(net, ignored_params={value for value in net.parameters() if not value.requires_grad})
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor that may be split over the processes."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def gathered(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: whole(value.detach()) for name, value in tensors.items()}
+
+
+def placed_as(target: Tensor, value: Tensor) -> Tensor:
+    """`value`, or of it what this process holds of `target`."""
+    if not isinstance(target, DTensor):
+        return value
+    return distribute_tensor(value.to(target.device), target.device_mesh, target.placements, src_data_rank=None)
 
 
 def flatten_moments(optimizer: Optimizer, names: list[str]) -> dict[str, Tensor]:
@@ -200,10 +240,10 @@ def flatten_moments(optimizer: Optimizer, names: list[str]) -> dict[str, Tensor]
     return {f"{names[i]}/{key}": torch.as_tensor(value) for i, state in states.items() for key, value in state.items()}
 
 
-def restore_moments(optimizer: Optimizer, names: list[str], flat: dict[str, Tensor]) -> None:
-    index = {name: number for number, name in enumerate(names)}
+def restore_moments(optimizer: Optimizer, parameters: dict[str, Tensor], flat: dict[str, Tensor]) -> None:
+    index = {name: number for number, name in enumerate(parameters)}
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in flat.items():
         name, moment = key.rsplit("/", 1)
-        state.setdefault(index[name], {})[moment] = value
+        state.setdefault(index[name], {})[moment] = value if moment == "step" else placed_as(parameters[name], value)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
