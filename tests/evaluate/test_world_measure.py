@@ -24,6 +24,7 @@ from openlumiere.evaluate.world import (
 from openlumiere.models.stunet import STUNet
 from openlumiere.pipelines.base import LumierePipeline
 from openlumiere.train.image import build_scheduler
+from openlumiere.provenance.verify import verify
 
 FRAMES = 8
 
@@ -201,6 +202,7 @@ def test_the_command_writes_figures_and_a_sheet(words, tmp_path, capsys):
     assert found["rates"]["real"]["background"]["hits"] == 3 and len(found["clips"]) == 3
     with Image.open(sheet) as picture:
         assert picture.size[0] == 3 * (4 * 32 + 4)
+    assert verify(sheet).verdict.startswith("made by openlumiere")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sheet.png", "world.json"]
 
 

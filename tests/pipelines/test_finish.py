@@ -1,5 +1,6 @@
 """No way out but through `finish.py`: what is made is marked and signed, by whichever method or command."""
 
+import ast
 import inspect
 import shutil
 from dataclasses import replace
@@ -17,6 +18,7 @@ from openlumiere.provenance.certificate import SIGNER
 from openlumiere.provenance.manifest import extract
 from openlumiere.provenance.verify import read_manifest
 
+SOURCE = Path(finish.__file__).parents[1]
 PROMPT = "a dog moves right on a green background"
 CORNER = (0.0, 0.0, 0.5, 0.5)
 SIDE = 16
@@ -127,6 +129,20 @@ def test_what_is_merely_loaded_and_saved_is_not_ours(tiny, tmp_path):
     assert extract(tmp_path / "copy.webp").state == "none" and Clip.load(tmp_path / "copy.webp") == copy
 
 
+@pytest.mark.parametrize("name", ["a.webm", "a.mp4", "a/"])
+def test_record_and_statement_go_with_the_clip_that_they_speak_of(tiny, tmp_path, name):
+    """Another clip under the same name is not called inconsistent for what was said of the first."""
+    output = f"{tmp_path}/{name}"
+    tiny.generate(PROMPT, frames=2, steps=1, size=0).save(output)
+    assert read_manifest(Path(output)).state == "trusted" and read_sidecar(output).task == "generate"
+    given().save(output)
+    assert [path.name for path in tmp_path.iterdir()] == [name.rstrip("/")] and read_manifest(Path(output)).state == "none"
+    (tmp_path / "a.mp4.json").write_text('{"notes": "of the user"}')
+    given().save(tmp_path / "a.mp4")
+    given().save(tmp_path / "a.mp4")
+    assert (tmp_path / "a.mp4.json").is_file()
+
+
 def test_an_edit_that_changes_nothing_leaves_the_origin_as_it_was(tiny, tmp_path):
     made = tiny.generate(PROMPT, frames=4, steps=1, size=0)
     assert tiny.inpaint(made, np.zeros((SIDE, SIDE)), PROMPT, steps=1).origin == made.origin
@@ -164,6 +180,24 @@ def test_without_a_key_no_work_is_begun(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(tiny, "base", None)
     with pytest.raises(ValueError, match="signer: expected a file that only its owner can read"):
         tiny.generate(PROMPT, frames=2, steps=1, size=0)
+
+
+NO_MODEL_MADE_IT = {"data/inspect.py": "drawn clips of the world", "cli/evaluate_defects.py": "a clip that was given"}
+UNFINISHED = {"train/show.py": "what a net makes while it is trained, in the folder of its run"}
+
+
+def pictures_written():
+    """Every call of `save_image` in the house, as file and number of arguments."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "save_image":
+                yield str(path.relative_to(SOURCE)), len(node.args) + len(node.keywords)
+
+
+def test_every_picture_is_written_with_an_origin_or_shows_nothing_that_was_released():
+    calls = list(pictures_written())
+    assert {file for file, arguments in calls if arguments < 3} == set(NO_MODEL_MADE_IT) | set(UNFINISHED)
+    assert {"cli/generate.py", "cli/evaluate_world.py", "cli/evaluate_tasks.py"} <= {file for file, arguments in calls if arguments == 3}
 
 
 def test_previews_are_pictures_of_what_was_made(folder, tiny_model):

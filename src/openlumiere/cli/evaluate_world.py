@@ -13,7 +13,7 @@ from tqdm import tqdm
 from tyro.conf import Positional
 
 from openlumiere.cli.arguments import parse
-from openlumiere.cli.generate import load
+from openlumiere.cli.loading import load
 from openlumiere.data.world.batch import CLIP
 from openlumiere.data.world.draw import SIDES
 from openlumiere.data.world.subjects import World
@@ -24,6 +24,7 @@ from openlumiere.evaluate.world import (
 from openlumiere.media import Clip, contact_sheet, filmstrip, save_image
 from openlumiere.media.write import check_folder, write_beside
 from openlumiere.pipelines.base import NATIVE_RATE, LumierePipeline
+from openlumiere.pipelines.finish import Shown, check_keys
 from openlumiere.pipelines.request import DEFAULT_GUIDANCE, DEFAULT_STEPS, check_range
 
 SHEET_CLIPS, SHEET_COLUMNS, SHEET_FRAMES = 40, 4, 6
@@ -88,8 +89,9 @@ def main(words: list[str]) -> int:
         write_beside(options.out, lambda made: made.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"))
         print(options.out)
     if options.sheet is not None:
+        origin = Shown(command=command, model=base.fingerprint())
         strips = [filmstrip(Clip(frames), min(SHEET_FRAMES, options.frames)) for frames in shown]
-        save_image(contact_sheet(strips, SHEET_COLUMNS, [prompt.text for prompt in prompts[: len(strips)]]), options.sheet)
+        save_image(contact_sheet(strips, SHEET_COLUMNS, [prompt.text for prompt in prompts[: len(strips)]]), options.sheet, origin)
         print(options.sheet)
     return 0
 
@@ -106,6 +108,8 @@ def check(options: EvaluateWorld) -> None:
     for path, suffix in ((options.out, ".json"), (options.sheet, ".png")):
         if path is not None:
             check_file(path, suffix)
+    if options.sheet is not None:
+        check_keys()
 
 
 def check_file(path: Path, suffix: str) -> None:

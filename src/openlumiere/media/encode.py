@@ -20,6 +20,7 @@ THREADS = 4  # fixed, since the encoders' bytes depend on it
 BT709 = 1
 LIMITED_RANGE = 1
 FOLDER_NOTE = "clip.json"
+COMPANIONS = {".json": b"replay", ".provenance.json": b"claim"}  # what an origin may write beside a clip, and its first key
 KNOWN = ".mp4, .webm, .gif, .webp, .png (one frame), or a path that ends in / (a folder of PNG frames)"
 
 
@@ -34,7 +35,23 @@ def write_clip(clip, path: str | os.PathLike, lossless: bool) -> Path:
         if clip.origin is not None:
             clip.origin.sign(temporary)
 
-    return write_beside(target, fill)
+    stale = _companions(target)
+    write_beside(target, fill)
+    for file, inode in stale.items():
+        if file.stat().st_ino == inode:
+            file.unlink()
+    return target
+
+
+def _companions(target: Path) -> dict[Path, int]:
+    """What an origin wrote beside a file that is about to be replaced, by inode: it speaks of that file and of no other."""
+    beside = {target.with_name(target.name + end): first for end, first in COMPANIONS.items()} if target.exists() else {}
+    return {file: file.stat().st_ino for file, first in beside.items() if file.is_file() and _begins(file, first)}
+
+
+def _begins(file: Path, key: bytes) -> bool:
+    with open(file, "rb") as content:
+        return content.read(20).strip(b'{"\n ').startswith(key)
 
 
 def check_output(path: str | os.PathLike, lossless: bool = False, frames: int = 1) -> None:

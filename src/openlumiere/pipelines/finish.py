@@ -68,6 +68,29 @@ class Made:
         sidecar_path(path).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """The origin of a picture that shows what a model made, as measures write it: marked and signed, and no record, since `command` makes
+    it again. `inputs`: what else it shows."""
+
+    command: str
+    model: str
+    inputs: tuple[Source, ...] = ()
+
+    @property
+    def payload(self) -> Payload:
+        return Payload.of(self.model, self.command)
+
+    def making(self) -> Making:
+        return Making(task="evaluate", model=self.model, mark=str(self.payload), inputs=self.inputs)
+
+    def seal(self, frames: np.ndarray) -> np.ndarray:
+        return watermark.embed(frames, self.payload, own_key())
+
+    def sign(self, path: Path) -> None:
+        manifest.embed(path, self.making())
+
+
 def check_keys() -> None:
     """Raise ValueError now where a clip could be made, but not be marked and signed."""
     own_key()
