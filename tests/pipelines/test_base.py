@@ -97,7 +97,7 @@ def test_levels():
 
 def test_it_is_a_diffusers_pipeline(pipeline):
     assert isinstance(pipeline, diffusers.DiffusionPipeline)
-    assert set(pipeline.components) == {"stunet", "scheduler", "tokenizer", "text_encoder", "vae"}
+    assert set(pipeline.components) == {"stunet", "scheduler", "tokenizer", "text_encoder", "vae", "tokenizer_2", "text_encoder_2"}
     assert pipeline.device == torch.device("cpu") and pipeline.native_size == 16
 
 

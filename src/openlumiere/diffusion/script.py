@@ -28,7 +28,7 @@ def follow(denoiser: Denoiser, prompts: Sequence[Condition]) -> Denoiser:
         if shares is None or shares.shape[1] != len(prompts):
             got = "none" if shares is None else shares.shape[1]
             raise ValueError(f"shares: expected weights for {len(prompts)} prompts, got {got}, give one row a prompt")
-        rest = {name: value for name, value in condition.added.items() if name != SHARES} or None
+        rest = {name: value for name, value in condition.added.items() if name != SHARES}
         parts = [(share, prompt) for share, prompt in zip(shares.split(1, 1), prompts) if share.any()]
         if len(parts) == 1:
             return denoiser(noisy, timestep, _told(condition, parts[0][1], rest))
@@ -38,9 +38,9 @@ def follow(denoiser: Denoiser, prompts: Sequence[Condition]) -> Denoiser:
     return denoise
 
 
-def _told(condition: Condition, prompt: Condition, added: dict[str, Tensor] | None) -> Condition:
+def _told(condition: Condition, prompt: Condition, added: dict[str, Tensor]) -> Condition:
     prompt = prompt.repeat(condition.batch).to(condition.text.device, condition.text.dtype)
-    return replace(condition, text=prompt.text, text_mask=prompt.text_mask, added=added)
+    return replace(condition, text=prompt.text, text_mask=prompt.text_mask, added={**added, **(prompt.added or {})} or None)
 
 
 def spread(shares: Float[Tensor, "k f"], height: int, width: int) -> Float[Tensor, "1 k f h w"]:

@@ -40,10 +40,14 @@ WORD_START = "\N{LOWER ONE EIGHTH BLOCK}"  # how sentencepiece spells the space 
 
 @dataclass(frozen=True, kw_only=True)
 class TextStates:
-    """Token states of some prompts, padded to the longest: states [b, n, d], mask [b, n], True = a real token."""
+    """Token states of some prompts, padded to the longest: states [b, n, d], mask [b, n], True = a real token.
+
+    `pooled` [b, p] is a whole prompt in one vector, of towers that make one.
+    """
 
     states: Float[Tensor, "b n d"]
     mask: Bool[Tensor, "b n"]
+    pooled: Float[Tensor, "b p"] | None = None
 
 
 class TextEncoder(Protocol):
@@ -144,7 +148,35 @@ class TransformersTextEncoder:
         wants_mask = self.tower.config.model_type in ("t5", "umt5", "mt5")
         output = self.tower(tokens.input_ids, attention_mask=mask if wants_mask else None, output_hidden_states=True)
         states = output.last_hidden_state if self.which == "last" else output.hidden_states[-2]
-        return TextStates(states=states, mask=mask if wants_mask else torch.ones_like(mask))
+        pooled = getattr(output, "text_embeds", None)
+        return TextStates(states=states, mask=mask if wants_mask else torch.ones_like(mask), pooled=pooled)
+
+
+class PairedTextEncoder:
+    """Two CLIP towers side by side, as SDXL hears them: penultimate states of both in one token, the second's pooled prompt.
+
+    `zero_empty`: the empty prompt is all zeros, as SDXL was trained (diffusers' `force_zeros_for_empty_prompt`).
+    Raises ValueError for towers whose tokens don't pair up, or a second one that makes no pooled prompt.
+    """
+
+    def __init__(self, tokenizer, tower, tokenizer_2, tower_2, zero_empty: bool = True):
+        self.first = TransformersTextEncoder(tokenizer, tower, states="penultimate")
+        self.second = TransformersTextEncoder(tokenizer_2, tower_2, states="penultimate")
+        lengths = tokenizer.model_max_length, tokenizer_2.model_max_length
+        if lengths[0] != lengths[1]:
+            raise ValueError(f"text encoder: expected two tokenizers of one length, got {lengths[0]} and {lengths[1]}, give those of one model")
+        if not hasattr(tower_2, "text_projection"):
+            raise ValueError(f"text encoder: expected a CLIPTextModelWithProjection as the second, got {type(tower_2).__name__}, swap the two")
+        self.zero_empty = zero_empty
+        self.dim = self.first.dim + self.second.dim
+        self.pooled_dim = tower_2.config.projection_dim
+
+    def encode(self, prompts: list[str]) -> TextStates:
+        """States [b, n, d1 + d2] and pooled [b, p]."""
+        first, second = self.first.encode(prompts), self.second.encode(prompts)
+        states = torch.cat([first.states, second.states.to(first.states)], dim=-1)
+        told = torch.tensor([bool(prompt) or not self.zero_empty for prompt in prompts], device=states.device)
+        return TextStates(states=states * told[:, None, None], mask=first.mask, pooled=second.pooled * told[:, None])
 
 
 def carried_e5_path() -> Path:

@@ -22,17 +22,18 @@ from openlumiere.diffusion.denoiser import Condition, Denoiser, NetDenoiser, Tim
 from openlumiere.diffusion.guidance import guide, threshold
 from openlumiere.diffusion.known import Known
 from openlumiere.diffusion.multidiffusion import Windows, multidiffuse
-from openlumiere.diffusion.replacement import replace_known
+from openlumiere.diffusion.replacement import hold_shapes, replace_known
 from openlumiere.diffusion.sample import Step, draw_noise, noise_to, sample
 from openlumiere.diffusion.script import SHARES, follow, spread
 from openlumiere.models.codec import Codec, UnshuffleCodec, VAECodec
 from openlumiere.models.stunet import STUNet
-from openlumiere.models.text import E5TextEncoder, TextEncoder, TransformersTextEncoder
+from openlumiere.models.text import E5TextEncoder, PairedTextEncoder, TextEncoder, TextStates, TransformersTextEncoder
 from openlumiere.pipelines.fit import NATIVE_RATE
 from openlumiere.pipelines.folder import read_parts, write_checksums
 from openlumiere.pipelines.hub import locate
 
 OnStep = Callable[[Step], None]
+Size = tuple[int | None, int | None]
 
 
 @dataclass
@@ -58,19 +59,26 @@ class CheckedPipeline(DiffusionPipeline):
 class LumierePipeline(CheckedPipeline):
     """A Space-Time U-Net with its scheduler, text encoder and codec.
 
-    Without `text_encoder` the carried multilingual encoder is used; without `vae` clips are pixels, unshuffled by `unshuffle`.
+    Without `text_encoder` the carried multilingual encoder is used, with a second one both, as in SDXL; without `vae` clips are
+    pixels, unshuffled by `unshuffle`. `force_zeros_for_empty_prompt` is SDXL's, too.
     Raises ValueError when the net's channels fit neither the codec nor the text encoder.
     """
 
-    model_cpu_offload_seq = "text_encoder->stunet->vae"
-    _optional_components = ["tokenizer", "text_encoder", "vae"]
+    model_cpu_offload_seq = "text_encoder->text_encoder_2->stunet->vae"
+    _optional_components = ["tokenizer", "text_encoder", "vae", "tokenizer_2", "text_encoder_2"]
 
-    def __init__(self, stunet: STUNet, scheduler, tokenizer=None, text_encoder=None, vae=None, unshuffle: int = 1):
+    def __init__(
+        self, stunet: STUNet, scheduler, tokenizer=None, text_encoder=None, vae=None, unshuffle: int = 1, tokenizer_2=None, text_encoder_2=None,
+        force_zeros_for_empty_prompt: bool = True,
+    ):  # fmt: skip
         super().__init__()
-        self.register_modules(stunet=stunet, scheduler=scheduler, tokenizer=tokenizer, text_encoder=text_encoder, vae=vae)
-        self.register_to_config(unshuffle=unshuffle)
+        self.register_modules(
+            stunet=stunet, scheduler=scheduler, tokenizer=tokenizer, text_encoder=text_encoder, vae=vae, tokenizer_2=tokenizer_2,
+            text_encoder_2=text_encoder_2,
+        )  # fmt: skip
+        self.register_to_config(unshuffle=unshuffle, force_zeros_for_empty_prompt=force_zeros_for_empty_prompt)
         self.codec: Codec = VAECodec(vae) if vae is not None else UnshuffleCodec(unshuffle)
-        self.text: TextEncoder = TransformersTextEncoder(tokenizer, text_encoder) if text_encoder is not None else E5TextEncoder()
+        self.text = text_of(tokenizer, text_encoder, tokenizer_2, text_encoder_2, force_zeros_for_empty_prompt)
         check_channels(stunet.config.unet, self.codec, self.text)
 
     @property
@@ -94,27 +102,34 @@ class LumierePipeline(CheckedPipeline):
         height: int | None = None, width: int | None = None, frame_rate: Fraction = NATIVE_RATE, num_inference_steps: int = 20,
         guidance_scale: float = 3.0, guidance_rescale: float = 0.0, known: Known | None = None, frame_times: Tensor | None = None,
         source: Float[Tensor, "b c f h w"] | None = None, start: int = 0, windows: Windows | None = None, loop: bool = False,
-        shares: Float[Tensor, "k f"] | None = None, latents: Float[Tensor, "b c f h w"] | None = None, on_step: OnStep | None = None,
+        shares: Float[Tensor, "k f"] | None = None, latents: Float[Tensor, "b c f h w"] | None = None, structure: float = 0.0,
+        on_step: OnStep | None = None,
     ) -> LumierePipelineOutput:  # fmt: skip
         """One clip a prompt, or one a seed when there is one prompt.
 
         Sides default to the trained size and must divide by the codec's factor. `known` is coded by `codec`, its mask is 1 where
         the content is given; a net that can't read it is guided by replacement. `frame_times` `[f]` in native frames stand in for
-        `frame_rate`. Sampling begins at step `start` from the coded clip `source` under noise (SDEdit). `windows` cut long clips, a
+        `frame_rate`. Sampling begins at step `start` from the coded clip `source` under noise (SDEdit), whose coarse
+        shapes are held for a share `structure` of the noise levels. `windows` cut long clips, a
         `loop` closes. With `shares` the prompts are one clip's, each by its weight at each frame. Each sample has its own seed, so
         neighbours in a batch change it by rounding alone. `latents` are the initial noise instead of the seeds'.
         """
         prompts, seeds = pair(prompt, seeds) if shares is None else pair(prompt[:1], seeds)
-        denoiser = self._guided(NetDenoiser(self.stunet), negative_prompt, guidance_scale, guidance_rescale)
+        size = height, width
+        denoiser = self._guided(NetDenoiser(self.stunet), negative_prompt, guidance_scale, guidance_rescale, size)
         if shares is not None:
-            denoiser = follow(denoiser, [self.condition([line], 1) for line in prompt])
+            denoiser = follow(denoiser, [self.condition([line], 1, size=size) for line in prompt])
         if known is not None and not self.reads_known:
             denoiser = replace_known(denoiser, self.scheduler.config.prediction_type, self.scheduler.alphas_cumprod)
         denoiser = denoiser if windows is None else multidiffuse(denoiser, windows)
         denoiser = around(denoiser) if loop else denoiser
-        condition = self.condition(prompts, num_frames, frame_rate, known, frame_times)
+        if source is not None and structure:
+            trained, quarter = self.scheduler, self.stunet.config.unet["sample_size"] // 4
+            denoiser = hold_shapes(denoiser, trained.config.prediction_type, trained.alphas_cumprod, source, quarter, structure)
+        condition = self.condition(prompts, num_frames, frame_rate, known, frame_times, size)
         if shares is not None:
-            condition = replace(condition, added={SHARES: spread(shares.to(condition.text), *self.coded_shape(num_frames, height, width)[2:])})
+            places = spread(shares.to(condition.text), *self.coded_shape(num_frames, height, width)[2:])
+            condition = replace(condition, added={**(condition.added or {}), SHARES: places})
         noise = (draw_noise(self.coded_shape(num_frames, height, width), seeds) if latents is None else latents).to(self.device)
         if source is not None:
             noise = noise_to(source.to(noise), noise, self.scheduler, steps=num_inference_steps, start=start)
@@ -128,9 +143,10 @@ class LumierePipeline(CheckedPipeline):
     ) -> LumierePipelineOutput:  # fmt: skip
         """Clips of one frame by the frozen picture net alone; arguments as for clips."""
         prompts, seeds = pair(prompt, seeds)
-        denoiser = self._guided(PictureDenoiser(self.stunet.unet2d), negative_prompt, guidance_scale, guidance_rescale)
-        noise = draw_noise(self.coded_shape(1, height, width), seeds).to(self.device)
-        return LumierePipelineOutput(frames=self._sample(denoiser, self.condition(prompts, 1), noise, seeds, num_inference_steps, on_step))
+        size = height, width
+        denoiser = self._guided(PictureDenoiser(self.stunet.unet2d), negative_prompt, guidance_scale, guidance_rescale, size)
+        noise, condition = draw_noise(self.coded_shape(1, height, width), seeds).to(self.device), self.condition(prompts, 1, size=size)
+        return LumierePipelineOutput(frames=self._sample(denoiser, condition, noise, seeds, num_inference_steps, on_step))
 
     def coded_shape(self, frames: int, height: int | None = None, width: int | None = None) -> tuple[int, int, int, int]:
         """`c f h w` of one clip as the net sees it; sides are in pixels."""
@@ -141,17 +157,28 @@ class LumierePipeline(CheckedPipeline):
 
     def condition(
         self, prompts: list[str], frames: int, frame_rate: Fraction = NATIVE_RATE, known: Known | None = None,
-        frame_times: Tensor | None = None,
+        frame_times: Tensor | None = None, size: Size = (None, None),
     ) -> Condition:  # fmt: skip
-        """Token states of the prompts, the moments of the frames in native frames, and what is known."""
+        """Token states of the prompts, the moments of the frames in native frames, and what is known.
+
+        `size`, height and width in pixels, is told to nets that ask for it (SDXL); None is the trained side.
+        """
         text = self.text.encode(prompts)
         times = torch.arange(frames) * float(NATIVE_RATE / frame_rate) if frame_times is None else frame_times
-        condition = Condition(text=text.states, text_mask=text.mask, known=known, frame_times=times)
+        condition = Condition(text=text.states, text_mask=text.mask, known=known, frame_times=times, added=self._added(text, size))
         return condition.to(self.device, self.stunet.dtype)
 
-    def _guided(self, net: Denoiser, negative_prompt: str, scale: float, rescale: float) -> Denoiser:
+    def _added(self, text: TextStates, size: Size) -> dict[str, Tensor] | None:
+        """SDXL's further conditions: the pooled prompt; the original size, where it was cropped (nowhere) and the target size."""
+        if text.pooled is None:
+            return None
+        height, width = (side or self.native_size for side in size)
+        sizes = torch.tensor([[height, width, 0, 0, height, width]])  # whole numbers stay exact in half precision
+        return {"text_embeds": text.pooled, "time_ids": sizes.expand(len(text.pooled), -1)}
+
+    def _guided(self, net: Denoiser, negative_prompt: str, scale: float, rescale: float, size: Size) -> Denoiser:
         """The net under guidance; a pixel net's clean clip is clipped to [-1, 1], as the original cascade's are (Imagen)."""
-        guided = guide(net, self.condition([negative_prompt], 1), scale, rescale=rescale)
+        guided = guide(net, self.condition([negative_prompt], 1, size=size), scale, rescale=rescale)
         if self.vae is not None:
             return guided
         return threshold(guided, self.scheduler.config.prediction_type, self.scheduler.alphas_cumprod, quantile=None)
@@ -183,8 +210,19 @@ class PictureDenoiser:
     def __call__(self, noisy: Float[Tensor, "b c 1 h w"], timestep: Timestep, condition: Condition) -> Float[Tensor, "b c 1 h w"]:
         condition = condition.to(noisy.device, self.unet.dtype)
         picture = noisy[:, :, 0].to(self.unet.dtype)
-        prediction = self.unet(picture, timestep, condition.text, encoder_attention_mask=condition.text_mask).sample
+        prediction = self.unet(
+            picture, timestep, condition.text, encoder_attention_mask=condition.text_mask, added_cond_kwargs=condition.added
+        ).sample
         return prediction[:, : noisy.shape[1], None].float()
+
+
+def text_of(tokenizer, text_encoder, tokenizer_2, text_encoder_2, zero_empty: bool) -> TextEncoder:
+    """The carried encoder, a model's own, or its two. Raises ValueError for half of a pair."""
+    if (text_encoder_2 is None) != (tokenizer_2 is None) or (text_encoder_2 is not None and text_encoder is None):
+        raise ValueError("model: expected both tokenizers and both text encoders, got some of them, give all four of the folder")
+    if text_encoder_2 is not None:
+        return PairedTextEncoder(tokenizer, text_encoder, tokenizer_2, text_encoder_2, zero_empty)
+    return E5TextEncoder() if text_encoder is None else TransformersTextEncoder(tokenizer, text_encoder)
 
 
 def check_channels(unet: dict, codec: Codec, text: TextEncoder) -> None:
@@ -195,12 +233,22 @@ def check_channels(unet: dict, codec: Codec, text: TextEncoder) -> None:
     heard = unet["encoder_hid_dim"] or unet["cross_attention_dim"]
     if heard != text.dim:
         raise ValueError(f"model: expected a net for text of {text.dim} channels, got {heard}, give its own text encoder")
+    check_pooled(unet, text)
+
+
+def check_pooled(unet: dict, text: TextEncoder) -> None:
+    """A net of SDXL's kind takes six sizes and the pooled prompt; no other takes them."""
+    asks, pooled = unet.get("addition_embed_type") == "text_time", getattr(text, "pooled_dim", None)
+    if asks != (pooled is not None):
+        raise ValueError(f"model: expected {'two text encoders' if asks else 'one text encoder'} for this net, got {'one' if asks else 'two'}, give its own")
+    if asks and (taken := unet["projection_class_embeddings_input_dim"]) != 6 * unet["addition_time_embed_dim"] + pooled:
+        raise ValueError(f"model: expected a net that takes six sizes and {pooled} channels of pooled text, got {taken} in all, give its own text encoders")
 
 
 def fingerprint(components: dict[str, object]) -> str:
     """sha256 over the weights of every net, by name, and all configs."""
     digest = hashlib.sha256()
-    for name, part in sorted(components.items()):
+    for name, part in sorted((name, part) for name, part in components.items() if part is not None):
         digest.update(f"{name} {config_text(part)}".encode())
         for key, value in sorted(part.state_dict().items()) if isinstance(part, torch.nn.Module) else ():
             digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())

@@ -39,8 +39,10 @@ CLASSES = {  # the only ones that a folder may name, by component
     "vae": {"AutoencoderKL": diffusers.AutoencoderKL},
     "tokenizer": {name: getattr(transformers, name) for name in ("CLIPTokenizer", "CLIPTokenizerFast", "T5Tokenizer", "T5TokenizerFast")},
     "text_encoder": {name: getattr(transformers, name) for name in ("CLIPTextModel", "T5EncoderModel")},
+    "tokenizer_2": {name: getattr(transformers, name) for name in ("CLIPTokenizer", "CLIPTokenizerFast")},
+    "text_encoder_2": {"CLIPTextModelWithProjection": transformers.CLIPTextModelWithProjection},
 }  # fmt: skip
-OPTIONAL = ("vae", "tokenizer", "text_encoder")
+OPTIONAL = ("vae", "tokenizer", "text_encoder", "tokenizer_2", "text_encoder_2")
 
 
 class ModelError(ValueError):
@@ -62,7 +64,10 @@ def read_parts(folder: Path, dtype: torch.dtype) -> dict[str, object]:
     unshuffle = index.get("unshuffle", 1)
     if unshuffle not in range(1, MAX_UNSHUFFLE + 1):
         raise ModelError(f"unshuffle from 1 to {MAX_UNSHUFFLE}", unshuffle)
-    return {**parts, "unshuffle": unshuffle}
+    zeros = index.get("force_zeros_for_empty_prompt", True)
+    if not isinstance(zeros, bool):
+        raise ModelError("true or false as force_zeros_for_empty_prompt", zeros)
+    return {**parts, "unshuffle": unshuffle, "force_zeros_for_empty_prompt": zeros}
 
 
 def read_upscaler_parts(folder: Path, dtype: torch.dtype) -> dict[str, object]:

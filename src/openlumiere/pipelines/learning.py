@@ -73,6 +73,8 @@ def learn(base: LumierePipeline, pictures: Sequence[Given], name: str, prompts: 
     """The style of these pictures; `prompts` say what each shows (one for all; without any the style's name)."""
     check_prompt("name", name)
     check_range("images", len(pictures), 1, MOST_PICTURES)
+    if base.text_encoder_2 is not None:
+        raise ValueError("model: expected one with one text encoder, got two, learn the style elsewhere and give it as a LoRA file")
     prompts = list(prompts) or [name]
     if len(prompts) not in (1, len(pictures)):
         raise ValueError(f"prompts: expected 1 or {len(pictures)}, got {len(prompts)}, give one for all or one a picture")
