@@ -1,4 +1,4 @@
-"""Every target that docs/paper-map.md names exists."""
+"""Every target that docs/paper-map.md and the promises of docs/training.md name exists."""
 
 import ast
 import re
@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CELL = re.compile(r"`((?:[\w/]+)\.py)(?:::(\w+))?`")
 ROWS = [line for line in (ROOT / "docs/paper-map.md").read_text().splitlines() if CELL.search(line) and line.startswith("|")]
+PROMISED = [cell for line in (ROOT / "docs/training.md").read_text().splitlines() if line.startswith("| R") for cell in CELL.findall(line)]
 
 
 def names_in(file: Path) -> set[str]:
@@ -27,5 +28,10 @@ def test_targets_exist(row):
         assert not name or name in names_in(file), f"{path} has no {name}"
 
 
+@pytest.mark.parametrize("path, name", PROMISED)
+def test_promises_of_training_name_their_tests(path, name):
+    assert not name or name in names_in(ROOT / "tests" / path), f"{path} has no {name}"
+
+
 def test_the_map_has_rows():
-    assert len(ROWS) > 15
+    assert len(ROWS) > 15 and len(PROMISED) > 10

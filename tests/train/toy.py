@@ -54,8 +54,17 @@ def groups(folder):
 
 def same(one, other):
     """Whether two runs' newest checkpoints are equal in every bit."""
+    return differences(one, other) == []
+
+
+def differences(one, other):
+    """What is not equal in every bit in two runs' newest checkpoints: steps, or tensors and how far apart they are."""
+    steps = [newest_checkpoint(folder).step for folder in (one, other)]
+    if steps[0] != steps[1]:
+        return [("step", *steps)]
     first, second = groups(one), groups(other)
-    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    odd = [(key, "missing") for key in sorted(first.keys() ^ second.keys())]
+    return odd + [(key, float((first[key] - second[key]).abs().max())) for key in first if not torch.equal(first[key], second[key])]
 
 
 def fork(job):
