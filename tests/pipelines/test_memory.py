@@ -9,7 +9,7 @@ import torch
 from openlumiere import Clip
 from openlumiere.pipelines.long import windows_at
 from openlumiere.pipelines.memory import (
-    MAPPED, PROCESS, cascade_memory, free_memory, gigabytes, memory_needed, parse_memory, pick_tiles, pick_windows, room_for, upscale_memory,
+    MAPPED, PROCESS, cascade_memory, edit_memory, free_memory, gigabytes, memory_needed, parse_memory, pick_tiles, pick_windows, room_for, upscale_memory,
 )  # fmt: skip
 from openlumiere.pipelines.request import Request
 from openlumiere.pipelines.upscale import WINDOWS
@@ -38,6 +38,14 @@ def test_more_of_anything_needs_more(tiny):
     assert memory_needed(tiny.base, asked(frames=160)) > plain < memory_needed(tiny.base, asked(size=512))
     assert memory_needed(tiny.base, asked(guidance=1)) < plain == memory_needed(tiny.base, asked(steps=50))
     assert memory_needed(tiny.base, asked(size=0)) == memory_needed(tiny.base, asked(size=16))
+
+
+def test_an_edit_needs_more_for_larger_and_longer_clips(tiny):
+    plain = edit_memory(tiny.base, 80, (64, 64), Fraction(16), 3.0)
+    assert PROCESS < plain < PROCESS + 2**28
+    assert edit_memory(tiny.base, 80, (1920, 1080), Fraction(16), 3.0) > plain + 16 * 80 * 1900 * 1000
+    assert edit_memory(tiny.base, 160, (64, 64), Fraction(16), 3.0) > plain > edit_memory(tiny.base, 80, (64, 64), Fraction(16), 1)
+    assert edit_memory(tiny.base, 80, (64, 64), Fraction(60), 3.0) < plain  # thinned for the net
 
 
 def test_free_memory_is_a_part_of_what_there_is():

@@ -98,6 +98,13 @@ def test_strength_decides_how_much_stays(lumiere):
     assert lumiere.restyle(one, "a dog", strength=0.4, steps=3) != lumiere.restyle(other, "a dog", strength=0.4, steps=3)
 
 
+def test_held_structure_stays_even_where_all_is_made_anew(lumiere):
+    """Two flat clips, all made anew: with coarse shapes held, each comes out nearer to its own grey."""
+    dark, light = (Clip(np.full((3, 16, 16, 3), level, np.uint8)) for level in (40, 215))
+    means = [[lumiere.restyle(clip, "a dog", strength=1, structure=structure, steps=2).frames.mean() for clip in (dark, light)] for structure in (0, 1)]
+    assert means[0][0] == means[0][1] and means[1][0] < 90 < 165 < means[1][1]
+
+
 def test_what_is_all_known_comes_back_unmarked(lumiere, clip):
     for made in (lumiere.restyle(clip, "a dog", strength=0), lumiere.inpaint(clip, np.zeros((18, 30), bool)), lumiere.outpaint(clip, clip.size)):
         assert made == clip and made.origin is None
@@ -166,7 +173,7 @@ def test_a_picture_too_large_for_the_steps_is_refused(lumiere):
 
 @pytest.mark.parametrize(("change", "name"), [
     ({"keep": "hard"}, "keep"), ({"feather": -1}, "feather"), ({"motion": 5}, "motion"), ({"motion": float("nan")}, "motion"),
-    ({"strength": 1.1}, "strength"), ({"strength": float("nan")}, "strength"), ({"style_weights": (2,)}, "style weight"),
+    ({"strength": 1.1}, "strength"), ({"strength": float("nan")}, "strength"), ({"structure": 1.1}, "structure"), ({"style_weights": (2,)}, "style weight"),
     ({"inputs": ({"role": "clip", "sha256": 3},)}, "inputs"),
 ])  # fmt: skip
 def test_requests_that_cannot_be(change, name):

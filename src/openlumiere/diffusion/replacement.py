@@ -1,9 +1,10 @@
-"""Known content for a net that cannot read it: guidance by replacement."""
+"""What is given taking the place of what is predicted: known content for a net that cannot read it, and a clip's coarse shapes."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -29,3 +30,31 @@ def replace_known(denoiser: Denoiser, kind: Kind, alphas_cumprod: Float[Tensor, 
         return CONVERSIONS[kind](clean, noisy, alpha, sigma, "sample")
 
     return denoise
+
+
+def hold_shapes(
+    denoiser: Denoiser, kind: Kind, alphas_cumprod: Float[Tensor, " t"], source: Float[Tensor, "b c f h w"], size: int, share: float = 1.0
+) -> Denoiser:
+    """Puts the coarse shapes of `source` (means over squares of `size` places) in the place of the predicted clean clip's.
+
+    ILVR (Choi et al. 2021) on the clean prediction, frame by frame: what is finer than the squares is the net's own, and so is
+    everything below the `share` of noise levels counted from the noisiest. Wrap it around all else, for `source` is the whole clip.
+    """
+    check_kind(kind)
+    last = (1 - share) * len(alphas_cumprod)
+
+    def denoise(noisy: Tensor, timestep: Timestep, condition: Condition) -> Tensor:
+        prediction = denoiser(noisy, timestep, condition)
+        if float(timestep) < last:
+            return prediction
+        alpha, sigma = (value.to(noisy).reshape(-1, *[1] * (noisy.ndim - 1)) for value in noise_level(timestep, alphas_cumprod))
+        clean = to_clean(prediction, noisy, alpha, sigma, kind)
+        return CONVERSIONS[kind](clean + coarse(source.to(clean) - clean, size), noisy, alpha, sigma, "sample")
+
+    return denoise
+
+
+def coarse(clip: Float[Tensor, "b c f h w"], size: int) -> Float[Tensor, "b c f h w"]:
+    """Means over squares of `size` places (smaller at the right and lower border), spread over them smoothly."""
+    means = F.avg_pool3d(clip, (1, size, size), ceil_mode=True)
+    return F.interpolate(means, clip.shape[2:], mode="trilinear", align_corners=False)

@@ -158,14 +158,17 @@ class Lumiere:
         return self.make_of(request, {"picture": open_picture(image), **mask}, style, style_weight, on_step)
 
     def restyle(
-        self, clip: Video, prompt: str, *, strength: float = 0.6, seed: int = 0, negative: str = "", steps: int = DEFAULT_STEPS,
-        guidance: float = DEFAULT_GUIDANCE, scheduler: str = "ddim", style: Styles = (),
+        self, clip: Video, prompt: str, *, strength: float = 0.6, structure: float = 0.0, seed: int = 0, negative: str = "",
+        steps: int = DEFAULT_STEPS, guidance: float = DEFAULT_GUIDANCE, scheduler: str = "ddim", style: Styles = (),
         style_weight: float | Sequence[float] = DEFAULT_STYLE_WEIGHT, on_step: OnStep | None = None,
     ) -> Clip:  # fmt: skip
-        """Change a whole clip: `strength` 0 gives it back, 1 makes all anew (SDEdit, on all frames at once)."""
+        """Change a whole clip: `strength` 0 gives it back, 1 makes all anew (SDEdit, on all frames at once).
+
+        `structure` holds the clip's coarse shapes for that share of the noise levels, the noisiest first: at 0.5 its motion stays nearer.
+        """
         return self._edit_clip("restyle", clip, Request(
             task="restyle", prompt=prompt, negative=negative, seed=seed, steps=steps, guidance=guidance, size=0, scheduler=scheduler,
-            strength=strength,
+            strength=strength, structure=structure,
         ), None, style, style_weight, on_step)  # fmt: skip
 
     def _edit_clip(
@@ -278,11 +281,11 @@ class Lumiere:
         to = fit(canvas, self.base.native_size, self.base.side_multiple, request.loop)
         known = encode(canvas, to, self.base.codec) if canvas.known.any() else None
         start = min(round((1 - request.strength) * request.steps), request.steps - 1)
+        source = encode_whole(canvas, to, self.base.codec) if start or request.structure else None
         made = self.base(
             request.prompt, request.negative, seeds=request.seed, num_frames=len(to.indices), height=to.height, width=to.width,
             frame_times=to.times(canvas.fps, request.motion), num_inference_steps=request.steps, guidance_scale=request.guidance,
-            known=known, source=encode_whole(canvas, to, self.base.codec) if start else None, start=start, windows=WINDOWS,
-            loop=request.loop, on_step=on_step,
+            known=known, source=source, start=start, structure=request.structure, windows=WINDOWS, loop=request.loop, on_step=on_step,
         ).frames[0]  # fmt: skip
         return restore(made, canvas, to, request.keep, request.feather, request.loop)
 

@@ -18,16 +18,19 @@ import numpy as np
 import psutil
 import torch
 
+from openlumiere.conditions import Canvas
 from openlumiere.diffusion.multidiffusion import Windows
 from openlumiere.pipelines.base import LumierePipeline
+from openlumiere.pipelines.fit import fit
 from openlumiere.pipelines.long import windows_at
-from openlumiere.pipelines.request import Request
+from openlumiere.pipelines.request import DEFAULT_FRAMES, Request
 from openlumiere.pipelines.upscale import WINDOWS, LumiereUpscalePipeline
 
 PROCESS = 640 * 2**20  # bytes of Python, torch, diffusers and the carried text encoder
 STATES = 20  # tensors of the finest level's size that are alive at once
 UPSCALE_STATES = 12  # the same in the super-resolution net (an estimate, not measured)
 NOISY = 6  # copies of the noisy clip that a step of a scheduler makes
+EDITED = 16  # bytes a pixel of a given clip: its frames, what is known, what is made, and what is looked at (an estimate)
 MAPPED = 256 * 2**20  # bytes of frames beyond which they lie in a file
 TILES = ((16, 64), (16, 48), (8, 48), (8, 32), (4, 32), (4, 16))  # frames and low-resolution pixels of a side, in falling order
 
@@ -46,6 +49,21 @@ def memory_needed(pipeline: LumierePipeline, run: Request, windows: Windows | No
     pictures = 3 * run.frames * (1 + len(run.shots)) * (run.size or pipeline.native_size) ** 2
     noisy = NOISY * 4 * run.frames * places * net.config.unet["in_channels"]
     return PROCESS + weights + STATES * state + noisy + min(pictures, MAPPED)
+
+
+def edit_memory(pipeline: LumierePipeline, frames: int, size: tuple[int, int], fps: Fraction, guidance: float) -> int:
+    """Bytes at the peak of an edit of so many frames of `size` (width, height): the net at its own size, the clip at the given one."""
+    net, pixels = pipeline.stunet, (frames, size[1], size[0])
+    nothing = Canvas(frames=np.broadcast_to(np.uint8(0), (*pixels, 3)), known=np.broadcast_to(np.False_, pixels), fps=fps)
+    to = fit(nothing, pipeline.native_size, pipeline.side_multiple)
+    places = to.height * to.width // pipeline.codec.factor**2
+    number, passes = net.dtype.itemsize, 1 if guidance == 1 else 2
+    state = number * passes * min(len(to.indices), DEFAULT_FRAMES) * places * net.config.unet["block_out_channels"][0]
+    weights = number * sum(value.numel() for value in net.parameters())
+    if pipeline.device.type != "cpu":
+        return weights + STATES * state
+    noisy = NOISY * 4 * len(to.indices) * places * net.config.unet["in_channels"]
+    return PROCESS + weights + STATES * state + noisy + EDITED * prod(pixels)
 
 
 def upscale_memory(pipeline: LumiereUpscalePipeline, size: Sequence[int], windows: Windows = WINDOWS) -> int:

@@ -49,7 +49,8 @@ class Request:
     `fps` is exact text, "16" or "30000/1001"; `size` is the side in pixels after enlarging, 0 the net's own. An edit takes the size of
     its inputs: there 0 is the input's own, else the longer side that a picture is first brought to, and `frames` and `fps` are the
     clip's. `keep` "exact" gives known pixels back bit by bit, with made ones moved to meet them within about `feather` pixels; "soft"
-    leaves all to the net. `motion` is how fast time runs, `strength` how much of a clip is made anew (0: none, 1: all), `to` the
+    leaves all to the net. `motion` is how fast time runs, `strength` how much of a clip is made anew (0: none, 1: all),
+    `structure` for what share of the noise levels its coarse shapes are held (0: none), `to` the
     size WxH that a clip is extended to, `region` its text where it is not an input, `style_weights` one number a style among `inputs`.
     `shots` are the prompts of further shots, each of as many `frames`; `upscale` says whether the super-resolution net enlarges what is
     made of words, where the model has one, `noise` how little it trusts what it is given (`pipelines/upscale.py`). `memory_limit` in bytes chooses windows
@@ -71,6 +72,7 @@ class Request:
     feather: int = DEFAULT_FEATHER
     motion: float = 1.0
     strength: float = 1.0
+    structure: float = 0.0
     to: str = ""
     region: str = ""
     inputs: tuple[Input, ...] = ()
@@ -97,6 +99,7 @@ class Request:
         check_range("feather", self.feather, 0, 256)
         check_range("motion", self.motion, 0, 4)
         check_range("strength", self.strength, 0, 1)
+        check_range("structure", self.structure, 0, 1)
         check_range("noise", self.noise, 0, 1)
         check_range("memory limit", self.memory_limit, 0, 2**50)
         check_inputs(self)

@@ -68,10 +68,14 @@ def region_of(request: Request, inputs: Inputs) -> Region:
 def pixels(inputs: Inputs, role: str, size: int) -> np.ndarray:
     """A picture, its longer side brought to `size` pixels (0: as it is)."""
     clip: Clip = inputs[role].content
-    if not size or size == max(clip.size):
-        return clip.frames[0]
-    width, height = (max(1, round(side * size / max(clip.size))) for side in clip.size)
-    return np.asarray(Image.fromarray(clip.frames[0]).resize((width, height), Image.Resampling.LANCZOS))
+    to = scaled(clip.size, size)
+    return clip.frames[0] if to == clip.size else np.asarray(Image.fromarray(clip.frames[0]).resize(to, Image.Resampling.LANCZOS))
+
+
+def scaled(size: tuple[int, int], longer: int) -> tuple[int, int]:
+    """Width and height with a longer side of `longer` pixels (0: as they are)."""
+    width, height = (max(1, round(side * longer / max(size))) for side in size)
+    return (width, height) if longer else size
 
 
 def styles_of(request: Request, inputs: Inputs) -> list[tuple[Style, float]]:
