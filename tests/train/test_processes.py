@@ -95,7 +95,7 @@ def sharded_run(folder, steps, shard=True):
         x = torch.randn(count, 3, generator=generator)
         return Losses((net(x)[:, 0] - x @ TARGET) ** 2, torch.rand(count, generator=generator))
 
-    train(Stage(net=net, losses=losses), config(parts=2, shard=shard), folder, max_steps=steps)
+    train(Stage(net=net, losses=losses), config(parts=4, shard=shard), folder, max_steps=steps)
     return sum((value.to_local() if shard else value).numel() for value in net.parameters() if value.requires_grad)
 
 
