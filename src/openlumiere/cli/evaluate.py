@@ -7,6 +7,7 @@ from importlib import import_module
 MEASURES = {  # each is a module `evaluate_NAME` of this room with a `main(words) -> exit code`
     "world": "do clips show what prompts of the sticker world ask for?",
     "judge": "train the classifier that reads clips for `world`",
+    "bias": "which skin tones are shown for which words?",
     "defects": "flaws of one clip: flicker, frozen frames, jumps, seams, colour drift, broken loops",
     "tasks": "is known content kept, do loops close, does a restyled clip move alike?",
     "marks": "is the mark in the pixels found and read after attacks, and only where it is?",
