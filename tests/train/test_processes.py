@@ -86,10 +86,11 @@ def test_no_part_of_a_run_is_drawn_twice():
 
 
 def sharded_run(folder, steps, shard=True):
-    """A net of two layers, the second of them frozen; answers how many numbers of the trained one this process holds."""
+    """A convolution as training stores it, and a frozen layer; answers how many numbers of the convolution this process holds."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(3, 8), nn.SiLU(), nn.Linear(8, 1))
-    net[2].requires_grad_(False)
+    net = nn.Sequential(nn.Unflatten(1, (3, 1, 1)), nn.Conv2d(3, 8, 3, padding=1), nn.SiLU(), nn.Flatten(), nn.Linear(8, 1))
+    net.to(memory_format=torch.channels_last)
+    net[4].requires_grad_(False)
 
     def losses(net, count, generator):
         x = torch.randn(count, 3, generator=generator)
@@ -103,7 +104,7 @@ def test_sharded_processes_are_the_run_of_one(tmp_path):
     """FSDP2: each holds a part of what trains; checkpoints are whole, and others go on from them."""
 
     def shares(rank):
-        assert sharded_run(tmp_path / "shards", 2) == 16  # of 24 weights and 8 biases
+        assert sharded_run(tmp_path / "shards", 2) == 112  # of 216 weights and 8 biases
 
     def goes_on(rank):
         sharded_run(tmp_path / "shards", 4)

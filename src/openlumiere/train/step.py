@@ -215,6 +215,8 @@ def check_processes(accelerator: Accelerator) -> None:
 
 def shard(net: nn.Module) -> None:
     """Split what trains over the processes (FSDP2, one group); what is frozen stays whole on each."""
+    for value in (value for value in net.parameters() if value.requires_grad):
+        value.data = value.data.contiguous()  # FSDP2 takes no weights in channels_last
     fully_shard(net, ignored_params={value for value in net.parameters() if not value.requires_grad})
 
 
