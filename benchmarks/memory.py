@@ -1,7 +1,7 @@
 """Peak memory of whole runs, each in a process of its own, beside what `lumiere doctor` would say before.
 
     python benchmarks/memory.py
-    python benchmarks/memory.py "10 s" "30 s"
+    python benchmarks/memory.py "80 frames, 256 px" "30 s, 256 px"
 
 Peaks are those of the resident size (Linux: VmHWM) from the start of Python to the written file, on one thread. Steps take time, not
 memory: one is run. Frames beyond 256 MiB lie in a mapped file, whose pages count where they are held at the moment of the peak.
@@ -19,8 +19,9 @@ RUNS = {  # name: what is asked for, over `Request`'s values
     "80 frames, 256 px": {"frames": 80, "size": 256},
     "80 frames, 1024 px": {"frames": 80, "size": 1024},
     "80 frames, 256 px, limit 750 MiB": {"frames": 80, "size": 256, "memory_limit": 750 * 2**20},
-    "10 s": {"frames": 160, "size": 256},
-    "30 s": {"frames": 480, "size": 256},
+    "10 s, 256 px, no upscaler": {"frames": 160, "size": 256, "upscale": False},
+    "30 s, 256 px, no upscaler": {"frames": 480, "size": 256, "upscale": False},
+    "30 s, 256 px": {"frames": 480, "size": 256},
     "upscale, 80 frames, 64 to 256 px": {"task": "upscale", "frames": 80, "side": 64},
     "upscale, 80 frames, 64 to 256 px, limit 750 MiB": {"task": "upscale", "frames": 80, "side": 64, "memory_limit": 750 * 2**20},
     "upscale, 16 frames, 256 to 1024 px": {"task": "upscale", "frames": 16, "side": 256},
