@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from openlumiere.cli import VERBS, main, one_line
-from openlumiere.cli.generate import warn_of_memory
+from openlumiere.cli.loading import warn_of_memory
 from openlumiere.media import Clip, load_image
 from openlumiere.pipelines.finish import read_sidecar
-from openlumiere.pipelines.request import Request
 
 PROMPT = "a dog moves right on a green background"
 QUICK = ["--steps", "1", "--frames", "4", "--size", "0"]
@@ -270,17 +269,16 @@ def test_doctor(call):
 
 
 def test_too_little_memory_is_told(call, tiny, capsys, monkeypatch):
-    for verb in ("generate", "doctor"):
-        monkeypatch.setattr(f"openlumiere.cli.{verb}.free_memory", lambda device: 2**28)
-    warn_of_memory(tiny, Request(prompt=PROMPT))
-    told = capsys.readouterr().err
-    assert told.startswith("lumiere: this may take 0.") and "0.2 GiB are free" in told and told.count("\n") == 1
+    for room in ("loading", "doctor"):
+        monkeypatch.setattr(f"openlumiere.cli.{room}.free_memory", lambda device: 2**28)
+    warn_of_memory(2**30, tiny)
+    assert capsys.readouterr().err == "lumiere: this may take 1.0 GiB of memory and 0.2 GiB are free; fewer frames take less\n"
     code, out, _ = call("doctor")
     assert code == 0 and out[-1].endswith("may not fit: ask for fewer frames or a smaller size")
 
 
 def test_enough_memory_is_not_told(tiny, capsys):
-    warn_of_memory(tiny, Request(prompt=PROMPT))
+    warn_of_memory(1, tiny)
     assert capsys.readouterr().err == ""
 
 

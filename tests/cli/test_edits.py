@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
@@ -52,7 +53,7 @@ CALLS = {
     "outpaint": ["outpaint", "cat.mp4", "a meadow", "--to", "40x30"],
     "mend": ["mend", "cat.mp4", "--region", "0,0,0.5,0.5"],
     "cinemagraph": ["cinemagraph", "cat.png", "smoke rises", "--region", "0: 0,0,0.5,0.5; 3: 0.5,0.5,1,1", "--loop", "--frames", "4", "--feather", "0"],
-    "restyle": ["restyle", "cat.mp4", "as a line drawing", "--strength", "0.7", "--steps", "2"],
+    "restyle": ["restyle", "cat.mp4", "as a line drawing", "--strength", "0.7", "--structure", "0.5", "--steps", "2"],
 }
 
 
@@ -99,6 +100,57 @@ def test_a_clip_broken_in_the_middle_says_where(call, folder):
     assert call(*words, "--allow-partial")[0] == 0 and 1 <= len(Clip.load("out/a.webp")) < 60
 
 
+def record(path, frames, times, turn=0):
+    """A clip as a phone writes it: held sideways, frames when they come (times in milliseconds)."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264rgb", rate=10, options={"qp": "0", "bf": "0"})
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "rgb24"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        stream.set_display_rotation(turn)
+        for frame, time in zip(frames, times, strict=True):
+            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            picture.pts = time
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+
+
+def test_a_clip_held_sideways_is_edited_upright(call, folder):
+    frames = noise(3, 16, 24, 3)
+    record("turned.mp4", frames, [0, 100, 200], turn=90)
+    assert call("inpaint", "turned.mp4", "--region", "0,0,1,0.5", "-o", "out/a.webp", "--lossless", *QUICK)[0] == 0
+    made = Clip.load("out/a.webp")
+    assert made.size == (16, 24) and off(made.frames[:, 12:], np.rot90(frames, 1, (1, 2))[:, 12:]) <= MARKED
+
+
+def test_a_clip_of_variable_rate_keeps_its_times(call, folder):
+    """The frame on the screen fills the gap."""
+    frames = noise(4, 16, 16, 3)
+    record("phone.mkv", frames, [0, 100, 200, 500])
+    assert call("inpaint", "phone.mkv", "--region", "0,0,0.5,1", "-o", "out/a.webp", "--lossless", *QUICK)[0] == 0
+    made = Clip.load("out/a.webp")
+    assert made.fps == 10 and off(made.frames[:, :, 8:], frames[[0, 1, 2, 2, 2, 3]][:, :, 8:]) <= MARKED
+
+
+@pytest.mark.parametrize("words", [["inpaint", "--region", "nothing.png"], ["restyle", "as a drawing", "--strength", "0"], ["outpaint", "--to", "30x18"]])
+def test_what_is_all_known_comes_back_unmarked(call, folder, words):
+    """A mask without white, strength 0, frames of the same size: the input's own pixels, and nobody says they were made."""
+    save_image(np.zeros((18, 30, 3), np.uint8), "nothing.png")
+    assert call(words[0], "cat.mp4", *words[1:], "-o", "out/a.webp", "--lossless", *QUICK)[0] == 0
+    assert Clip.load("out/a.webp") == Clip.load("cat.mp4") and not (folder / "out/a.webp.json").exists()
+
+
+def test_nothing_known_makes_all_anew(call, folder):
+    save_image(np.full((18, 30, 3), 255, np.uint8), "all.png")
+    assert call("inpaint", "cat.mp4", "a cat", "--region", "all.png", "-o", "out/a.webp", "--lossless", *QUICK)[0] == 0
+    assert off(Clip.load("out/a.webp").frames[:, :4], Clip.load("cat.mp4").frames[:, :4]) > MARKED
+
+
+def test_an_edit_tells_of_memory_before_it_runs(call, folder, monkeypatch):
+    monkeypatch.setattr("openlumiere.cli.loading.free_memory", lambda device: 2**28)
+    code, _, err = call("outpaint", "cat.mp4", "--to", "40x30", "-o", "out/a.webp", *QUICK)
+    assert code == 0 and len(err) == 1 and err[0].startswith("lumiere: this may take 0.") and "0.2 GiB are free" in err[0]
+
+
 REFUSED = {
     "mask of another size": ["inpaint", "cat.mp4", "--region", "small.png"],
     "no region": ["inpaint", "cat.mp4"],
@@ -114,6 +166,7 @@ REFUSED = {
     "no video stream": ["restyle", "tone.wav", "as a drawing"],
     "no clip": ["restyle", "nothing.mp4", "as a drawing"],
     "no prompt": ["restyle", "cat.mp4"],
+    "structure": ["restyle", "cat.mp4", "as a drawing", "--structure", "2"],
     "strength": ["restyle", "cat.mp4", "as a drawing", "--strength", "1.5"],
     "smaller frames": ["outpaint", "cat.mp4", "--to", "20x20"],
     "size in words": ["outpaint", "cat.mp4", "--to", "wide"],
@@ -135,7 +188,7 @@ def test_mistakes_are_one_line_and_leave_nothing(call, folder, mistake):
 
     save_image(noise(16, 16, 3), "small.png")
     save_image(noise(1, 1, 3), "dot.png")
-    save_image(noise(10, 2000, 3), "thread.png")
+    save_image(noise(10, 20_000, 3), "thread.png")
     (folder / "tone.wav").write_bytes(b"RIFF\x24\0\0\0WAVEfmt ")
     Style("other", {"conv_in": LowRank(torch.ones(1, 48, 3, 3), torch.ones(16, 1, 1, 1), 1.0)}, {}, "0" * 64).save(folder / "other.safetensors")
     words = REFUSED[mistake]

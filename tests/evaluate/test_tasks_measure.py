@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from openlumiere.cli import main
+from openlumiere.evaluate.reading import read
 from openlumiere.evaluate.sources import Ask, Source, draw_sources, thinned
 from openlumiere.evaluate.tasks import (
     TASKS, Figure, Settings, around, damaged, judged, measure, path_correlation, psnr, ratio, seam, step_sizes, summary, table,
@@ -75,14 +76,17 @@ def test_sources_of_the_world_are_told_in_other_words(world, scope):
     assert len(source.clip) == 4 and source.clip.fps == Fraction(16, 20) and set(source.turned) == {"left", "right", "up", "down"}
     assert source.other.subject != source.shows.subject == source.restyled.subject and source.restyled.style != source.shows.style
     assert source.other.motion == source.shows.motion and len({source.shows.prompt, source.other.prompt, source.restyled.prompt}) == 3
+    assert source.shows.motion not in source.restyled.prompt or source.shows.motion == "stay"
     assert all(way in ask.prompt or ask.motion == way for way, ask in source.turned.items())
 
 
-def test_the_judge_reads_what_was_asked(world, scope, judge):
+def test_what_the_judge_reads_is_held_against_what_was_asked(world, scope, judge):
     (source,) = draw_sources(world, 1, 4, 1, scope)
-    assert judged(source.shows, source.clip, judge, "style") == {"reads as the asked style": True}
-    assert judged(source.restyled, source.clip, judge, "style") == {"reads as the asked style": False}
-    assert judged(Ask(prompt="a dog"), source.clip, judge, "style") == {} == judged(source.shows, source.clip, None, "style")
+    seen = read(source.clip.frames, judge)
+    right, wrong = (Ask(prompt="a dog", subject="1f415", style=style, motion=seen.motion) for style in (seen.style, "none"))
+    assert judged(right, source.clip, judge, "style", "motion") == {"reads as the asked style": True, "moves as asked": True}
+    assert judged(wrong, source.clip, judge, "style") == {"reads as the asked style": False}
+    assert judged(Ask(prompt="a dog"), source.clip, judge, "style") == {} == judged(right, source.clip, None, "style")
 
 
 def test_every_task_is_measured_on_a_clip_of_the_world(tiny, world, scope, judge):
@@ -93,7 +97,7 @@ def test_every_task_is_measured_on_a_clip_of_the_world(tiny, world, scope, judge
     for row in (
         ("animate", "soft", "moves as asked"), ("steer", "exact", "moves as asked"), ("inpaint", "exact", "shows the asked subject"),
         ("outpaint", "soft", "step at the seam over steps inside"), ("mend", "exact", "damaged pixels mended (dB)"),
-        ("cinemagraph", "exact", "loop jump over the median step"), ("restyle", "", "reads as the asked style at strength 0.9"),
+        ("cinemagraph", "exact", "loop jump over the median step"), ("restyle", "", "reads as the asked style at strength 0.9, structure 0.5"),
     ):  # fmt: skip
         assert row in found
     exact = {each.what: each.value for each in figures if each.keep == "exact" and each.task in ("inpaint", "outpaint", "cinemagraph", "animate")}

@@ -19,7 +19,7 @@ VERBS = {  # each is a module of this room with a `main(words) -> exit code`
     "learn-style": "a style from one to five pictures",
     "verify": "where a file comes from: its mark and its manifest",
     "doctor": "device, memory and versions, and what a run will need",
-    "train": "train the picture net, then its temporal part",
+    "train": "train the picture net, its temporal part, then the super-resolution net",
     "data": "build and inspect the sticker world",
     "evaluate": "measure what the weights make",
 }

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from tyro.conf import Positional, UseAppendAction
 
 from openlumiere.cli.arguments import parse
-from openlumiere.cli.options import Keeping, Sampling, Styled, load_model, prepare, write
+from openlumiere.cli.options import Keeping, Lasting, Making, Styled, load_for_edit, prepare, write
 from openlumiere.cli.progress import progress
 from openlumiere.pipelines.inputs import Given, open_picture
-from openlumiere.pipelines.request import DEFAULT_FPS, DEFAULT_SIZE, frame_count
+from openlumiere.pipelines.request import DEFAULT_SIZE, exact_rate
+from openlumiere.pipelines.tasks import scaled
 
 
 @dataclass(frozen=True, kw_only=True)
-class Animate(Sampling, Keeping, Styled):
+class Animate(Making, Lasting, Keeping, Styled):
     """Image to video: the picture is the first frame, the prompt says what happens."""
 
     image: Positional[str]
@@ -27,12 +28,6 @@ class Animate(Sampling, Keeping, Styled):
     """IMAGE is a sentence: its picture is made first and written to OUT.first.png."""
     motion: float = 1.0
     """How fast time runs: 0 is still, 0.5 half of what would happen, up to 4."""
-    frames: int | None = None
-    """Frames to make (80)."""
-    seconds: float | None = None
-    """Length instead of frames."""
-    fps: str = DEFAULT_FPS
-    """Frames a second, whole or a fraction such as 30000/1001."""
     size: int = 0
     """Longer side of the clip in pixels; 0 is the picture's own."""
     loop: bool = False
@@ -41,20 +36,23 @@ class Animate(Sampling, Keeping, Styled):
 
 def main(words: list[str]) -> int:
     options = parse(Animate, words, "animate")
-    prepare(options, frame_count(options.frames, options.seconds, options.fps))
+    prepare(options, options.frame_count())
     keyframes = read_keyframes(options.keyframe)
     first = None if options.from_prompt or options.image == "-" else open_picture(options.image)
     styles = options.open_styles()
-    lumiere = load_model(options)
+    side = options.size or DEFAULT_SIZE  # of a picture that is made first
+    given = [picture.content.size for picture in (first, *keyframes.values()) if picture]
+    size = scaled(given[0], options.size) if given else (side, side)
+    lumiere = load_for_edit(options, options.frame_count(), size, exact_rate(options.fps))
     if options.from_prompt:
-        made = lumiere.generate_image(options.image, size=options.size or DEFAULT_SIZE, style=styles, style_weight=options.weights(), **options.sampling())
+        made = lumiere.generate_image(options.image, size=side, style=styles, style_weight=options.weights(), **options.sampling())
         made.save(f"{options.output.rstrip('/')}.first.png", lossless=True)
         first = open_picture(made)
     with progress("animate") as on_step:
         clip = lumiere.animate(
             first, options.prompt or (options.image if options.from_prompt else ""), keyframes=keyframes, motion=options.motion,
-            frames=options.frames, seconds=options.seconds, fps=options.fps, size=options.size, loop=options.loop, style=styles,
-            style_weight=options.weights(), on_step=on_step, **options.keeping(), **options.sampling(),
+            size=options.size, loop=options.loop, style=styles, style_weight=options.weights(), on_step=on_step,
+            **options.lasting(), **options.keeping(), **options.sampling(),
         )  # fmt: skip
     return write(clip, options)
 

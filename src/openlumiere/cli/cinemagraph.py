@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from tyro.conf import Positional
 
 from openlumiere.cli.arguments import parse
-from openlumiere.cli.options import Keeping, Sampling, Styled, load_model, prepare, write
+from openlumiere.cli.options import Keeping, Lasting, Making, Styled, load_for_edit, prepare, write
 from openlumiere.cli.progress import progress
 from openlumiere.conditions import Region
 from openlumiere.pipelines.inputs import open_picture
-from openlumiere.pipelines.request import DEFAULT_FPS, frame_count
+from openlumiere.pipelines.request import exact_rate
+from openlumiere.pipelines.tasks import scaled
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cinemagraph(Sampling, Keeping, Styled):
+class Cinemagraph(Making, Lasting, Keeping, Styled):
     """Only the region moves; outside it every frame is the picture, pixel by pixel."""
 
     image: Positional[str]
@@ -28,25 +29,18 @@ class Cinemagraph(Sampling, Keeping, Styled):
     """The last frame goes over into the first."""
     motion: float = 1.0
     """How fast time runs: 0 is still, up to 4."""
-    frames: int | None = None
-    """Frames to make (80)."""
-    seconds: float | None = None
-    """Length instead of frames."""
-    fps: str = DEFAULT_FPS
-    """Frames a second, whole or a fraction such as 30000/1001."""
     size: int = 0
     """Longer side of the clip in pixels; 0 is the picture's own."""
 
 
 def main(words: list[str]) -> int:
     options = parse(Cinemagraph, words, "cinemagraph")
-    prepare(options, frame_count(options.frames, options.seconds, options.fps))
+    prepare(options, options.frame_count())
     region, picture, styles = Region.parse(options.region), open_picture(options.image), options.open_styles()
-    lumiere = load_model(options)
+    lumiere = load_for_edit(options, options.frame_count(), scaled(picture.content.size, options.size), exact_rate(options.fps))
     with progress("cinemagraph") as on_step:
         clip = lumiere.cinemagraph(
-            picture, region, options.prompt, loop=options.loop, motion=options.motion, frames=options.frames, seconds=options.seconds,
-            fps=options.fps, size=options.size, style=styles, style_weight=options.weights(), on_step=on_step,
-            **options.keeping(), **options.sampling(),
+            picture, region, options.prompt, loop=options.loop, motion=options.motion, size=options.size, style=styles,
+            style_weight=options.weights(), on_step=on_step, **options.lasting(), **options.keeping(), **options.sampling(),
         )  # fmt: skip
     return write(clip, options)

@@ -9,7 +9,7 @@ from importlib.metadata import version
 import torch
 
 from openlumiere.cli.arguments import parse
-from openlumiere.cli.generate import check_device, load
+from openlumiere.cli.loading import check_device, load
 from openlumiere.models.text import carried_e5_path, check_e5
 from openlumiere.pipelines.finish import PACKAGES
 from openlumiere.pipelines.lumiere import Lumiere

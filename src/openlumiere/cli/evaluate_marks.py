@@ -102,7 +102,7 @@ def make(options: Marks, prompts: list[str]) -> None:
     todo = [first for first in range(0, last, BATCH) if first + BATCH > options.skip and not batch_file(options, first).is_file()]
     if not todo:
         return
-    from openlumiere.cli.generate import load  # the nets take seconds to import, and a run that goes on needs none
+    from openlumiere.cli.loading import load  # the nets take seconds to import, and a run that goes on needs none
 
     base = load(options.model, "cpu", "float32").base
     for first in tqdm(todo, desc="make", disable=None):

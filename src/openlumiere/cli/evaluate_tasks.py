@@ -1,43 +1,56 @@
-"""`lumiere evaluate tasks`: is known content kept, do loops close, does a restyled clip move alike?"""
+"""`lumiere evaluate tasks`: each creative task on clips whose content is known, in figures."""
 
 from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-from einops import rearrange
 from tqdm import tqdm
 from tyro.conf import UseAppendAction
 
 from openlumiere.cli.arguments import parse
 from openlumiere.cli.evaluate_world import check_file
-from openlumiere.cli.generate import load
-from openlumiere.data.world.batch import CLIP, WORLD_32, Batches
+from openlumiere.cli.loading import load
+from openlumiere.data.world.batch import CLIP
 from openlumiere.data.world.subjects import World
-from openlumiere.evaluate.judge import CARRIED, Judge, load_judge
-from openlumiere.evaluate.tasks import Settings, Source, measure, table, thinned
+from openlumiere.evaluate.judge import CARRIED, Judge, JudgeConfig, load_judge
+from openlumiere.evaluate.sources import Source, draw_sources, open_source
+from openlumiere.evaluate.style import TASK as STYLE
+from openlumiere.evaluate.style import asks, judge_figures, references, sweep, train_style_judge
+from openlumiere.evaluate.tasks import EXACT, TASKS, Figure, Settings, Show, measure, table
 from openlumiere.media import Clip, contact_sheet, filmstrip, save_image
 from openlumiere.media.write import write_beside
-from openlumiere.pipelines.base import NATIVE_RATE
-from openlumiere.pipelines.request import DEFAULT_GUIDANCE, check_range
+from openlumiere.pipelines.finish import Shown, check_keys
+from openlumiere.pipelines.learning import Learning
+from openlumiere.pipelines.lumiere import Lumiere
+from openlumiere.pipelines.request import DEFAULT_GUIDANCE, check_choice, check_range
 
-STRIP, SHEET_COLUMNS, SHEET_CLIPS = 6, 3, 60
+STRIP, SHEET_COLUMNS, SHEET_CLIPS = 6, 4, 120
+ALL = (*TASKS, STYLE)
+LESSON = 4  # pictures a training step of a style
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateTasks:
-    """Animate, inpaint, loop and restyle clips whose content is known, keeping it exactly and softly, and measure what is left of it."""
+    """Run the creative tasks on clips whose content is known, keeping it exactly and softly, and measure what comes of it."""
 
+    tasks: tuple[str, ...] = tuple(TASKS)
+    """Which: animate steer inpaint outpaint mend cinemagraph restyle style. The last one needs a world with the held-out style."""
     world: Path | None = None
     """A built world or a pack, to draw clips from."""
     clips: int = 4
     """Clips to draw from it."""
     file: UseAppendAction[tuple[str, ...]] = ()
     """A clip of your own, as cat.mp4 or cat.mp4=a cat walks; may be given again."""
+    references: int = 20
+    """Drawings that the task style learns from, one by one."""
+    lessons: int = 100
+    """Training steps for each of them."""
+    judge_steps: int = 300
+    """Training steps of the judge that tells the held-out style from the others."""
     frames: int = 16
     """Frames a clip, over the same time: fewer is faster and coarser."""
     steps: int = 10
@@ -55,7 +68,7 @@ class EvaluateTasks:
     dtype: str = "float32"
     """float32, bfloat16 or float16."""
     out: Path | None = None
-    """Where to write every figure: .json."""
+    """Where to write every figure: .json; the table lies beside it as .md."""
     sheet: Path | None = None
     """Where to write filmstrips of what was made: .png."""
 
@@ -63,53 +76,57 @@ class EvaluateTasks:
 def main(words: list[str]) -> int:
     options = parse(EvaluateTasks, words, "evaluate tasks")
     check(options)
-    sources = [*draw_sources(options), *(open_source(text, options.frames) for text in options.file)]
-    if not sources:
+    world = None if options.world is None else World.open(options.world)
+    sources = [*draw(world, options), *(open_source(text, options.frames) for text in options.file)]
+    if not sources and set(options.tasks) != {STYLE}:
         raise ValueError("clips: expected a world or files, got neither, pass --world or --file")
-    judge = open_judge(options.judge)
     lumiere = load(options.model, options.device, options.dtype)
-    shown: dict[str, Clip] = {}
-    settings = Settings(steps=options.steps, guidance=options.guidance, seed=options.seed)
-    figures = list(tqdm(measure(lumiere, sources, settings, judge, shown.__setitem__), desc="evaluate", unit="figure", disable=None))
+    shown = {source.name: source.clip for source in sources}
+    figures = list(tqdm(figures_of(lumiere, world, sources, options, shown.__setitem__), desc="evaluate", unit="figure", disable=None))
     command = shlex.join(["lumiere", "evaluate", "tasks", *words])
-    print(f"{table(figures)}\n\n    {command}")
+    text = f"{table(figures)}\n\n    {command}\n"
+    print(text, end="")
     if options.out is not None:
-        report = {"command": command, "model": lumiere.base.fingerprint(), "figures": [asdict(each) for each in figures]}
-        write_beside(options.out, lambda made: made.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8"))
+        report = {"command": command, "model": lumiere.base.fingerprint(), "figures": [plain(each) for each in figures]}
+        write_text(options.out, json.dumps(report, indent=1) + "\n")
+        write_text(options.out.with_suffix(".md"), text)
     if options.sheet is not None:
-        save_sheet(sources, shown, options.sheet)
+        save_sheet(shown, options.sheet, Shown(command=command, model=lumiere.base.fingerprint()))
     return 0
 
 
 def check(options: EvaluateTasks) -> None:
+    """Refuse before the long work what would fail after it."""
+    for task in options.tasks:
+        check_choice("tasks", task, ALL)
     check_range("clips", options.clips, 0, 1000)
+    check_range("references", options.references, 1, 1000)
+    check_range("judge steps", options.judge_steps, 1, 10**6)
     check_range("frames", options.frames, 3, CLIP)
     check_range("steps", options.steps, 1, 1000)
     check_range("seed", options.seed, 0, 2**62)
+    if STYLE in options.tasks and options.world is None:
+        raise ValueError("world: expected one that holds the held-out style, got none, pass --world, or name tasks without style")
     for path, suffix in ((options.out, ".json"), (options.sheet, ".png")):
         if path is not None:
             check_file(path, suffix)
+    if options.sheet is not None:
+        check_keys()
 
 
-def draw_sources(options: EvaluateTasks) -> list[Source]:
-    """Clips of the world's first scope, each with its caption and motion."""
-    if options.world is None:
-        return []
-    batches = Batches(World.open(options.world), WORLD_32, "train", 32)
-    times = torch.linspace(0, CLIP - 1, options.frames).round()
-    drawn = batches.draw(torch.Generator().manual_seed(options.seed), options.clips, times)
-    levels = ((drawn.pixels + 1) * 127.5).round().to(torch.uint8)
-    rate = NATIVE_RATE * options.frames / CLIP
-    return [
-        Source(name=f"world {index}", clip=Clip(np.ascontiguousarray(frames), rate), prompt=caption, motion=facts.motion)
-        for index, (frames, caption, facts) in enumerate(zip(rearrange(levels, "b c f h w -> b f h w c").numpy(), drawn.captions, drawn.facts))
-    ]  # fmt: skip
+def draw(world: World | None, options: EvaluateTasks) -> list[Source]:
+    return [] if world is None or not options.clips else draw_sources(world, options.clips, options.frames, options.seed)
 
 
-def open_source(text: str, frames: int) -> Source:
-    """`cat.mp4=a cat walks` as a source; without words the prompt is the file's name."""
-    path, _, prompt = text.partition("=")
-    return Source(name=Path(path).name, clip=thinned(Clip.load(path), frames), prompt=prompt or Path(path).stem)
+def figures_of(lumiere: Lumiere, world: World | None, sources: list[Source], options: EvaluateTasks, show: Show) -> Iterator[Figure]:
+    settings = Settings(steps=options.steps, guidance=options.guidance, seed=options.seed)
+    tasks = [task for task in options.tasks if task != STYLE]
+    yield from measure(lumiere, sources, tasks, settings, open_judge(options.judge), show)
+    if STYLE in options.tasks:
+        judge = train_style_judge(world, JudgeConfig(steps=options.judge_steps))
+        yield from judge_figures(judge, world)
+        given = references(world, asks(world, options.references, options.seed), options.seed)
+        yield from sweep(lumiere, given, options.frames, settings, Learning(steps=options.lessons, batch=LESSON), judge, show)
 
 
 def open_judge(path: Path | None) -> Judge | None:
@@ -119,8 +136,16 @@ def open_judge(path: Path | None) -> Judge | None:
     return load_judge(path)[0]
 
 
-def save_sheet(sources: list[Source], shown: dict[str, Clip], path: Path) -> None:
+def plain(figure: Figure) -> dict:
+    """For JSON, which has no infinity."""
+    return {**asdict(figure), "value": "exact" if figure.value == EXACT else figure.value}
+
+
+def write_text(path: Path, text: str) -> None:
+    write_beside(path, lambda made: made.write_text(text, encoding="utf-8"))
+
+
+def save_sheet(shown: dict[str, Clip], path: Path, origin: Shown) -> None:
     """Every source and what was made of it, a filmstrip each."""
-    clips = {**{source.name: source.clip for source in sources}, **shown}
-    names = sorted(clips)[:SHEET_CLIPS]
-    save_image(contact_sheet([filmstrip(clips[name], STRIP) for name in names], SHEET_COLUMNS, names), path)
+    names = sorted(shown)[:SHEET_CLIPS]
+    save_image(contact_sheet([filmstrip(shown[name], min(STRIP, len(shown[name]))) for name in names], SHEET_COLUMNS, names), path, origin)

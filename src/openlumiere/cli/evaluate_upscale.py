@@ -96,7 +96,7 @@ def check(options: EvaluateUpscale) -> None:
 
 
 def open_net(options: EvaluateUpscale) -> LumiereUpscalePipeline:
-    from openlumiere.cli.generate import load  # the nets take seconds to import
+    from openlumiere.cli.loading import load  # the nets take seconds to import
 
     net = load(options.model, options.device, options.dtype).upscaler
     if net is None:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from tyro.conf import Positional
 
 from openlumiere.cli.arguments import parse
-from openlumiere.cli.options import Edited, Keeping, Sampling, Styled, load_model, prepare, write
+from openlumiere.cli.options import Edited, Keeping, Making, Styled, load_for_edit, prepare, write
 from openlumiere.cli.progress import progress
 from openlumiere.conditions import Region
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inpaint(Sampling, Keeping, Styled, Edited):
+class Inpaint(Making, Keeping, Styled, Edited):
     """Fill a region of a clip from a sentence; all else stays."""
 
     prompt: Positional[str] = ""
@@ -28,7 +28,7 @@ def main(words: list[str]) -> int:
     clip = options.open_clip()
     prepare(options, len(clip.content))
     styles = options.open_styles()
-    lumiere = load_model(options)
+    lumiere = load_for_edit(options, len(clip.content), clip.content.size, clip.content.fps)
     with progress("inpaint") as on_step:
         made = lumiere.inpaint(
             clip, region, options.prompt, style=styles, style_weight=options.weights(), on_step=on_step,

@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 from openlumiere.cli.arguments import parse
-from openlumiere.cli.generate import load
+from openlumiere.cli.loading import load
 from openlumiere.media.write import check_folder, write_beside
 from openlumiere.pipelines.inputs import open_picture
 from openlumiere.pipelines.learning import Learning

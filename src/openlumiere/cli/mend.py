@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from openlumiere.cli.arguments import parse
-from openlumiere.cli.options import Edited, Keeping, Sampling, load_model, prepare, write
+from openlumiere.cli.options import Edited, Keeping, Making, load_for_edit, prepare, write
 from openlumiere.cli.progress import progress
 from openlumiere.conditions import Region
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mend(Sampling, Keeping, Edited):
+class Mend(Making, Keeping, Edited):
     """Repair scratches, specks, lost frames, flicker and logos, found by themselves, or whatever is in a region."""
 
     prompt: str = ""
@@ -25,7 +25,7 @@ def main(words: list[str]) -> int:
     region = None if options.region is None else Region.parse(options.region)
     clip = options.open_clip()
     prepare(options, len(clip.content))
-    lumiere = load_model(options)
+    lumiere = load_for_edit(options, len(clip.content), clip.content.size, clip.content.fps)
     with progress("mend") as on_step:
         made = lumiere.mend(clip, region, options.prompt, on_step=on_step, **options.keeping(), **options.sampling())
     return write(made, options)

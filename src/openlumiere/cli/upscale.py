@@ -8,7 +8,8 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from openlumiere.cli.arguments import parse
-from openlumiere.cli.generate import check_path, load
+from openlumiere.cli.loading import load
+from openlumiere.cli.options import check_path
 from openlumiere.cli.signing import Signing
 from openlumiere.pipelines.inputs import open_clip
 from openlumiere.pipelines.memory import parse_memory

@@ -53,7 +53,7 @@ def main(words: list[str]) -> int:
 
 def inversion(options: Verify) -> Invert:
     """The model's way back from a clip to its noise."""
-    from openlumiere.cli.generate import load  # the nets take seconds to import
+    from openlumiere.cli.loading import load  # the nets take seconds to import
     from openlumiere.pipelines.inversion import noise_of
 
     base = load(options.model, options.device, "float32").base

@@ -1,0 +1,39 @@
+"""A model on its device, and a word where it may not have the memory."""
+
+from __future__ import annotations
+
+import sys
+
+import diffusers
+import torch
+import transformers
+
+from openlumiere.pipelines.lumiere import Lumiere
+from openlumiere.pipelines.memory import free_memory, gigabytes
+from openlumiere.pipelines.request import check_choice
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def load(model: str | None, device: str, dtype: str) -> Lumiere:
+    """The model on its device. Raises ValueError for a device or a precision that torch does not have here."""
+    check_choice("dtype", dtype, tuple(DTYPES))
+    check_device(device)
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    return Lumiere.from_pretrained(model, device=device, dtype=DTYPES[dtype])
+
+
+def check_device(device: str) -> None:
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"device: expected one that torch can use, got {device!r} ({reason}), use cpu") from None
+
+
+def warn_of_memory(needed: int, lumiere: Lumiere) -> None:
+    """Say so, on the error stream, where a run may take more bytes than are free."""
+    free = free_memory(lumiere.base.device)
+    if needed > free:
+        print(f"lumiere: this may take {gigabytes(needed)} of memory and {gigabytes(free)} are free; fewer frames take less", file=sys.stderr)

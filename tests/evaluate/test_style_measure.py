@@ -1,0 +1,75 @@
+"""The measure `style`: references in the held-out style, a judge that tells it from the trained ones, and a sweep that changes the weight alone."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from openlumiere.data.world.build import Batch, Job, finish, render_batch
+from openlumiere.data.world.names import Concept
+from openlumiere.data.world.originals import Drawing
+from openlumiere.data.world.scope import WORLD_32, Scope
+from openlumiere.data.world.subjects import World
+from openlumiere.evaluate.judge import JudgeConfig
+from openlumiere.evaluate.sources import Ask
+from openlumiere.evaluate.style import WEIGHTS, asks, judge_figures, references, sweep, train_style_judge
+from openlumiere.evaluate.tasks import Settings, table
+from openlumiere.pipelines.learning import Learning
+
+SUBJECTS = {"1f408": "cat", "1f415": "dog", "1f680": "rocket", "2b50": "star"}
+SOURCES = {"fluent-3d": (240, 120, 0), "openmoji": (0, 0, 0)}
+
+
+def drawing(source, subject, folder):
+    """A filled disc, or a ring in the held-out style; a corner piece tells subjects apart."""
+    image = np.zeros((256, 256, 4), np.uint8)
+    y, x = np.mgrid[:256, :256] - 127.5
+    distance = np.hypot(y, x)
+    image[(distance < 100) & ((source != "openmoji") | (distance > 70))] = (*SOURCES[source], 255)
+    corner = list(SUBJECTS).index(subject)
+    image[corner // 2 * 176 : corner // 2 * 176 + 80, corner % 2 * 176 : corner % 2 * 176 + 80] = (*SOURCES[source], 255)
+    path = folder / f"{source}-{subject}.webp"
+    Image.fromarray(image).save(path, lossless=True)
+    concept = Concept(subject=subject, base=subject, group="objects", names=dict.fromkeys(("en", "it", "es", "fr", "de"), SUBJECTS[subject]), tags=(), formal="")
+    return Job(source=source, concept=concept, drawing=Drawing(form="webp", kind="still", path=str(path)), member=path.name, package="drawn by the test")
+
+
+@pytest.fixture(scope="module")
+def styled_world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    for part in ("shards", "rows", "originals"):
+        (folder / part).mkdir()
+    jobs = tuple(drawing(source, subject, folder / "originals") for source in SOURCES for subject in SUBJECTS)
+    batch = Batch(name="stills-0000", jobs=jobs)
+    render_batch(batch, folder)
+    finish(folder, [batch], packages={})
+    return World.open(folder)
+
+
+SCOPE = Scope(**vars(WORLD_32) | {"subjects": ("1f408", "1f415"), "styles": ("3d",)})
+ASKED = [Ask(prompt="a cat moves left on a red background", subject="1f408", style="3d", motion="left")] * 2
+
+
+def test_references_show_other_subjects_in_the_held_out_style(styled_world):
+    given = references(styled_world, ASKED, 0, SCOPE)
+    assert {each.asked for each in given} == set(ASKED) and all(each.picture.shape == (64, 64, 3) for each in given)
+    assert all("line" not in each.prompt for each in given) and len({each.picture.tobytes() for each in given}) == 2
+    assert sorted(word for each in given for word in ("cat", "dog", "rocket", "star") if word in each.prompt) == ["rocket", "star"]
+    with pytest.raises(ValueError, match="world: expected at least 6 drawings in the style openmoji, got 2, build the whole one"):
+        references(styled_world, ASKED * 3, 0, SCOPE)
+
+
+def test_asks_name_no_style(styled_world):
+    for asked in asks(styled_world, 6, 0, SCOPE):
+        assert asked.style == "3d" and asked.subject in SCOPE.subjects and asked.motion and "3D" not in asked.prompt
+
+
+def test_the_sweep_reads_every_weight(styled_world, tiny):
+    judge = train_style_judge(styled_world, JudgeConfig(steps=30, batch=16, learning_rate=4e-3), SCOPE)
+    assert judge.styles == ("3d", "openmoji")
+    right = [each.value for each in judge_figures(judge, styled_world, 60, SCOPE) if "style of" in each.what]
+    assert len(right) == 2 and min(right) > 0.7
+    shown = {}
+    found = list(sweep(tiny, references(styled_world, ASKED[:1], 0, SCOPE), 4, Settings(steps=1), Learning(steps=1, batch=1, rank=1), judge, shown.__setitem__))
+    assert len(found) == 1 + 3 * len(WEIGHTS) and "reads as the learnt style at a = 0.85" in table(found)
+    clips = [shown[f"style 0 at a = {weight:g}"] for weight in WEIGHTS]
+    assert clips[0] == tiny.generate(ASKED[0].prompt, frames=4, fps="4/5", size=32, steps=1) and clips[0] != clips[-1]
