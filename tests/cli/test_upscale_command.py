@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import numpy as np
@@ -55,3 +56,15 @@ def test_the_cascade_runs_by_default_and_can_be_left_out(cascade, tmp_path):
         made[name] = Clip.load(out).frames
     assert made["cascade"].shape == made["plain"].shape == (4, 64, 64, 3) and made["shots"].shape == (12, 64, 64, 3)
     assert not np.array_equal(made["cascade"], made["plain"])
+
+
+def test_enlargement_is_measured_beside_resampling(cascade, small, tmp_path, capsys):
+    found = {}
+    for name, words in {"model": ["--model", str(cascade)], "net alone": ["--upscaler", str(cascade / "upscaler")]}.items():
+        out = tmp_path / "found.json"
+        asked = ["evaluate", "upscale", "--clips", str(small), "--frames", "3", "--side", "20", "--steps", "1,2", "--out", str(out)]
+        assert main([*asked, *words]) == 0
+        found[name] = json.loads(out.read_text())["measured"]["small.mp4"]
+    assert "| small.mp4 | PSNR | SSIM | features | flicker | wavering |" in capsys.readouterr().out
+    assert set(found["model"]) == {"net, 1 step", "net, 2 steps", "bicubic", "lanczos"} and found["model"] == found["net alone"]
+    assert found["model"]["net, 1 step"] != found["model"]["net, 2 steps"]

@@ -16,7 +16,7 @@ from openlumiere.evaluate.judge import Judge, load_judge
 from openlumiere.evaluate.upscale import Frames, average, compare, cut_to, middle, table
 from openlumiere.media import Clip
 from openlumiere.media.write import write_beside
-from openlumiere.pipelines.request import DEFAULT_LEVEL, check_range
+from openlumiere.pipelines.request import DEFAULT_LEVEL, check_choice, check_range
 from openlumiere.pipelines.upscale import LumiereUpscalePipeline
 
 SIDE = 256  # of the world's pictures
@@ -49,6 +49,8 @@ class EvaluateUpscale:
     """Of the net's noise."""
     model: str | None = None
     """A model folder instead of the carried weights."""
+    upscaler: Path | None = None
+    """The folder of a super-resolution net alone, such as RUN/upscaler of `lumiere train upscaler`."""
     device: str = "cpu"
     """cpu, cuda, cuda:1, mps."""
     dtype: str = "float32"
@@ -96,8 +98,12 @@ def check(options: EvaluateUpscale) -> None:
 
 
 def open_net(options: EvaluateUpscale) -> LumiereUpscalePipeline:
-    from openlumiere.cli.loading import load  # the nets take seconds to import
+    from openlumiere.cli.loading import DTYPES, check_device, load  # the nets take seconds to import
 
+    if options.upscaler is not None:
+        check_choice("dtype", options.dtype, tuple(DTYPES))
+        check_device(options.device)
+        return LumiereUpscalePipeline.from_pretrained(options.upscaler, DTYPES[options.dtype]).to(options.device)
     net = load(options.model, options.device, options.dtype).upscaler
     if net is None:
         raise ValueError("model: expected one with a super-resolution net, got one without, put one into its folder upscaler")
