@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -217,6 +218,7 @@ def shard(net: nn.Module) -> None:
     """Split what trains over the processes (FSDP2, one group); what is frozen stays whole on each."""
     for value in (value for value in net.parameters() if value.requires_grad):
         value.data = value.data.contiguous()  # FSDP2 takes no weights in channels_last
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")  # ours does, and no loss changes it in place
     fully_shard(net, ignored_params={value for value in net.parameters() if not value.requires_grad})
 
 
