@@ -4,8 +4,8 @@
 
 The picture net of RUN is inflated anew for each variant, and its temporal parameters train for a budget of arithmetic: that of `--steps`
 steps of the full net on 2 clips of 16 frames that span five seconds. Then every variant predicts the same held-out clips under the
-same noise, and makes clips of the same prompts and seeds. What a variant gave is kept in FOLDER (`VARIANT-SEED.json`, and pictures of
-its clips) and not trained again.
+same noise, and makes clips of the same prompts and seeds. What a variant gave is kept in FOLDER (`VARIANT-STEPS-SEED.json`, and pictures
+of its clips) and not trained again.
 """
 
 import argparse
@@ -261,7 +261,7 @@ def rhythm(path: Float[np.ndarray, "f 2"], cycles: int) -> tuple[float, float]:
 
 
 def kept(bench: Bench, name: str, run: Callable[[], dict]) -> dict:
-    file = bench.folder / f"{name.replace(' ', '-')}-{bench.seed}.json"
+    file = bench.folder / f"{file_name(bench, name)}.json"
     if not file.is_file():
         print(f"{name}:", flush=True)
         found = run()
@@ -270,9 +270,13 @@ def kept(bench: Bench, name: str, run: Callable[[], dict]) -> dict:
     return json.loads(file.read_text())
 
 
+def file_name(bench: Bench, name: str) -> str:
+    return f"{name.replace(',', '').replace(' ', '-')}-{bench.steps}-{bench.seed}"
+
+
 def save_strips(bench: Bench, name: str, clips: np.ndarray, prompts: list[str]) -> None:
     strips = [filmstrip(Clip(frames), 16) for frames in clips[:12]]
-    save_image(contact_sheet(strips, 1, prompts[:12]), bench.folder / f"{name.replace(' ', '-')}-{bench.seed}.png")
+    save_image(contact_sheet(strips, 1, prompts[:12]), bench.folder / f"{file_name(bench, name)}.png")
 
 
 def ablation_table(found: dict[str, dict]) -> str:
