@@ -1,7 +1,7 @@
 """Seams of windows and tiles with MultiDiffusion and without it, in figures and as the paper's Fig. 14.
 
-    python benchmarks/seams.py base --picture docs/images/seams-base.png
-    python benchmarks/seams.py upscale --world WORLD --picture docs/images/seams-upscale.png
+    python benchmarks/seams.py base --picture docs/pictures/seams-base.png
+    python benchmarks/seams.py upscale --world WORLD --picture docs/pictures/seams-upscale.png
 
 `base` makes clips of three windows by the base net; the ratio is of the change between neighbouring frames, at the borders over
 elsewhere. `upscale` enlarges held-out world clips, in windows over time and in tiles; what is read there is the error against the
@@ -25,6 +25,7 @@ from openlumiere.diffusion.multidiffusion import Windows, borders
 from openlumiere.evaluate.seams import Axis, mean_ratio, neighbour_errors
 from openlumiere.evaluate.upscale import bring_down
 from openlumiere.media import Clip, contact_sheet, save_image, xt_slice
+from openlumiere.pipelines.upscale import LumiereUpscalePipeline
 
 PROMPTS = ("a dog moves right on a green background", "a rocket on a blue background")
 RATE, BASE_FRAMES = Fraction(4), 60  # fifteen seconds in windows of five
@@ -74,9 +75,7 @@ def base_clips(lumiere: Lumiere, steps: int) -> Callable[[Windows], list[np.ndar
     return make
 
 
-def enlarged(lumiere: Lumiere, sources: list[np.ndarray], steps: int, noise: float) -> Callable[[Windows], list[np.ndarray]]:
-    net = lumiere.upscaler
-
+def enlarged(net: LumiereUpscalePipeline, sources: list[np.ndarray], steps: int, noise: float) -> Callable[[Windows], list[np.ndarray]]:
     def make(windows: Windows) -> list[np.ndarray]:
         return [net(bring_down(clip, 4), num_inference_steps=steps, noise=noise, windows=windows) for clip in sources]
 
@@ -90,12 +89,13 @@ def held_out(world: World, count: int, frames: int) -> list[np.ndarray]:
 
 
 def report(title: str, made: dict[str, list[np.ndarray]], places: dict[str, list[int]], axis: Axis, sources: list[np.ndarray] | None) -> None:
-    """A table row a way; beside it, what a clip without borders reads at the same places."""
+    """A table row a way; beside it, what clips of one window, where there are some, read at the same places."""
     whole = made.get("one window")
-    print(f"\n| {title} | ratio at borders | of one window there |\n| --- | --- | --- |")
+    heads = [title, "ratio at borders", *(["of one window there"] if whole else [])]
+    print(f"\n| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
     for way, at in places.items():
-        plain = "" if whole is None else f"{mean_ratio(whole, at, axis, sources):.3f}"
-        print(f"| {way} | {mean_ratio(made[way], at, axis, sources):.3f} | {plain} |", flush=True)
+        ratios = [mean_ratio(clips, at, axis, sources) for clips in (made[way], whole) if clips]
+        print(f"| {way} | {' | '.join(f'{ratio:.3f}' for ratio in ratios)} |", flush=True)
 
 
 def draw_ways(made: dict[str, list[np.ndarray]], places: dict[str, list[int]], sources: list[np.ndarray] | None, number: int = 0) -> np.ndarray:
@@ -128,9 +128,9 @@ def measure_base(lumiere: Lumiere, steps: int, picture: Path | None) -> None:
         save_image(draw_ways(made, places, None), picture)
 
 
-def measure_upscale(lumiere: Lumiere, world: World, options: argparse.Namespace) -> None:
+def measure_upscale(net: LumiereUpscalePipeline, world: World, options: argparse.Namespace) -> None:
     sources = held_out(world, options.clips, options.frames)
-    make = enlarged(lumiere, sources, options.steps, options.noise)
+    make = enlarged(net, sources, options.steps, options.noise)
     made = {way: make(windows) for way, windows in {"one window": Windows(), **time_windows()}.items()}
     places = {way: borders(options.frames, windows.frames, windows.overlap) for way, windows in time_windows().items()}
     told = f"{options.clips} world clips of {options.frames} frames, {options.steps} step{'s' * (options.steps > 1)}, noise {options.noise:g}"
@@ -138,7 +138,7 @@ def measure_upscale(lumiere: Lumiere, world: World, options: argparse.Namespace)
     if options.picture is not None:
         save_image(draw_ways(made, places, sources), options.picture)
     few = [clip[: options.tile_frames] for clip in sources]
-    make = enlarged(lumiere, few, options.steps, options.noise)
+    make = enlarged(net, few, options.steps, options.noise)
     made = {way: make(windows) for way, windows in {"one window": Windows(), **tile_windows()}.items()}
     places = {way: [4 * at for at in borders(SIDE // 4, TILE, windows.tile_overlap)] for way, windows in tile_windows().items()}
     for axis in ("height", "width"):
@@ -150,6 +150,7 @@ def main() -> None:
     parser.add_argument("net", choices=("base", "upscale"))
     parser.add_argument("--world", type=Path, help="a built world, for upscale")
     parser.add_argument("--model", help="a model folder instead of the carried weights")
+    parser.add_argument("--upscaler", help="the folder of a super-resolution net alone, such as RUN/upscaler")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--noise", type=float, default=0.0, help="of the low-resolution clip")
     parser.add_argument("--clips", type=int, default=2)
@@ -158,11 +159,11 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="where to write slices through time: .png")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    lumiere = Lumiere.from_pretrained(options.model)
     if options.net == "base":
-        return measure_base(lumiere, options.steps or 4, options.picture)
+        return measure_base(Lumiere.from_pretrained(options.model), options.steps or 4, options.picture)
     options.steps = options.steps or 1
-    measure_upscale(lumiere, World.open(options.world), options)
+    net = LumiereUpscalePipeline.from_pretrained(options.upscaler) if options.upscaler else Lumiere.from_pretrained(options.model).upscaler
+    measure_upscale(net, World.open(options.world), options)
 
 
 if __name__ == "__main__":
