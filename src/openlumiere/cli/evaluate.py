@@ -9,7 +9,7 @@ MEASURES = {  # each is a module `evaluate_NAME` of this room with a `main(words
     "judge": "train the classifier that reads clips for `world`",
     "bias": "which skin tones are shown for which words?",
     "defects": "flaws of one clip: flicker, frozen frames, jumps, seams, colour drift, broken loops",
-    "tasks": "is known content kept, do loops close, does a restyled clip move alike?",
+    "tasks": "each creative task in figures: known content, seams, loops, steering by text, style",
     "marks": "is the mark in the pixels found and read after attacks, and only where it is?",
     "upscale": "is an enlarged clip nearer to what it was than Lanczos and bicubic resampling bring it?",
 }
