@@ -33,7 +33,8 @@ def replace_known(denoiser: Denoiser, kind: Kind, alphas_cumprod: Float[Tensor, 
 
 
 def hold_shapes(
-    denoiser: Denoiser, kind: Kind, alphas_cumprod: Float[Tensor, " t"], source: Float[Tensor, "b c f h w"], size: int, share: float = 1.0
+    denoiser: Denoiser, kind: Kind, alphas_cumprod: Float[Tensor, " t"], source: Float[Tensor, "b c f h w"], size: int,
+    share: float | int = 1,
 ) -> Denoiser:
     """Puts the coarse shapes of `source` (means over squares of `size` places) in the place of the predicted clean clip's.
 
