@@ -172,3 +172,9 @@ def _as_one_of_two(folder: Path) -> None:
 
 if __name__ == "__main__":
     _as_one_of_two(Path(sys.argv[1]))
+
+
+@pytest.mark.parametrize(("windows", "expected"), [(Windows(frames=80, overlap=16), (16, 4)), (Windows(frames=7, overlap=6), (3, 2)), (Windows(), (None, 2))])
+def test_windows_over_as_much_time_of_fewer_frames(windows, expected):
+    fewer = windows.every(5)
+    assert (fewer.frames, fewer.overlap) == expected and fewer.height == windows.height

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from openlumiere import LumierePipeline
+from openlumiere.diffusion.multidiffusion import Windows
 from openlumiere.pipelines.base import NATIVE_RATE, pair, to_frames
 
 PROMPT = "a dog moves right on a green background"
@@ -156,3 +157,21 @@ def test_a_net_that_fits_neither_codec_nor_text_is_refused(build_tiny):
     vae = diffusers.AutoencoderKL(block_out_channels=(8,), norm_num_groups=4)
     with pytest.raises(ValueError, match="expected a net of 4 channels"):
         LumierePipeline(fitting.stunet, fitting.scheduler, vae=vae)
+
+
+@pytest.mark.parametrize(("asked", "seen"), [({}, [16, 16, 80, 80]), ({"windows": Windows(frames=40, overlap=5)}, [8, 8, 8, 8, 8, 8] + [40] * 6), ({"num_frames": 16, "frame_rate": Fraction(16, 5)}, [16] * 4)])
+def test_the_path_is_found_on_every_fifth_frame_where_the_model_says_so(build_tiny, monkeypatch, asked, seen):
+    parts, sizes = build_tiny().components, []
+    forward = parts["stunet"].forward
+    monkeypatch.setattr(parts["stunet"], "forward", lambda sample, *rest, **more: sizes.append(sample.shape[2]) or forward(sample, *rest, **more))
+    pipeline = LumierePipeline(**parts, unshuffle=4, path_spacing=5)
+    frames = clip(pipeline, **{"num_frames": 80, "num_inference_steps": 4, **asked})
+    assert sizes == seen and len(frames[0]) == asked.get("num_frames", 80)
+
+
+def test_how_the_path_is_found_is_saved_and_told_by_the_fingerprint(build_tiny, tmp_path):
+    parts = build_tiny().components
+    pipeline = LumierePipeline(**parts, unshuffle=4, path_spacing=5, path_until=600)
+    pipeline.save_pretrained(tmp_path)
+    assert LumierePipeline.from_pretrained(tmp_path).fingerprint() == pipeline.fingerprint() != LumierePipeline(**parts, unshuffle=4).fingerprint()
+    assert dict(LumierePipeline.from_pretrained(tmp_path).config)["path_until"] == 600

@@ -126,7 +126,8 @@ def checked_side(base: LumierePipeline) -> int:
 
 def untrained(base: LumierePipeline) -> LumierePipeline:
     """The same pipeline around the net without temporal training."""
-    return LumierePipeline(**{**base.components, "stunet": without_temporal_training(base.stunet)}, unshuffle=base.config.unshuffle)
+    same = {name: base.config[name] for name in ("unshuffle", "path_spacing", "path_until")}
+    return LumierePipeline(**{**base.components, "stunet": without_temporal_training(base.stunet)}, **same)
 
 
 def generate(base: LumierePipeline, prompts: list[Prompt], options: EvaluateWorld) -> Iterator[np.ndarray]:

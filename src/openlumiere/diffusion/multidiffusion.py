@@ -66,6 +66,13 @@ class Windows:
     def overlaps(self) -> tuple[int, int, int]:
         return self.overlap, self.tile_overlap, self.tile_overlap
 
+    def every(self, spacing: int) -> Windows:
+        """Windows over as much time of a clip of which every `spacing`-th frame is left."""
+        if self.frames is None:
+            return self
+        overlap = -(-self.overlap // spacing)
+        return replace(self, frames=max(overlap + 1, -(-self.frames // spacing)), overlap=overlap)
+
     def over(self, size: Sequence[int]) -> list[Window]:
         """The windows of a clip of this size (f, h, w), in time first; they cover it and never leave it."""
         return [Window(*box) for box in itertools.product(*map(cut_axis, size, self.lengths, self.overlaps))]

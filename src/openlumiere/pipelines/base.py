@@ -22,6 +22,7 @@ from openlumiere.diffusion.denoiser import Condition, Denoiser, NetDenoiser, Tim
 from openlumiere.diffusion.guidance import guide, threshold
 from openlumiere.diffusion.known import Known
 from openlumiere.diffusion.multidiffusion import Windows, multidiffuse
+from openlumiere.diffusion.path import path_first
 from openlumiere.diffusion.replacement import hold_shapes, replace_known
 from openlumiere.diffusion.sample import Step, draw_noise, noise_to, sample
 from openlumiere.diffusion.script import SHARES, follow, spread
@@ -48,7 +49,7 @@ class CheckedPipeline(DiffusionPipeline):
 
     def fingerprint(self) -> str:
         """sha256 over the weights of every net, by name, and all configs: what a replay must agree with."""
-        return fingerprint(self.components)
+        return fingerprint(self.components, {name: value for name, value in self.config.items() if isinstance(value, (int, float))})
 
     def save_pretrained(self, folder: str | Path, max_shard_size: str = "15MB") -> None:
         """diffusers' layout, safetensors only, and the sha256 of every file, which loading checks."""
@@ -60,7 +61,8 @@ class LumierePipeline(CheckedPipeline):
     """A Space-Time U-Net with its scheduler, text encoder and codec.
 
     Without `text_encoder` the carried multilingual encoder is used, with a second one both, as in SDXL; without `vae` clips are
-    pixels, unshuffled by `unshuffle`. `force_zeros_for_empty_prompt` is SDXL's, too.
+    pixels, unshuffled by `unshuffle`. `force_zeros_for_empty_prompt` is SDXL's, too. From timestep `path_until` up a clip's path is
+    found on frames `path_spacing` native frames apart (`diffusion/path.py`); 1 is on every frame, as in the paper.
     Raises ValueError when the net's channels fit neither the codec nor the text encoder.
     """
 
@@ -69,14 +71,16 @@ class LumierePipeline(CheckedPipeline):
 
     def __init__(
         self, stunet: STUNet, scheduler, tokenizer=None, text_encoder=None, vae=None, unshuffle: int = 1, tokenizer_2=None, text_encoder_2=None,
-        force_zeros_for_empty_prompt: bool = True,
+        force_zeros_for_empty_prompt: bool = True, path_spacing: int = 1, path_until: int = 500,
     ):  # fmt: skip
         super().__init__()
         self.register_modules(
             stunet=stunet, scheduler=scheduler, tokenizer=tokenizer, text_encoder=text_encoder, vae=vae, tokenizer_2=tokenizer_2,
             text_encoder_2=text_encoder_2,
         )  # fmt: skip
-        self.register_to_config(unshuffle=unshuffle, force_zeros_for_empty_prompt=force_zeros_for_empty_prompt)
+        self.register_to_config(
+            unshuffle=unshuffle, force_zeros_for_empty_prompt=force_zeros_for_empty_prompt, path_spacing=path_spacing, path_until=path_until
+        )
         self.codec: Codec = VAECodec(vae) if vae is not None else UnshuffleCodec(unshuffle)
         self.text = text_of(tokenizer, text_encoder, tokenizer_2, text_encoder_2, force_zeros_for_empty_prompt)
         check_channels(stunet.config.unet, self.codec, self.text)
@@ -121,7 +125,7 @@ class LumierePipeline(CheckedPipeline):
             denoiser = follow(denoiser, [self.condition([line], 1, size=size) for line in prompt])
         if known is not None and not self.reads_known:
             denoiser = replace_known(denoiser, self.scheduler.config.prediction_type, self.scheduler.alphas_cumprod)
-        denoiser = denoiser if windows is None else multidiffuse(denoiser, windows)
+        denoiser = self._in_time(denoiser, windows)
         denoiser = around(denoiser) if loop else denoiser
         if source is not None and structure:
             trained, quarter = self.scheduler, self.stunet.config.unet["sample_size"] // 4
@@ -182,6 +186,16 @@ class LumierePipeline(CheckedPipeline):
         if self.vae is not None:
             return guided
         return threshold(guided, self.scheduler.config.prediction_type, self.scheduler.alphas_cumprod, quantile=None)
+
+    def _in_time(self, denoiser: Denoiser, windows: Windows | None) -> Denoiser:
+        """The path first, where the model wants that, and both by windows."""
+        spacing, trained = self.config.path_spacing, self.scheduler
+        whole = denoiser if windows is None else multidiffuse(denoiser, windows)
+        if spacing == 1:
+            return whole
+        sparse = denoiser if windows is None else multidiffuse(denoiser, windows.every(spacing))
+        kind, levels = trained.config.prediction_type, trained.alphas_cumprod
+        return path_first(whole, sparse, kind, levels, spacing=spacing, until=self.config.path_until)
 
     def _sample(
         self, denoiser: Denoiser, condition: Condition, noise: Tensor, seeds: list[int], steps: int, on_step: OnStep | None, start: int = 0
@@ -245,9 +259,9 @@ def check_pooled(unet: dict, text: TextEncoder) -> None:
         raise ValueError(f"model: expected a net that takes six sizes and {pooled} channels of pooled text, got {taken} in all, give its own text encoders")
 
 
-def fingerprint(components: dict[str, object]) -> str:
-    """sha256 over the weights of every net, by name, and all configs."""
-    digest = hashlib.sha256()
+def fingerprint(components: dict[str, object], settings: dict[str, float]) -> str:
+    """sha256 over the weights of every net, by name, all configs, and the pipeline's own settings."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, part in sorted((name, part) for name, part in components.items() if part is not None):
         digest.update(f"{name} {config_text(part)}".encode())
         for key, value in sorted(part.state_dict().items()) if isinstance(part, torch.nn.Module) else ():

@@ -28,6 +28,8 @@ NOTES = (".md", "")  # for people: a model card, a licence
 MAX_JSON = 2**25  # bytes; the largest tokenizers take 17 MB
 MAX_NUMBER = 2**20
 MAX_UNSHUFFLE = 64
+PATH = {"path_spacing": 1, "path_until": 500}
+MAX_PATH = 1000  # native frames, trained timesteps
 MAX_LAYERS = 100  # of anything that is built in a row
 SCHEDULERS = (
     "DDIMScheduler", "DDPMScheduler", "DPMSolverMultistepScheduler", "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler",
@@ -64,10 +66,14 @@ def read_parts(folder: Path, dtype: torch.dtype) -> dict[str, object]:
     unshuffle = index.get("unshuffle", 1)
     if unshuffle not in range(1, MAX_UNSHUFFLE + 1):
         raise ModelError(f"unshuffle from 1 to {MAX_UNSHUFFLE}", unshuffle)
+    path = {name: index.get(name, usual) for name, usual in PATH.items()}
+    for name, value in path.items():
+        if isinstance(value, bool) or value not in range(1, MAX_PATH + 1):
+            raise ModelError(f"{name} from 1 to {MAX_PATH}", value)
     zeros = index.get("force_zeros_for_empty_prompt", True)
     if not isinstance(zeros, bool):
         raise ModelError("true or false as force_zeros_for_empty_prompt", zeros)
-    return {**parts, "unshuffle": unshuffle, "force_zeros_for_empty_prompt": zeros}
+    return {**parts, **path, "unshuffle": unshuffle, "force_zeros_for_empty_prompt": zeros}
 
 
 def read_upscaler_parts(folder: Path, dtype: torch.dtype) -> dict[str, object]:

@@ -61,6 +61,7 @@ class VideoConfig:
     text_dropout: float = 0.1
     low_noise: float = 0.7
     unknown: float = 0.3  # of conditional training: share of clips of which nothing is known
+    path_spacing: int = 1  # native frames apart that the model's clips find their path on (`diffusion/path.py`); 1 is every frame
     checkpointing: bool = False  # less memory, a third more work
     loop: LoopConfig = field(default_factory=LoopConfig)
 
@@ -101,7 +102,7 @@ def small_steps(config: VideoConfig) -> VideoConfig:
     return replace(config, loop=replace(config.loop, learning_rate=config.loop.learning_rate / 2))
 
 
-WORLD_32 = VideoConfig(loop=LoopConfig(learning_rate=8e-4, batch=8))
+WORLD_32 = VideoConfig(path_spacing=5, loop=LoopConfig(learning_rate=8e-4, batch=8))
 WORLD_64 = VideoConfig(stride=1, attention_blocks=(1, 3, 1), loop=LoopConfig(learning_rate=6e-4, batch=64, warmup=500, save_minutes=5))
 TINY = VideoConfig(
     frames=8, stride=2, attention_blocks=(1, 1, 1), loop=LoopConfig(batch=2, warmup=2, log_every=1, show_every=0, count_work=False)

@@ -66,7 +66,7 @@ def temporal_stage(net: STUNet, losses: DrawLosses, texts: CaptionStates, config
         release(average, run / "model")
 
     def release(average: dict[str, Tensor], folder: Path) -> None:
-        pipeline = LumierePipeline(averaged_stunet(net, average).half(), scheduler, unshuffle=unshuffle)
+        pipeline = LumierePipeline(averaged_stunet(net, average).half(), scheduler, unshuffle=unshuffle, path_spacing=config.path_spacing)
         write_folder(folder, lambda room: pipeline.save_pretrained(room, max_shard_size=SHARD))
 
     def show(average: dict[str, Tensor], file: Path) -> None:
