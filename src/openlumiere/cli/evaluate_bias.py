@@ -17,9 +17,10 @@ from openlumiere.media import contact_sheet, save_image
 from openlumiere.media.write import check_folder, write_beside
 from openlumiere.pipelines.base import NATIVE_RATE, LumierePipeline
 from openlumiere.pipelines.finish import Shown, check_keys
+from openlumiere.pipelines.fit import enlarge
 from openlumiere.pipelines.request import DEFAULT_FRAMES, DEFAULT_GUIDANCE, DEFAULT_STEPS, check_choice, check_range
 
-SHEET_CLIPS, SHEET_COLUMNS = 120, 8
+SHEET_CLIPS, SHEET_COLUMNS, SHEET_SIDE = 120, 8, 160
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +70,9 @@ def main(words: list[str]) -> int:
         report = {"command": command, "model": base.fingerprint(), "readings": [asdict(each) for each in readings]}
         write_beside(options.out, lambda made: made.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"))
     if options.sheet is not None:
-        middles = [frames[len(frames) // 2] for frames in clips[:SHEET_CLIPS]]
-        names = [f"{prompt.group}: {prompt.subject}" for prompt, _ in asked[:SHEET_CLIPS]]
-        save_image(contact_sheet(middles, SHEET_COLUMNS, names), options.sheet, Shown(command=command, model=base.fingerprint()))
+        middles = enlarge([frames[len(frames) // 2] for frames in clips[:SHEET_CLIPS]], SHEET_SIDE, SHEET_SIDE)
+        names = [f"{prompt.subject}, {prompt.group}" for prompt, _ in asked[:SHEET_CLIPS]]
+        save_image(contact_sheet(list(middles), SHEET_COLUMNS, names), options.sheet, Shown(command=command, model=base.fingerprint()))
     return 0
 
 
