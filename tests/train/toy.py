@@ -58,10 +58,7 @@ def same(one, other):
 
 
 def differences(one, other):
-    """What is not equal in every bit in two runs' newest checkpoints: steps, or tensors and how far apart they are."""
-    steps = [newest_checkpoint(folder).step for folder in (one, other)]
-    if steps[0] != steps[1]:
-        return [("step", *steps)]
+    """Which tensors are not equal in every bit in two runs' newest checkpoints, and how far apart they are."""
     first, second = groups(one), groups(other)
     odd = [(key, "missing") for key in sorted(first.keys() ^ second.keys())]
     return odd + [(key, float((first[key] - second[key]).abs().max())) for key in first if not torch.equal(first[key], second[key])]
