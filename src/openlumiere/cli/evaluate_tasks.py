@@ -17,7 +17,7 @@ from openlumiere.cli.loading import load
 from openlumiere.data.world.batch import CLIP
 from openlumiere.data.world.subjects import World
 from openlumiere.evaluate.judge import CARRIED, Judge, JudgeConfig, load_judge
-from openlumiere.evaluate.sources import Source, draw_sources, open_source
+from openlumiere.evaluate.sources import SECONDS, Source, draw_sources, open_source
 from openlumiere.evaluate.style import TASK as STYLE
 from openlumiere.evaluate.style import asks, judge_figures, references, sweep, train_style_judge
 from openlumiere.evaluate.tasks import EXACT, TASKS, Figure, Settings, Show, measure, table
@@ -102,7 +102,7 @@ def check(options: EvaluateTasks) -> None:
     check_range("clips", options.clips, 0, 1000)
     check_range("references", options.references, 1, 1000)
     check_range("judge steps", options.judge_steps, 1, 10**6)
-    check_range("frames", options.frames, 3, CLIP)
+    check_range("frames", options.frames, SECONDS if STYLE in options.tasks else 3, CLIP)  # text to video takes a frame a second at least
     check_range("steps", options.steps, 1, 1000)
     check_range("seed", options.seed, 0, 2**62)
     if STYLE in options.tasks and options.world is None:

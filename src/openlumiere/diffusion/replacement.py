@@ -35,7 +35,7 @@ def replace_known(denoiser: Denoiser, kind: Kind, alphas_cumprod: Float[Tensor, 
 def hold_shapes(
     denoiser: Denoiser, kind: Kind, alphas_cumprod: Float[Tensor, " t"], source: Float[Tensor, "b c f h w"], size: int,
     share: float | int = 1,
-) -> Denoiser:
+) -> Denoiser:  # fmt: skip
     """Puts the coarse shapes of `source` (means over squares of `size` places) in the place of the predicted clean clip's.
 
     ILVR (Choi et al. 2021) on the clean prediction, frame by frame: what is finer than the squares is the net's own, and so is
