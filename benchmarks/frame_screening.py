@@ -19,7 +19,7 @@ from openlumiere.provenance.nudity import THRESHOLD, moments, nudity
 
 
 def main(run: str, *files: str) -> None:
-    print("| clips | frames | refused | highest score | 99th of a hundred | mean |\n|---|---|---|---|---|---|")
+    print("| clips | frames | refused | highest score | 99th percentile | mean |\n|---|---|---|---|---|---|")
     made = [clip for batch in sorted((Path(run) / "clips").glob("*.npz")) for clip in np.load(batch)["frames"]]
     print(line(f"{len(made)} made", np.stack([nudity(frame) for clip in made for frame in resized(clip[[0, -1]], 256, 256, Image.Resampling.LANCZOS)])))
     for file in files:
