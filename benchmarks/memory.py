@@ -16,21 +16,22 @@ from pathlib import Path
 PROMPT = "a dog moves right on a green background"
 RUNS = {  # name: what is asked for, over `Request`'s values
     "80 frames, 256 px, no upscaler": {"frames": 80, "size": 256, "upscale": False},
+    "80 frames, 256 px, no upscaler, limit 760 MiB": {"frames": 80, "size": 256, "upscale": False, "memory_limit": 760 * 2**20},
     "80 frames, 256 px": {"frames": 80, "size": 256},
     "80 frames, 1024 px": {"frames": 80, "size": 1024},
-    "80 frames, 256 px, limit 750 MiB": {"frames": 80, "size": 256, "memory_limit": 750 * 2**20},
+    "80 frames, 256 px, limit 960 MiB": {"frames": 80, "size": 256, "memory_limit": 960 * 2**20},
     "10 s, 256 px, no upscaler": {"frames": 160, "size": 256, "upscale": False},
     "30 s, 256 px, no upscaler": {"frames": 480, "size": 256, "upscale": False},
     "30 s, 256 px": {"frames": 480, "size": 256},
     "upscale, 80 frames, 64 to 256 px": {"task": "upscale", "frames": 80, "side": 64},
-    "upscale, 80 frames, 64 to 256 px, limit 750 MiB": {"task": "upscale", "frames": 80, "side": 64, "memory_limit": 750 * 2**20},
-    "upscale, 16 frames, 256 to 1024 px": {"task": "upscale", "frames": 16, "side": 256},
+    "upscale, 80 frames, 64 to 256 px, limit 1050 MiB": {"task": "upscale", "frames": 80, "side": 64, "memory_limit": 1050 * 2**20},
+    "upscale, 4 frames, 256 to 1024 px": {"task": "upscale", "frames": 4, "side": 256},
 }
 CHILD = """
 import sys, torch, numpy
 torch.set_num_threads(1)
 from openlumiere import Clip, Lumiere
-from openlumiere.pipelines.memory import cascade_memory, pick_tiles, upscale_memory
+from openlumiere.pipelines.memory import cascade_memory, pick_tiles, upscale_memory, weights_of
 from openlumiere.pipelines.request import Request
 
 asked, out, model = eval(sys.argv[1]), sys.argv[2], sys.argv[3] or None
@@ -38,7 +39,8 @@ lumiere = Lumiere.from_pretrained(model)
 if asked.pop("task", "generate") == "upscale":
     side = asked.pop("side")
     size, limit = (asked["frames"], side, side), asked.get("memory_limit", 0)
-    print(upscale_memory(lumiere.upscaler, size, pick_tiles(lumiere.upscaler, size, limit)))
+    beside = weights_of(lumiere.base)
+    print(upscale_memory(lumiere.upscaler, size, pick_tiles(lumiere.upscaler, size, limit, beside), beside))
     clip = Clip(numpy.random.default_rng(0).integers(0, 256, (*size, 3), dtype=numpy.uint8))
     made = lumiere.upscale(clip, steps=1, memory_limit=limit)
 else:

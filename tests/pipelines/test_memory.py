@@ -1,6 +1,8 @@
+import runpy
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,6 +79,20 @@ def test_estimates_are_within_a_fifth_of_what_runs_take(wide_model, tmp_path, fr
     told, taken = map(int, subprocess.run(words, capture_output=True, text=True, check=True).stdout.split())
     print(f"{frames} frames, {size} px: {told / 2**20:.0f} MiB told, {taken / 2**20:.0f} MiB taken")
     assert told == pytest.approx(taken, rel=0.2)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["80 frames, 256 px", "upscale, 80 frames, 64 to 256 px", "upscale, 80 frames, 64 to 256 px, limit 1050 MiB"])
+def test_estimates_of_the_carried_cascade_are_within_a_fifth_of_what_runs_take(name):
+    benchmark = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "memory.py"))
+    told, taken = benchmark["run"](benchmark["RUNS"][name], "")
+    assert told == pytest.approx(taken, rel=0.2)
+
+
+def test_the_base_beside_counts_against_a_limit(build_tiny_upscaler):
+    upscaler, size = build_tiny_upscaler(), (80, 128, 128)
+    limit = upscale_memory(upscaler, size, beside=2**20)
+    assert pick_tiles(upscaler, size, limit, beside=2**20) == WINDOWS != pick_tiles(upscaler, size, limit - 1, beside=2**20)
 
 
 def test_a_limit_chooses_windows_and_tiles(tiny, build_tiny_upscaler):

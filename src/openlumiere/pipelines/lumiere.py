@@ -25,7 +25,7 @@ from openlumiere.pipelines.inputs import Given, Inputs, Picture, Video, as_mask,
 from openlumiere.pipelines.hub import locate
 from openlumiere.pipelines.learning import Learning, learn
 from openlumiere.pipelines.long import film
-from openlumiere.pipelines.memory import pick_tiles, pick_windows, room_for
+from openlumiere.pipelines.memory import pick_tiles, pick_windows, room_for, weights_of
 from openlumiere.pipelines.request import (
     DEFAULT_FEATHER, DEFAULT_FPS, DEFAULT_FRAMES, DEFAULT_GUIDANCE, DEFAULT_LEVEL, DEFAULT_SIZE, DEFAULT_STEPS, UPSCALE_STEPS, Request,
     frame_count,
@@ -259,7 +259,7 @@ class Lumiere:
         if self.upscaler is None:
             raise ValueError("upscale: expected a model with a super-resolution net, got one without, put one into its folder upscaler")
         factor, (count, height, width) = self.upscaler.codec.factor, frames.shape[:3]
-        windows = pick_tiles(self.upscaler, (count, height, width), request.memory_limit)
+        windows = pick_tiles(self.upscaler, (count, height, width), request.memory_limit, weights_of(self.base))
         return self.upscaler(
             frames, parse_script(request.prompt)[0].prompt, seed=request.seed, num_inference_steps=steps, noise=request.noise,
             windows=windows, out=room_for((count, factor * height, factor * width, 3)),

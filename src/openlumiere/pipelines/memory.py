@@ -2,7 +2,8 @@
 
 Constants from the peak resident memory of real runs of a random net of widths (64, 96, 128) at 64 px (codec factor 4), guidance
 on, one step, one thread, each run in a process of its own: 727, 853 and 1085 MiB for 16, 80 and 160 frames written at 256 px.
-`pytest -m long tests/pipelines/test_memory.py` repeats that and holds the estimate to 20 %. Nets with a VAE take more.
+`pytest -m long tests/pipelines/test_memory.py` repeats that and holds the estimate to 20 %. Nets with a VAE take more. Those of the
+super-resolution net are from the carried one (`benchmarks/memory.py`).
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ from openlumiere.pipelines.upscale import WINDOWS, LumiereUpscalePipeline
 
 PROCESS = 640 * 2**20  # bytes of Python, torch, diffusers and the carried text encoder
 STATES = 20  # tensors of the finest level's size that are alive at once
-UPSCALE_STATES = 12  # the same in the super-resolution net (an estimate, not measured)
+UPSCALE_STATES = 12  # the same in the super-resolution net
 NOISY = 6  # copies of the noisy clip that a step of a scheduler makes
+UPSCALE_NOISY = 9  # copies of a window of whole frames in the stream of the super-resolution net, decoding among them
+WRITING = 240 * 2**20  # bytes that marking, encoding and signing 80 frames of 256 px take, when the net's own are given back or worn
 EDITED = 16  # bytes a pixel of a given clip: its frames, what is known, what is made, and what is looked at (an estimate)
 MAPPED = 256 * 2**20  # bytes of frames beyond which they lie in a file
 TILES = ((16, 64), (16, 48), (8, 48), (8, 32), (4, 32), (4, 16))  # frames and low-resolution pixels of a side, in falling order
@@ -38,8 +41,7 @@ TILES = ((16, 64), (16, 48), (8, 48), (8, 32), (4, 32), (4, 16))  # frames and l
 def memory_needed(pipeline: LumierePipeline, run: Request, windows: Windows | None = None) -> int:
     """Bytes at the peak of making a clip by these windows: on the CPU of the whole process, on another device of what lies there."""
     net, windows = pipeline.stunet, windows or windows_at(Fraction(run.fps))
-    number = net.dtype.itemsize
-    weights = number * sum(value.numel() for value in net.parameters())
+    number, weights = net.dtype.itemsize, weights_of(pipeline)
     passes = 1 if run.guidance == 1 else 2
     places = net.config.unet["sample_size"] ** 2
     frames = min(windows.batch * windows.frames, run.frames)
@@ -66,13 +68,21 @@ def edit_memory(pipeline: LumierePipeline, frames: int, size: tuple[int, int], f
     return PROCESS + weights + STATES * state + noisy + EDITED * prod(pixels)
 
 
-def upscale_memory(pipeline: LumiereUpscalePipeline, size: Sequence[int], windows: Windows = WINDOWS) -> int:
-    """Bytes at the peak of enlarging a clip of this size (f, h, w), of the whole process; what is made counts where it is held."""
+def weights_of(pipeline: LumierePipeline) -> int:
+    """Bytes of the net's weights."""
+    return pipeline.stunet.dtype.itemsize * sum(value.numel() for value in pipeline.stunet.parameters())
+
+
+def upscale_memory(pipeline: LumiereUpscalePipeline, size: Sequence[int], windows: Windows = WINDOWS, beside: int = 0) -> int:
+    """Bytes at the peak of enlarging a clip of this size (f, h, w), of the whole process; what is made counts where it is held.
+
+    `beside` are bytes of what else is loaded: the weights of the base.
+    """
     lengths = [min(side, length or side) for side, length in zip(size, windows.lengths)]
     state = pipeline.stunet.dtype.itemsize * prod(lengths) * pipeline.stunet.config.unet["block_out_channels"][0]
-    noisy = NOISY * 4 * lengths[0] * size[1] * size[2] * pipeline.codec.channels
+    noisy = UPSCALE_NOISY * 4 * lengths[0] * size[1] * size[2] * pipeline.codec.channels
     pictures = min(3 * prod(size) * pipeline.codec.factor**2, MAPPED)
-    return PROCESS + UPSCALE_STATES * state + noisy + pictures
+    return PROCESS + WRITING + beside + UPSCALE_STATES * state + noisy + pictures
 
 
 def cascade_memory(base: LumierePipeline, upscaler: LumiereUpscalePipeline | None, run: Request) -> int:
@@ -81,8 +91,9 @@ def cascade_memory(base: LumierePipeline, upscaler: LumiereUpscalePipeline | Non
     if upscaler is None or not run.upscale or run.size <= base.native_size:
         return needed
     size = (run.frames * (1 + len(run.shots)), base.native_size, base.native_size)
-    beside = base.stunet.dtype.itemsize * sum(value.numel() for value in base.stunet.parameters())
-    return max(needed, beside + upscale_memory(upscaler, size, pick_tiles(upscaler, size, run.memory_limit)))
+    beside = weights_of(base)
+    windows = pick_tiles(upscaler, size, run.memory_limit, beside)
+    return max(needed, upscale_memory(upscaler, size, windows, beside))
 
 
 def pick_windows(pipeline: LumierePipeline, run: Request, limit: int) -> Windows:
@@ -97,12 +108,12 @@ def pick_windows(pipeline: LumierePipeline, run: Request, limit: int) -> Windows
     return first_that_fits(choices, [memory_needed(pipeline, run, windows) for windows in choices], limit)
 
 
-def pick_tiles(pipeline: LumiereUpscalePipeline, size: Sequence[int], limit: int) -> Windows:
+def pick_tiles(pipeline: LumiereUpscalePipeline, size: Sequence[int], limit: int, beside: int = 0) -> Windows:
     """The largest windows and tiles of the super-resolution net within so many bytes. Raises ValueError where none fit."""
     choices = [replace(WINDOWS, frames=frames, height=side, width=side) for frames, side in TILES]
     if not limit:
         return WINDOWS
-    return first_that_fits(choices, [upscale_memory(pipeline, size, windows) for windows in choices], limit)
+    return first_that_fits(choices, [upscale_memory(pipeline, size, windows, beside) for windows in choices], limit)
 
 
 def first_that_fits(choices: Sequence[Windows], needed: Sequence[int], limit: int) -> Windows:

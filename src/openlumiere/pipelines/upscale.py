@@ -28,7 +28,8 @@ from openlumiere.pipelines.request import DEFAULT_LEVEL, UPSCALE_STEPS
 LOW = "low"
 """The name of the low-resolution clip among a condition's `added`; windows cut it with the noisy one."""
 LEVELS = 1000  # the noise level of the low-resolution clip, in [0, 1], is told in thousandths
-WINDOWS = Windows(frames=16, height=64, width=64)  # in frames and low-resolution pixels; the paper's overlap in time (our choice)
+WINDOWS = Windows(frames=16, height=64, width=64, tapered=True)
+"""In frames and low-resolution pixels; the paper's overlap in time, tapered since uniform tiles leave seams (`docs/long-clips.md`); our choice."""
 NOISE, LOW_NOISE = 2, 3  # streams of a seed; the base draws from 0 and 1
 
 OnWindow = Callable[[int, slice], None]
