@@ -9,6 +9,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from PIL import Image
 from safetensors.torch import load_file
+from toy import fork_group, groups
 
 from openlumiere.data.world.slice import STILLS, SUBJECTS, load_sprites
 from openlumiere.diffusion.denoiser import Condition, NetDenoiser
@@ -127,6 +128,27 @@ def test_conditional_training_goes_on_from_a_conditional_net(runs):
     before = net.conv_in_added.weight.clone()
     widen(net)
     assert torch.equal(net.conv_in_added.weight, before)
+
+
+@pytest.mark.long
+def test_sharded_processes_train_the_temporal_parameters_of_one(runs, source, tmp_path):
+    """A Space-Time U-Net under FSDP2, its averaged weights and whole model written on the way."""
+
+    def train_in_parts(run, shard):
+        config = replace(TINY.conditional, loop=replace(TINY.conditional.loop, parts=2, shard=shard))
+        stage = conditional_stage(source, CaptionStates(FewTokens()), open_net(runs / "image", runs / "video", (1, 1, 1)), config)
+        train(stage, config.loop, run, max_steps=2)
+
+    train_in_parts(tmp_path / "one", False)
+    assert fork_group(2, lambda rank: train_in_parts(tmp_path / "shards", True)) == [0, 0]
+    shards, one = groups(tmp_path / "shards"), groups(tmp_path / "one")
+    assert shards.keys() == one.keys()
+    gradients = [key for key in one if key[1].endswith("exp_avg")]  # a parameter may step either way where its gradient is rounding
+    assert all((shards[key] - one[key]).norm() <= 1e-3 * one[key].norm() + 1e-7 for key in gradients)
+    assert max((shards[key] - one[key]).abs().mean() for key in one if key[0] == "parameters") < 1e-4 < TINY.conditional.loop.learning_rate
+    made = LumierePipeline.from_pretrained(tmp_path / "shards" / "model").stunet
+    average = {name: value for (group, name), value in shards.items() if group == "average"}
+    assert all(torch.equal(value, average[name].half().float()) for name, value in made.temporal_named_parameters())
 
 
 def test_what_is_unknown_is_not_given(clip):
