@@ -82,7 +82,7 @@ def test_estimates_are_within_a_fifth_of_what_runs_take(wide_model, tmp_path, fr
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["80 frames, 256 px", "upscale, 80 frames, 64 to 256 px", "upscale, 80 frames, 64 to 256 px, limit 1050 MiB"])
+@pytest.mark.parametrize("name", ["80 frames, 256 px", "80 frames, 1024 px", "upscale, 80 frames, 64 to 256 px", "upscale, 80 frames, 64 to 256 px, limit 1050 MiB"])
 def test_estimates_of_the_carried_cascade_are_within_a_fifth_of_what_runs_take(name):
     benchmark = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "memory.py"))
     told, taken = benchmark["run"](benchmark["RUNS"][name], "")

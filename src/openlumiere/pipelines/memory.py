@@ -33,6 +33,7 @@ UPSCALE_STATES = 12  # the same in the super-resolution net
 NOISY = 6  # copies of the noisy clip that a step of a scheduler makes
 UPSCALE_NOISY = 9  # copies of a window of whole frames in the stream of the super-resolution net, decoding among them
 WRITING = 240 * 2**20  # bytes that marking, encoding and signing 80 frames of 256 px take, when the net's own are given back or worn
+ENCODING = 450  # bytes a pixel of a frame, above 256 x 256 of them, that encoding holds (one run at 1024 px)
 EDITED = 16  # bytes a pixel of a given clip: its frames, what is known, what is made, and what is looked at (an estimate)
 MAPPED = 256 * 2**20  # bytes of frames beyond which they lie in a file
 TILES = ((16, 64), (16, 48), (8, 48), (8, 32), (4, 32), (4, 16))  # frames and low-resolution pixels of a side, in falling order
@@ -93,7 +94,8 @@ def cascade_memory(base: LumierePipeline, upscaler: LumiereUpscalePipeline | Non
     size = (run.frames * (1 + len(run.shots)), base.native_size, base.native_size)
     beside = weights_of(base)
     windows = pick_tiles(upscaler, size, run.memory_limit, beside)
-    return max(needed, upscale_memory(upscaler, size, windows, beside))
+    written = min(3 * size[0] * run.size**2, MAPPED) + ENCODING * max(0, run.size**2 - 256**2)
+    return max(needed, upscale_memory(upscaler, size, windows, beside) + written)
 
 
 def pick_windows(pipeline: LumierePipeline, run: Request, limit: int) -> Windows:
