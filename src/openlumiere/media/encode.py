@@ -45,7 +45,7 @@ def write_clip(clip, path: str | os.PathLike, lossless: bool) -> Path:
 
 def _companions(target: Path) -> dict[Path, int]:
     """What an origin wrote beside a file that is about to be replaced, by inode: it speaks of that file and of no other."""
-    beside = {target.with_name(target.name + end): first for end, first in COMPANIONS.items()} if target.exists() else {}
+    beside = {target.with_name(target.name + end): first for end, first in COMPANIONS.items()} if os.path.exists(target) else {}
     return {file: file.stat().st_ino for file, first in beside.items() if file.is_file() and _begins(file, first)}
 
 
