@@ -51,7 +51,12 @@ def memory_needed(pipeline: LumierePipeline, run: Request, windows: Windows | No
         return weights + STATES * state
     pictures = 3 * run.frames * (1 + len(run.shots)) * (run.size or pipeline.native_size) ** 2
     noisy = NOISY * 4 * run.frames * places * net.config.unet["in_channels"]
-    return PROCESS + weights + STATES * state + noisy + min(pictures, MAPPED)
+    return PROCESS + weights + STATES * state + noisy + min(pictures, MAPPED) + encoding(run.size)
+
+
+def encoding(size: int) -> int:
+    """Bytes that encoding frames of this side holds beyond those of 256 px."""
+    return ENCODING * max(0, size**2 - 256**2)
 
 
 def edit_memory(pipeline: LumierePipeline, frames: int, size: tuple[int, int], fps: Fraction, guidance: float) -> int:
@@ -94,7 +99,7 @@ def cascade_memory(base: LumierePipeline, upscaler: LumiereUpscalePipeline | Non
     size = (run.frames * (1 + len(run.shots)), base.native_size, base.native_size)
     beside = weights_of(base)
     windows = pick_tiles(upscaler, size, run.memory_limit, beside)
-    written = min(3 * size[0] * run.size**2, MAPPED) + ENCODING * max(0, run.size**2 - 256**2)
+    written = min(3 * size[0] * run.size**2, MAPPED) + encoding(run.size)
     return max(needed, upscale_memory(upscaler, size, windows, beside) + written)
 
 
