@@ -265,7 +265,7 @@ def test_doctor(call):
     assert (code, err) == (0, []) and list(told) == ["device", "memory", "versions", "text", "weights", "run"]
     assert "cpu, 1 threads" in told["device"] and "GiB free" in told["memory"] and "torch 2." in told["versions"]
     assert told["text"].endswith("intact") and told["weights"].endswith("intact")
-    assert "160 frames of 512 px in 4 steps: about 0.7 GiB in all" in told["run"] and told["run"].endswith("fits")
+    assert "160 frames of 512 px in 4 steps: about 0.8 GiB in all" in told["run"] and told["run"].endswith("fits")
 
 
 def test_too_little_memory_is_told(call, tiny, capsys, monkeypatch):
