@@ -208,3 +208,14 @@ def noise_level(timestep: Timestep, alphas_cumprod: Float[Tensor, " t"]) -> tupl
     ratio = torch.lerp(low, high, time.frac().to(ratio))
     alpha = (1 + ratio**2).rsqrt()
     return alpha, ratio * alpha
+
+
+def level_over(noisy: Float[Tensor, "b ..."], timestep: Timestep, alphas_cumprod: Float[Tensor, " t"]) -> tuple[Tensor, Tensor]:
+    """alpha and sigma of `noise_level`, shaped to broadcast over `noisy`."""
+    alpha, sigma = noise_level(timestep, alphas_cumprod)
+    return over(alpha, noisy), over(sigma, noisy)
+
+
+def over(value: Tensor, noisy: Float[Tensor, "b ..."]) -> Tensor:
+    """A scalar or one value a clip, shaped to broadcast."""
+    return value.to(noisy).reshape(-1, *[1] * (noisy.ndim - 1))

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from openlumiere.diffusion.denoiser import CONVERSIONS, Condition, Denoiser, Kind, Timestep, check_kind, join, noise_level, to_clean
+from openlumiere.diffusion.denoiser import CONVERSIONS, Condition, Denoiser, Kind, Timestep, check_kind, join, level_over, over, to_clean
 
 
 def guide(denoiser: Denoiser, unconditional: Condition, scale: float, *, rescale: float = 0.0, together: bool = True) -> Denoiser:
@@ -84,7 +84,7 @@ def threshold(
         raise ValueError(f"expected a quantile in (0, 1], got {quantile}, use 0.995 or None for plain clipping")
 
     def bounded(noisy: Tensor, timestep: Timestep, condition: Condition) -> Tensor:
-        alpha, sigma = (_over(value, noisy) for value in noise_level(timestep, alphas_cumprod))
+        alpha, sigma = level_over(noisy, timestep, alphas_cumprod)
         clean = to_clean(denoiser(noisy, timestep, condition), noisy, alpha, sigma, kind)
         clean = clean.clamp(-1, 1) if quantile is None else dynamic_clip(clean, quantile, limit)
         return CONVERSIONS[kind](clean, noisy, alpha, sigma, "sample")
@@ -92,15 +92,10 @@ def threshold(
     return bounded
 
 
-def _over(value: Tensor, noisy: Tensor) -> Tensor:
-    """A scalar or one value a clip, shaped to broadcast."""
-    return value.to(noisy).reshape(-1, *[1] * (noisy.ndim - 1))
-
-
 def dynamic_clip(clean: Float[Tensor, "b ..."], quantile: float, limit: float = math.inf) -> Float[Tensor, "b ..."]:
     """Each clip clipped to its own quantile of magnitude s in [1, limit], and divided by s."""
     magnitude = clean.abs().flatten(1).float()
     rank = min(magnitude.shape[1], max(1, math.ceil(quantile * magnitude.shape[1])))
     spread = magnitude.kthvalue(rank, dim=1).values.clamp(1, limit)
-    spread = _over(spread, clean)
+    spread = over(spread, clean)
     return clean.clamp(-spread, spread) / spread

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from openlumiere.diffusion.denoiser import CONVERSIONS, Condition, Denoiser, Kind, Timestep, check_kind, noise_level, to_clean
+from openlumiere.diffusion.denoiser import CONVERSIONS, Condition, Denoiser, Kind, Timestep, check_kind, level_over, to_clean
 from openlumiere.diffusion.known import Known
 
 LEAST = 8  # frames that a path is found on; shorter clips are seen whole
@@ -35,7 +35,7 @@ def path_first(
         places = None if float(torch.as_tensor(timestep).min()) < until else sparse_places(condition.frame_times, spacing)
         if places is None:
             return denoiser(noisy, timestep, condition)
-        alpha, sigma = (value.to(noisy).reshape(-1, *[1] * (noisy.ndim - 1)) for value in noise_level(timestep, alphas_cumprod))
+        alpha, sigma = level_over(noisy, timestep, alphas_cumprod)
         few = noisy[:, :, places.round().long()]
         clean = to_clean(sparse(few, timestep, at_places(condition, places)), few, alpha, sigma, kind)
         return CONVERSIONS[kind](between(clean, places, noisy.shape[2]), noisy, alpha, sigma, "sample")

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from openlumiere.diffusion.denoiser import CONVERSIONS, Condition, Denoiser, Kind, Timestep, check_kind, noise_level, to_clean
+from openlumiere.diffusion.denoiser import CONVERSIONS, Condition, Denoiser, Kind, Timestep, check_kind, level_over, to_clean
 from openlumiere.diffusion.known import keep
 
 
@@ -25,7 +25,7 @@ def replace_known(denoiser: Denoiser, kind: Kind, alphas_cumprod: Float[Tensor, 
         prediction = denoiser(noisy, timestep, replace(condition, known=None))
         if condition.known is None:
             return prediction
-        alpha, sigma = (value.to(noisy).reshape(-1, *[1] * (noisy.ndim - 1)) for value in noise_level(timestep, alphas_cumprod))
+        alpha, sigma = level_over(noisy, timestep, alphas_cumprod)
         clean = keep(condition.known, to_clean(prediction, noisy, alpha, sigma, kind))
         return CONVERSIONS[kind](clean, noisy, alpha, sigma, "sample")
 
@@ -48,7 +48,7 @@ def hold_shapes(
         prediction = denoiser(noisy, timestep, condition)
         if float(timestep) < last:
             return prediction
-        alpha, sigma = (value.to(noisy).reshape(-1, *[1] * (noisy.ndim - 1)) for value in noise_level(timestep, alphas_cumprod))
+        alpha, sigma = level_over(noisy, timestep, alphas_cumprod)
         clean = to_clean(prediction, noisy, alpha, sigma, kind)
         return CONVERSIONS[kind](clean + coarse(source.to(clean) - clean, size), noisy, alpha, sigma, "sample")
 

@@ -65,9 +65,8 @@ def edit_memory(pipeline: LumierePipeline, frames: int, size: tuple[int, int], f
     nothing = Canvas(frames=np.broadcast_to(np.uint8(0), (*pixels, 3)), known=np.broadcast_to(np.False_, pixels), fps=fps)
     to = fit(nothing, pipeline.native_size, pipeline.side_multiple)
     places = to.height * to.width // pipeline.codec.factor**2
-    number, passes = net.dtype.itemsize, 1 if guidance == 1 else 2
+    number, weights, passes = net.dtype.itemsize, weights_of(pipeline), 1 if guidance == 1 else 2
     state = number * passes * min(len(to.indices), DEFAULT_FRAMES) * places * net.config.unet["block_out_channels"][0]
-    weights = number * sum(value.numel() for value in net.parameters())
     if pipeline.device.type != "cpu":
         return weights + STATES * state
     noisy = NOISY * 4 * len(to.indices) * places * net.config.unet["in_channels"]
