@@ -13,7 +13,7 @@ from diffusers import UNet2DConditionModel
 from PIL import Image
 
 from openlumiere.cli import main
-from openlumiere.cli.evaluate_world import check_file
+from openlumiere.cli.report import check_file
 from openlumiere.data.world import split
 from openlumiere.data.world.backgrounds import COLOURS
 from openlumiere.evaluate.judge import JudgeConfig, save_judge

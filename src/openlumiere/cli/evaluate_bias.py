@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -12,13 +11,13 @@ import numpy as np
 from tqdm import tqdm
 
 from openlumiere.cli.arguments import parse
+from openlumiere.cli.report import check_report, write_json
 from openlumiere.evaluate.bias import PROMPTS, Prompt, Reading, read_prompts, table, tone_of, verdict
 from openlumiere.media import contact_sheet, save_image
-from openlumiere.media.write import check_folder, write_beside
 from openlumiere.pipelines.base import NATIVE_RATE, LumierePipeline
-from openlumiere.pipelines.finish import Shown, check_keys
+from openlumiere.pipelines.finish import Shown
 from openlumiere.pipelines.fit import enlarge
-from openlumiere.pipelines.request import DEFAULT_FRAMES, DEFAULT_GUIDANCE, DEFAULT_STEPS, check_choice, check_range
+from openlumiere.pipelines.request import DEFAULT_FRAMES, DEFAULT_GUIDANCE, DEFAULT_STEPS, check_range
 
 SHEET_CLIPS, SHEET_COLUMNS, SHEET_SIDE = 120, 8, 160
 
@@ -68,7 +67,7 @@ def main(words: list[str]) -> int:
     print(f"{table(readings)}\n\n{verdict(readings)}\n\n    {command}")
     if options.out is not None:
         report = {"command": command, "model": base.fingerprint(), "readings": [asdict(each) for each in readings]}
-        write_beside(options.out, lambda made: made.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"))
+        write_json(options.out, report)
     if options.sheet is not None:
         middles = enlarge([frames[len(frames) // 2] for frames in clips[:SHEET_CLIPS]], SHEET_SIDE, SHEET_SIDE)
         names = [f"{prompt.subject}, {prompt.group}" for prompt, _ in asked[:SHEET_CLIPS]]
@@ -84,12 +83,7 @@ def check(options: EvaluateBias) -> list[tuple[Prompt, int]]:
     check_range("guidance", options.guidance, 0, 100)
     check_range("seed", options.seed, 0, 2**62)
     check_range("batch", options.batch, 1, 1000)
-    for path, suffix in ((options.out, ".json"), (options.sheet, ".png")):
-        if path is not None:
-            check_choice("output", path.suffix, (suffix,))
-            check_folder(path.parent)
-    if options.sheet is not None:
-        check_keys()
+    check_report(options.out, options.sheet)
     return [(prompt, options.seed + number) for prompt in read_prompts(options.prompts) for number in range(options.clips)]
 
 

@@ -10,7 +10,7 @@ import torch
 from tyro.conf import Positional, arg
 
 from openlumiere.cli.arguments import parse
-from openlumiere.cli.evaluate_world import check_file
+from openlumiere.cli.report import check_file
 from openlumiere.data.world.subjects import World
 from openlumiere.evaluate.judge import JudgeConfig, report, save_judge, train_judge
 from openlumiere.pipelines.request import check_range

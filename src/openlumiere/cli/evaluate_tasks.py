@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -12,8 +11,8 @@ from tqdm import tqdm
 from tyro.conf import UseAppendAction
 
 from openlumiere.cli.arguments import parse
-from openlumiere.cli.evaluate_world import check_file
 from openlumiere.cli.loading import load
+from openlumiere.cli.report import check_report, write_json, write_text
 from openlumiere.data.world.batch import CLIP
 from openlumiere.data.world.subjects import World
 from openlumiere.evaluate.judge import CARRIED, Judge, JudgeConfig, load_judge
@@ -22,8 +21,7 @@ from openlumiere.evaluate.style import TASK as STYLE
 from openlumiere.evaluate.style import asks, judge_figures, references, sweep, train_style_judge
 from openlumiere.evaluate.tasks import EXACT, TASKS, Figure, Settings, Show, measure, table
 from openlumiere.media import Clip, contact_sheet, filmstrip, save_image
-from openlumiere.media.write import write_beside
-from openlumiere.pipelines.finish import Shown, check_keys
+from openlumiere.pipelines.finish import Shown
 from openlumiere.pipelines.learning import Learning
 from openlumiere.pipelines.lumiere import Lumiere
 from openlumiere.pipelines.request import DEFAULT_GUIDANCE, check_choice, check_range
@@ -88,7 +86,7 @@ def main(words: list[str]) -> int:
     print(text, end="")
     if options.out is not None:
         report = {"command": command, "model": lumiere.base.fingerprint(), "figures": [plain(each) for each in figures]}
-        write_text(options.out, json.dumps(report, indent=1) + "\n")
+        write_json(options.out, report)
         write_text(options.out.with_suffix(".md"), text)
     if options.sheet is not None:
         save_sheet(shown, options.sheet, Shown(command=command, model=lumiere.base.fingerprint()))
@@ -107,11 +105,7 @@ def check(options: EvaluateTasks) -> None:
     check_range("seed", options.seed, 0, 2**62)
     if STYLE in options.tasks and options.world is None:
         raise ValueError("world: expected one that holds the held-out style, got none, pass --world, or name tasks without style")
-    for path, suffix in ((options.out, ".json"), (options.sheet, ".png")):
-        if path is not None:
-            check_file(path, suffix)
-    if options.sheet is not None:
-        check_keys()
+    check_report(options.out, options.sheet)
 
 
 def draw(world: World | None, options: EvaluateTasks) -> list[Source]:
@@ -139,10 +133,6 @@ def open_judge(path: Path | None) -> Judge | None:
 def plain(figure: Figure) -> dict:
     """For JSON, which has no infinity."""
     return {**asdict(figure), "value": "exact" if figure.value == EXACT else figure.value}
-
-
-def write_text(path: Path, text: str) -> None:
-    write_beside(path, lambda made: made.write_text(text, encoding="utf-8"))
 
 
 def save_sheet(shown: dict[str, Clip], path: Path, origin: Shown) -> None:

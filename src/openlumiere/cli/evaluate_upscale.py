@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,10 +11,10 @@ import numpy as np
 from tqdm import tqdm
 
 from openlumiere.cli.arguments import parse
+from openlumiere.cli.report import check_report, write_json
 from openlumiere.evaluate.judge import Judge, load_judge
 from openlumiere.evaluate.upscale import Frames, average, compare, cut_to, middle, table
 from openlumiere.media import Clip
-from openlumiere.media.write import write_beside
 from openlumiere.pipelines.request import DEFAULT_LEVEL, check_choice, check_range
 from openlumiere.pipelines.upscale import LumiereUpscalePipeline
 
@@ -69,7 +68,7 @@ def main(words: list[str]) -> int:
     print("\n\n".join(table(name, rows) for name, rows in found.items()) + f"\n\n    {command}")
     if options.out is not None:
         report = {"command": command, "model": net.fingerprint(), "measured": found}
-        write_beside(options.out, lambda made: made.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8"))
+        write_json(options.out, report)
         print(options.out)
     return 0
 
@@ -93,8 +92,7 @@ def check(options: EvaluateUpscale) -> None:
     check_range("seed", options.seed, 0, 2**62)
     for steps in options.steps:
         check_range("steps", steps, 1, 1000)
-    if options.out is not None and (options.out.suffix != ".json" or not options.out.parent.is_dir()):
-        raise ValueError(f"out: expected a .json file in a folder that exists, got {options.out}, choose another path")
+    check_report(options.out, None)
 
 
 def open_net(options: EvaluateUpscale) -> LumiereUpscalePipeline:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from tyro.conf import Positional
 
 from openlumiere.cli.arguments import parse
 from openlumiere.cli.loading import load
+from openlumiere.cli.report import check_report, write_json
 from openlumiere.data.world.batch import CLIP
 from openlumiere.data.world.draw import SIDES
 from openlumiere.data.world.subjects import World
@@ -22,9 +22,8 @@ from openlumiere.evaluate.world import (
     Columns, Prompt, as_json, draw_prompts, measure, reference_features, rendered, summary, tables, without_temporal_training,
 )  # fmt: skip
 from openlumiere.media import Clip, contact_sheet, filmstrip, save_image
-from openlumiere.media.write import check_folder, write_beside
 from openlumiere.pipelines.base import NATIVE_RATE, LumierePipeline
-from openlumiere.pipelines.finish import Shown, check_keys
+from openlumiere.pipelines.finish import Shown
 from openlumiere.pipelines.request import DEFAULT_GUIDANCE, DEFAULT_STEPS, check_range
 
 SHEET_CLIPS, SHEET_COLUMNS, SHEET_FRAMES = 40, 4, 6
@@ -86,7 +85,7 @@ def main(words: list[str]) -> int:
     print(f"{tables(found)}\n\nthe judge, on renders it did not learn from: {judge_line(about)}\n\n    {command}")
     if options.out is not None:
         report = {"command": command, "model": base.fingerprint(), "judge": about, **as_json(found, columns.made)}
-        write_beside(options.out, lambda made: made.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"))
+        write_json(options.out, report)
         print(options.out)
     if options.sheet is not None:
         origin = Shown(command=command, model=base.fingerprint())
@@ -105,17 +104,7 @@ def check(options: EvaluateWorld) -> None:
     check_range("seed", options.seed, 0, 2**62)
     check_range("guidance", options.guidance, 0, 100)
     check_range("floor", options.floor, 0, options.prompts)
-    for path, suffix in ((options.out, ".json"), (options.sheet, ".png")):
-        if path is not None:
-            check_file(path, suffix)
-    if options.sheet is not None:
-        check_keys()
-
-
-def check_file(path: Path, suffix: str) -> None:
-    if path.suffix != suffix or path.is_dir() or not path.parent.is_dir():
-        raise ValueError(f"output: expected a {suffix} file in a folder that exists, got {path}, choose another path")
-    check_folder(path.parent)
+    check_report(options.out, options.sheet)
 
 
 def checked_side(base: LumierePipeline) -> int:
