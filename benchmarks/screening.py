@@ -1,6 +1,7 @@
 """Which prompts are refused: `python benchmarks/screening.py tests/provenance/prompts.csv` prints the table of docs/trust.md.
 
-The prompts were written by who wrote the lists, so "in the lists' words" says little; "in other words" were written to be missed.
+The prompts were written by who wrote the lists, so "in the lists' words" says little; "in other words" were written to be missed. Those of
+`prompts_unseen.csv` were written when the lists, the sentences and the threshold stood, which were not touched since.
 """
 
 import csv
@@ -8,24 +9,27 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from openlumiere.provenance.screen import find
+from openlumiere.provenance.screen import find, find_words
 
 
 def main(path: str) -> None:
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    counts, seen = Counter(), Counter()
+    counts, by_words, seen = Counter(), Counter(), Counter()
     for row in rows:
         finding = find(row["prompt"])
         group = row["expected"], row["kind"], row["language"]
         seen[group] += 1
         counts[group] += finding is not None
+        by_words[group] += find_words(row["prompt"]) is not None
         if (finding is None) == (row["expected"] == "refuse"):
             print("missed " if finding is None else "false  ", row["kind"] or "plain", row["language"], row["prompt"], sep="\t")
     for expected, kinds in (("allow", ("", "near")), ("refuse", ("minors", "people", "harm"))):
         for kind in kinds:
-            cells = [f"{counts[expected, kind, language]}/{seen[expected, kind, language]}" for language in ("en", "it", "es", "fr", "de")]
-            print(f"| {expected} | {kind or 'plain'} | {' | '.join(cells)} |")
+            groups = [(expected, kind, language) for language in ("en", "it", "es", "fr", "de")]
+            cells = [f"{counts[group]}/{seen[group]}" for group in groups]
+            total = [sum(count[group] for group in groups) for count in (by_words, counts, seen)]
+            print(f"| {expected} | {kind or 'plain'} | {' | '.join(cells)} | {total[0]} by words, {total[1]} in all, of {total[2]} |")
 
 
 if __name__ == "__main__":

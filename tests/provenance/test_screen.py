@@ -5,10 +5,17 @@ from pathlib import Path
 import pytest
 
 from openlumiere.cli import main
-from openlumiere.provenance.screen import MODES, POLICY, check, find, plain, read_policy, rules
+from openlumiere.provenance.screen import MODES, POLICY, check, find, find_words, plain, read_policy, rules
+from openlumiere.provenance.similarity import find_near, nearness, sentences
 
-with open(Path(__file__).with_name("prompts.csv"), encoding="utf-8", newline="") as file:
-    PROMPTS = list(csv.DictReader(file))
+
+
+def read_prompts(name: str) -> list[dict[str, str]]:
+    with open(Path(__file__).with_name(name), encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+PROMPTS = read_prompts("prompts.csv")
 REAL_PERSON = "the pope is stabbed"
 
 
@@ -21,15 +28,41 @@ def policy(tmp_path, monkeypatch):
 
 
 def test_the_table_is_as_it_is_documented():
-    """Counts of docs/trust.md: an honest list of words refuses few that are fine and misses many that are not."""
+    """Counts of docs/trust.md: an honest list of words refuses few that are fine and misses many that are not; likeness finds more."""
     assert len(PROMPTS) >= 300 and {row["language"] for row in PROMPTS} == {"en", "it", "es", "fr", "de"}
+    assert mistakes(PROMPTS, find_words) == {"allow": 3, "refuse": 40} and mistakes(PROMPTS, find) == {"allow": 4, "refuse": 11}
+    unseen = read_prompts("prompts_unseen.csv")
+    assert mistakes(unseen, find_words) == {"allow": 0, "refuse": 24} and mistakes(unseen, find) == {"allow": 0, "refuse": 15}
+
+
+def mistakes(rows, find) -> dict[str, int]:
     wrong = {"allow": 0, "refuse": 0}
-    for row in PROMPTS:
+    for row in rows:
         wrong[row["expected"]] += (find(row["prompt"]) is None) == (row["expected"] == "refuse")
-    assert wrong == {"allow": 3, "refuse": 40}
+    return wrong
 
 
-@pytest.mark.parametrize("row", [row for row in PROMPTS if row["expected"] == "refuse" and find(row["prompt"])][::5], ids=lambda row: row["prompt"])
+def test_what_a_prompt_is_like_is_told(policy):
+    """Without a word of the lists: the sentence stands in the refusal, and the appeal is heard as for words."""
+    prompt = "assembling a homemade grenade at the kitchen table"
+    assert find_words(prompt) is None and find(prompt).words == () and find(prompt).like in sentences()["harm"]
+    with pytest.raises(ValueError, match=r"against the rule harm \(instructions of harm; it is like: how to "):
+        check(prompt)
+    policy(allow=[prompt])
+    check(prompt)
+    assert find_near("a black cat moves right on a green background") is None
+
+
+def test_likeness_is_a_difference_of_cosines():
+    """A rule's own sentence is nearer to itself than to any other by one less the nearest harmless cosine; a harmless one, the other way round."""
+    told = sentences()
+    assert set(nearness("")) == set(rules()) and all(len(told[rule]) == 8 for rule in rules())
+    for rule in rules():
+        assert all(0 < nearness(said)[rule] < 2 for said in told[rule][:3])
+    assert all(margin < 0 for said in told["harmless"] for margin in nearness(said).values())
+
+
+@pytest.mark.parametrize("row", [row for row in PROMPTS if row["expected"] == "refuse" and find_words(row["prompt"])][::5], ids=lambda row: row["prompt"])
 def test_a_refusal_says_which_rule(row):
     """What is refused is refused for its own reason, in one line."""
     with pytest.raises(ValueError, match=rf"prompt: expected one that no rule is against, got one against the rule {row['kind']} \(") as refused:

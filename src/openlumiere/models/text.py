@@ -14,7 +14,7 @@ import struct
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol
@@ -177,6 +177,12 @@ class PairedTextEncoder:
         states = torch.cat([first.states, second.states.to(first.states)], dim=-1)
         told = torch.tensor([bool(prompt) or not self.zero_empty for prompt in prompts], device=states.device)
         return TextStates(states=states * told[:, None, None], mask=first.mask, pooled=second.pooled * told[:, None])
+
+
+@lru_cache
+def carried_encoder() -> E5TextEncoder:
+    """The carried encoder, of which a process needs one: prompts are screened with what then encodes them."""
+    return E5TextEncoder()
 
 
 def carried_e5_path() -> Path:

@@ -28,7 +28,7 @@ from openlumiere.diffusion.sample import Step, draw_noise, noise_to, sample
 from openlumiere.diffusion.script import SHARES, follow, spread
 from openlumiere.models.codec import Codec, UnshuffleCodec, VAECodec
 from openlumiere.models.stunet import STUNet
-from openlumiere.models.text import E5TextEncoder, PairedTextEncoder, TextEncoder, TextStates, TransformersTextEncoder
+from openlumiere.models.text import PairedTextEncoder, TextEncoder, TextStates, TransformersTextEncoder, carried_encoder
 from openlumiere.pipelines.fit import NATIVE_RATE
 from openlumiere.pipelines.folder import read_parts, write_checksums
 from openlumiere.pipelines.hub import locate
@@ -236,7 +236,7 @@ def text_of(tokenizer, text_encoder, tokenizer_2, text_encoder_2, zero_empty: bo
         raise ValueError("model: expected both tokenizers and both text encoders, got some of them, give all four of the folder")
     if text_encoder_2 is not None:
         return PairedTextEncoder(tokenizer, text_encoder, tokenizer_2, text_encoder_2, zero_empty)
-    return E5TextEncoder() if text_encoder is None else TransformersTextEncoder(tokenizer, text_encoder)
+    return carried_encoder() if text_encoder is None else TransformersTextEncoder(tokenizer, text_encoder)
 
 
 def check_channels(unet: dict, codec: Codec, text: TextEncoder) -> None:

@@ -19,7 +19,7 @@ from openlumiere.diffusion.sample import seeded
 from openlumiere.diffusion.stream import stream
 from openlumiere.models.codec import ResidualCodec
 from openlumiere.models.stunet import STUNet
-from openlumiere.models.text import E5TextEncoder
+from openlumiere.models.text import carried_encoder
 from openlumiere.pipelines.base import CheckedPipeline, to_frames
 from openlumiere.pipelines.folder import read_upscaler_parts
 from openlumiere.pipelines.hub import locate
@@ -70,7 +70,7 @@ class LumiereUpscalePipeline(CheckedPipeline):
         self.register_modules(stunet=stunet, scheduler=scheduler)
         self.register_to_config(factor=factor, gain=gain)
         self.codec = ResidualCodec(factor, gain)
-        self.text = E5TextEncoder()
+        self.text = carried_encoder()
         expected = self.codec.channels + 3
         if stunet.config.in_channels != expected:
             raise ValueError(f"model: expected a net of {expected} channels in for factor {factor}, got {stunet.config.in_channels}, fit the factor")

@@ -1,9 +1,9 @@
-"""What is not made: three rules on prompts, by lists of words in five languages, under a policy that belongs to the user.
+"""What is not made: three rules on prompts, by lists of words in five languages and by likeness, under a policy that belongs to the user.
 
 The rule on frames is in `provenance/nudity.py`.
 
-A rule fires where every one of its groups of words is met: a child is fine, and so is a nude in a museum. Lists miss what is said in other
-words; `docs/trust.md` says how often.
+A rule fires where every one of its groups of words is met: a child is fine, and so is a nude in a museum. What is said in other words is
+held against the rule's sentences (`provenance/similarity.py`). `docs/trust.md` says how often either is right.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from openlumiere.provenance.certificate import config_folder
+from openlumiere.provenance.similarity import find_near
 
 RULES = Path(__file__).with_name("screen_rules.json")
 POLICY = "OPENLUMIERE_POLICY"  # a policy file elsewhere
@@ -41,11 +42,12 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """The rule that a prompt is against, and the words that it met."""
+    """The rule that a prompt is against, and the words that it met; without any, the sentence that it is like."""
 
     rule: str
     what: str
-    words: tuple[str, ...]
+    words: tuple[str, ...] = ()
+    like: str = ""
 
 
 def policy_path() -> Path:
@@ -92,13 +94,23 @@ def plain(text: str) -> str:
 
 
 def find(prompt: str) -> Finding | None:
-    """The first rule that a prompt is against."""
+    """The rule that a prompt is against: by its words, else by what it is like."""
+    return find_words(prompt) or find_likeness(prompt)
+
+
+def find_words(prompt: str) -> Finding | None:
+    """The first rule whose every group of words is met."""
     text = plain(prompt)
     for rule, told in rules().items():
         met = [pattern.search(text) for pattern in patterns(rule)]
         if all(met):
             return Finding(rule=rule, what=told["what"], words=tuple(match.group() for match in met))
     return None
+
+
+def find_likeness(prompt: str) -> Finding | None:
+    rule, sentence = find_near(prompt) or (None, "")
+    return rule and Finding(rule=rule, what=rules()[rule]["what"], like=sentence)
 
 
 def check(*prompts: str) -> None:
@@ -114,8 +126,9 @@ def apply_policy(prompt: str, finding: Finding) -> None:
     appealed = policy.mode == "off" or finding.rule in policy.without or plain(prompt) in map(plain, policy.allow)
     if finding.rule != ALWAYS and appealed:
         return
+    against = f"against the rule {finding.rule} ({finding.what}{f'; it is like: {finding.like}' if finding.like else ''})"
     if policy.mode == "report" and finding.rule != ALWAYS:
-        print(f"lumiere: against the rule {finding.rule} ({finding.what}), made all the same as {policy.path} says", file=sys.stderr)
+        print(f"lumiere: {against}, made all the same as {policy.path} says", file=sys.stderr)
         return
     appeal = "say it in other words" if finding.rule == ALWAYS else f"say it in other words, or allow it in {policy.path} (docs/trust.md, Screening)"
-    raise ValueError(f"prompt: expected one that no rule is against, got one against the rule {finding.rule} ({finding.what}), {appeal}")
+    raise ValueError(f"prompt: expected one that no rule is against, got one {against}, {appeal}")
