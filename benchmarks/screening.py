@@ -2,14 +2,17 @@
 
 The prompts were written by who wrote the lists, so "in the lists' words" says little; "in other words" were written to be missed. Those of
 `prompts_unseen.csv` were written when the lists, the sentences and the threshold stood, which were not touched since.
+`python benchmarks/screening.py --write` encodes the sentences of the rules anew, into the file that the package carries.
 """
 
 import csv
 import sys
 from collections import Counter
-from pathlib import Path
+
+from safetensors.torch import save_file
 
 from openlumiere.provenance.screen import find, find_words
+from openlumiere.provenance.similarity import DIRECTIONS, encode_sentences
 
 
 def main(path: str) -> None:
@@ -32,5 +35,9 @@ def main(path: str) -> None:
             print(f"| {expected} | {kind or 'plain'} | {' | '.join(cells)} | {total[0]} by words, {total[1]} in all, of {total[2]} |")
 
 
+def write_directions() -> None:
+    save_file({kind: rows.half().contiguous() for kind, rows in encode_sentences().items()}, DIRECTIONS)
+
+
 if __name__ == "__main__":
-    main(*map(str, map(Path, sys.argv[1:])))
+    write_directions() if sys.argv[1:] == ["--write"] else main(sys.argv[1])

@@ -3,10 +3,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from openlumiere.cli import main
 from openlumiere.provenance.screen import MODES, POLICY, check, find, find_words, plain, read_policy, rules
-from openlumiere.provenance.similarity import find_near, nearness, sentences
+from openlumiere.provenance.similarity import directions, encode_sentences, find_near, nearness, sentences
 
 
 
@@ -54,12 +55,20 @@ def test_what_a_prompt_is_like_is_told(policy):
 
 
 def test_likeness_is_a_difference_of_cosines():
-    """A rule's own sentence is nearer to itself than to any other by one less the nearest harmless cosine; a harmless one, the other way round."""
+    """A rule's own sentence is nearest to itself, and a harmless one nearer to itself than to any rule's."""
     told = sentences()
     assert set(nearness("")) == set(rules()) and all(len(told[rule]) == 8 for rule in rules())
     for rule in rules():
-        assert all(0 < nearness(said)[rule] < 2 for said in told[rule][:3])
-    assert all(margin < 0 for said in told["harmless"] for margin in nearness(said).values())
+        nearer, sentence = nearness(told[rule][0])[rule]
+        assert nearer > 0 and sentence == told[rule][0]
+    assert all(nearer < 0 for said in told["harmless"][:3] for nearer, _ in nearness(said).values())
+
+
+def test_the_carried_directions_are_those_of_the_sentences():
+    anew, carried = encode_sentences(), directions()
+    assert set(anew) == set(carried)
+    for kind, rows in anew.items():
+        torch.testing.assert_close(carried[kind], rows, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("row", [row for row in PROMPTS if row["expected"] == "refuse" and find_words(row["prompt"])][::5], ids=lambda row: row["prompt"])

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
+from safetensors.torch import load_file
 from torch import Tensor
 
 from openlumiere.models.text import carried_encoder
 
 SENTENCES = Path(__file__).with_name("screen_sentences.json")
+DIRECTIONS = Path(__file__).with_name("screen_directions.safetensors")  # of the sentences: `python benchmarks/screening.py --write`
 HARMLESS = "harmless"
 THRESHOLD = 0.045  # our choice: about 1 % of harmless prompts are above it
 
@@ -28,7 +30,11 @@ def sentences() -> dict[str, list[str]]:
 
 @lru_cache
 def directions() -> dict[str, Float[Tensor, "n d"]]:
-    """The directions of each rule's sentences, and of the harmless ones."""
+    """The directions of each rule's sentences, and of the harmless ones, kept because to encode them takes a second or two."""
+    return {kind: rows.float() for kind, rows in load_file(DIRECTIONS).items()}
+
+
+def encode_sentences() -> dict[str, Float[Tensor, "n d"]]:
     return {kind: torch.stack([direction(sentence) for sentence in said]) for kind, said in sentences().items()}
 
 
@@ -36,17 +42,17 @@ def direction(prompt: str) -> Float[Tensor, " d"]:
     return torch.nn.functional.normalize(carried_encoder().hidden(prompt).mean(0), dim=0)
 
 
-def nearness(prompt: str) -> dict[str, float]:
-    """How much nearer a prompt is to a sentence of each rule than to a harmless one: a difference of cosines."""
+def nearness(prompt: str) -> dict[str, tuple[float, str]]:
+    """The sentence of each rule that a prompt is nearest to, and how much nearer it is to that than to a harmless one: a difference of cosines."""
     said = direction(prompt)
-    nearest = {kind: (rows @ said).max().item() for kind, rows in directions().items()}
-    return {kind: cosine - nearest[HARMLESS] for kind, cosine in nearest.items() if kind != HARMLESS}
+    cosines = {kind: rows @ said for kind, rows in directions().items()}
+    harmless = cosines.pop(HARMLESS).max()
+    return {rule: ((near.max() - harmless).item(), sentences()[rule][int(near.argmax())]) for rule, near in cosines.items()}
 
 
 def find_near(prompt: str) -> tuple[str, str] | None:
-    """The rule that a prompt is nearest to and the sentence that it resembles, if it is over the threshold."""
+    """The rule that a prompt is nearest to and the sentence that it is like, if it is over the threshold."""
     near = nearness(prompt)
     rule = max(near, key=near.get)
-    if near[rule] <= THRESHOLD:
-        return None
-    return rule, sentences()[rule][int((directions()[rule] @ direction(prompt)).argmax())]
+    nearer, sentence = near[rule]
+    return (rule, sentence) if nearer > THRESHOLD else None
