@@ -30,24 +30,34 @@ def draw_subject(subject: str, source: str) -> Image.Image:
     return image
 
 
-def make_job(source: str, subject: str, folder: Path) -> Job:
+def write_world(folder: Path, pictures: dict[tuple[str, str], Image.Image]) -> Path:
+    """A built world of one drawing a (source, subject), as a folder."""
+    for part in ("shards", "rows", "originals"):
+        (folder / part).mkdir()
+    batch = Batch(name="stills-0000", jobs=tuple(make_job(*which, picture, folder / "originals") for which, picture in pictures.items()))
+    render_batch(batch, folder)
+    finish(folder, [batch], packages={})
+    return folder
+
+
+def make_job(source: str, subject: str, picture: Image.Image, folder: Path) -> Job:
     path = folder / f"{source}-{subject}.webp"
-    draw_subject(subject, source).save(path, lossless=True)
+    picture.save(path, lossless=True)
     names = dict.fromkeys(("en", "it", "es", "fr", "de"), SUBJECTS[subject][0])
     concept = Concept(subject=subject, base=subject, group="objects", names=names, tags=(), formal="")
     return Job(source=source, concept=concept, drawing=Drawing(form="webp", kind="still", path=str(path)), member=path.name, package="drawn by the test")
 
 
 @pytest.fixture(scope="session")
+def world_of(tmp_path_factory):
+    """`world_of({(source, subject): picture})`: a built world of these drawings."""
+    return lambda pictures: World.open(write_world(tmp_path_factory.mktemp("world"), pictures))
+
+
+@pytest.fixture(scope="session")
 def world_folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("world")
-    for part in ("shards", "rows", "originals"):
-        (folder / part).mkdir()
-    jobs = tuple(make_job(source, subject, folder / "originals") for source in SOURCES for subject in SUBJECTS)
-    batch = Batch(name="stills-0000", jobs=jobs)
-    render_batch(batch, folder)
-    finish(folder, [batch], packages={})
-    return folder
+    pictures = {(source, subject): draw_subject(subject, source) for source in SOURCES for subject in SUBJECTS}
+    return write_world(tmp_path_factory.mktemp("world"), pictures)
 
 
 @pytest.fixture(scope="session")

@@ -4,45 +4,31 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from openlumiere.data.world.build import Batch, Job, finish, render_batch
-from openlumiere.data.world.names import Concept
-from openlumiere.data.world.originals import Drawing
 from openlumiere.data.world.scope import WORLD_32, Scope
-from openlumiere.data.world.subjects import World
 from openlumiere.evaluate.judge import JudgeConfig
 from openlumiere.evaluate.sources import Ask
 from openlumiere.evaluate.style import WEIGHTS, asks, judge_figures, references, sweep, train_style_judge
 from openlumiere.evaluate.tasks import Settings, table
 from openlumiere.pipelines.learning import Learning
 
-SUBJECTS = {"1f408": "cat", "1f415": "dog", "1f680": "rocket", "2b50": "star"}
+SUBJECTS = ("1f408", "1f415", "1f680", "2b50")  # a cat, a dog, a rocket, a star
 SOURCES = {"fluent-3d": (240, 120, 0), "openmoji": (0, 0, 0)}
 
 
-def drawing(source, subject, folder):
+def drawing(source: str, subject: str) -> Image.Image:
     """A filled disc, or a ring in the held-out style; a corner piece tells subjects apart."""
     image = np.zeros((256, 256, 4), np.uint8)
     y, x = np.mgrid[:256, :256] - 127.5
     distance = np.hypot(y, x)
     image[(distance < 100) & ((source != "openmoji") | (distance > 70))] = (*SOURCES[source], 255)
-    corner = list(SUBJECTS).index(subject)
+    corner = SUBJECTS.index(subject)
     image[corner // 2 * 176 : corner // 2 * 176 + 80, corner % 2 * 176 : corner % 2 * 176 + 80] = (*SOURCES[source], 255)
-    path = folder / f"{source}-{subject}.webp"
-    Image.fromarray(image).save(path, lossless=True)
-    concept = Concept(subject=subject, base=subject, group="objects", names=dict.fromkeys(("en", "it", "es", "fr", "de"), SUBJECTS[subject]), tags=(), formal="")
-    return Job(source=source, concept=concept, drawing=Drawing(form="webp", kind="still", path=str(path)), member=path.name, package="drawn by the test")
+    return Image.fromarray(image)
 
 
 @pytest.fixture(scope="module")
-def styled_world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("world")
-    for part in ("shards", "rows", "originals"):
-        (folder / part).mkdir()
-    jobs = tuple(drawing(source, subject, folder / "originals") for source in SOURCES for subject in SUBJECTS)
-    batch = Batch(name="stills-0000", jobs=jobs)
-    render_batch(batch, folder)
-    finish(folder, [batch], packages={})
-    return World.open(folder)
+def styled_world(world_of):
+    return world_of({(source, subject): drawing(source, subject) for source in SOURCES for subject in SUBJECTS})
 
 
 SCOPE = Scope(**vars(WORLD_32) | {"subjects": ("1f408", "1f415"), "styles": ("3d",)})

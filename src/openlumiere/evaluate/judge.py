@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -109,22 +109,26 @@ class JudgeConfig:
     seed: int = 0
 
 
-def train_judge(world: World, scope: Scope = WORLD_32, config: JudgeConfig = JudgeConfig(), tell=lambda text: None) -> Judge:
+def train_judge(world: World, scope: Scope = WORLD_32, config: JudgeConfig = JudgeConfig(), tell: Callable[[str], None] = lambda text: None) -> Judge:
     """Learn from frames of the scope's training clips. `tell` is given a line now and then."""
     torch.manual_seed(config.seed)
     batches = Batches(world, scope, "train", SIDE)
-    judge = Judge(*classes(batches))
+    return fit(Judge(*classes(batches)), lambda generator: draw_moments(batches, generator, config.batch), config, tell)
+
+
+def fit(judge: Judge, draw: Callable[[torch.Generator], Drawn], config: JudgeConfig, tell: Callable[[str], None]) -> Judge:
+    """Train a judge on the batches that `draw` gives it."""
     generator = torch.Generator().manual_seed(config.seed)
     optimizer = torch.optim.AdamW(judge.parameters(), lr=config.learning_rate, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, config.steps)
     for step in range(1, config.steps + 1):
-        loss = judge_loss(judge, draw_moments(batches, generator, config.batch), generator)
+        loss = judge_loss(judge, draw(generator), generator)
         loss.backward()
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
         if step % 100 == 0:
-            tell(f"step {step}  loss {loss.item():.4f}  {time.process_time():.0f} s of CPU")
+            tell(f"judge: step {step}  loss {loss.item():.4f}  {time.process_time():.0f} s of CPU")
     return judge.eval()
 
 

@@ -22,7 +22,7 @@ from openlumiere.data.world.scene import plan
 from openlumiere.data.world.scope import WORLD_32, Scope
 from openlumiere.data.world.sources import HELD_OUT_STYLE
 from openlumiere.data.world.subjects import World
-from openlumiere.evaluate.judge import SIDE, Judge, JudgeConfig, accuracy, draw_moments, judge_loss
+from openlumiere.evaluate.judge import SIDE, Judge, JudgeConfig, accuracy, draw_moments, fit
 from openlumiere.evaluate.reading import read
 from openlumiere.evaluate.sources import Ask, ask
 from openlumiere.evaluate.tasks import READS, Figure, Settings, Show
@@ -82,20 +82,12 @@ def train_style_judge(world: World, config: JudgeConfig, scope: Scope = WORLD_32
     torch.manual_seed(config.seed)
     trained, fresh = Batches(world, scope, "train", SIDE), Batches(world, held_out(scope), "style", SIDE)
     judge = Judge(tuple(sorted(scope.subjects)), (*scope.styles, HELD_OUT_STYLE))
-    generator = torch.Generator().manual_seed(config.seed)
-    optimizer = torch.optim.AdamW(judge.parameters(), lr=config.learning_rate, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, config.steps)
     new = config.batch // len(judge.styles)
-    for step in range(1, config.steps + 1):
-        both = join(draw_moments(trained, generator, config.batch - new), draw_moments(fresh, generator, new), generator)
-        loss = judge_loss(judge, both, generator)
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        if step % 100 == 0:
-            tell(f"style judge: step {step}  loss {loss.item():.4f}")
-    return judge.eval()
+
+    def draw(generator: torch.Generator) -> Drawn:
+        return join(draw_moments(trained, generator, config.batch - new), draw_moments(fresh, generator, new), generator)
+
+    return fit(judge, draw, config, tell)
 
 
 def join(one: Drawn, other: Drawn, generator: torch.Generator) -> Drawn:
