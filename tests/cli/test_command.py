@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 
 from openlumiere.cli import VERBS, main, one_line
-from openlumiere.cli.loading import warn_of_memory
+from openlumiere.cli.loading import names_one, warn_of_memory, warn_of_words
+from openlumiere.data.world.grammar import NOUNS
+from openlumiere.data.world.scope import WORLD_32
 from openlumiere.media import Clip, load_image
 from openlumiere.pipelines.finish import read_sidecar
+from openlumiere.pipelines.folder import SUBJECTS, read_subjects
+from openlumiere.pipelines.lumiere import WEIGHTS
 
 PROMPT = "a dog moves right on a green background"
 QUICK = ["--steps", "1", "--frames", "4", "--size", "0"]
@@ -280,6 +284,35 @@ def test_too_little_memory_is_told(call, tiny, capsys, monkeypatch):
 def test_enough_memory_is_not_told(tiny, capsys):
     warn_of_memory(1, tiny)
     assert capsys.readouterr().err == ""
+
+
+def test_subjects_that_the_carried_weights_do_not_know_are_told(capsys, tmp_path):
+    warn_of_words(("a unicorn flies", "a frog sits"), None)
+    known = "black cat, dog, rocket, car, star, frog, penguin, butterfly"
+    told = f"lumiere: the model knows no subject but {known}; 'a unicorn flies' names none of them, so expect something else\n"
+    assert capsys.readouterr().err == told
+    warn_of_words(("a unicorn flies",), str(tmp_path))
+    assert capsys.readouterr().err == ""
+    (tmp_path / SUBJECTS).write_text('{"unicorn": "unicorn"}')
+    with pytest.raises(ValueError, match="model: expected a list of words for each subject in subjects.json"):
+        warn_of_words(("a unicorn flies",), str(tmp_path))
+
+
+def test_the_subjects_carried_are_those_of_the_world_that_was_trained_on():
+    """Each by its nouns in five languages; a black cat is a cat too."""
+    named = [(subject, subject.partition("-")[0]) for subject in WORLD_32.subjects]
+    nouns = [[noun for name in dict.fromkeys(names) for noun in NOUNS[name].values()] for names in named]
+    assert read_subjects(WEIGHTS) == {each[0].one: sorted({name for noun in each for name in (noun.one, noun.many)}) for each in nouns}
+
+
+@pytest.mark.parametrize("prompt", ["A  CAT jumps", "zwei Frösche", "la fusée monte", "0s: un gatto nero | 3s: niente", "dos mariposas", "ein Stern"])
+def test_subjects_are_known_in_five_languages(prompt):
+    assert names_one(prompt, read_subjects(WEIGHTS))
+
+
+@pytest.mark.parametrize("prompt", ["", "a cardboard box", "he stares", "a red hat"])
+def test_parts_of_words_are_no_subjects(prompt):
+    assert not names_one(prompt, read_subjects(WEIGHTS))
 
 
 def test_one_line():

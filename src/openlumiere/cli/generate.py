@@ -8,7 +8,7 @@ from pathlib import Path
 from tyro.conf import Positional, UseAppendAction
 
 from openlumiere.cli.arguments import parse
-from openlumiere.cli.loading import warn_of_memory
+from openlumiere.cli.loading import warn_of_memory, warn_of_words
 from openlumiere.cli.options import Lasting, Making, Styled, prepare, write
 from openlumiere.cli.progress import progress
 from openlumiere.pipelines.memory import cascade_memory, parse_memory
@@ -46,6 +46,7 @@ def main(words: list[str]) -> int:
         prepare(replace(options, output=output), requests[0].frames)
     styles = options.open_styles()
     lumiere = options.load()
+    warn_of_words((options.prompt, *options.shot), options.model)
     warn_of_memory(cascade_memory(lumiere.base, lumiere.upscaler, requests[0]), lumiere)
     for asked, output in zip(requests, outputs, strict=True):
         with progress("generate") as on_step:

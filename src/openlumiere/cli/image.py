@@ -9,6 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from openlumiere.cli.arguments import parse
+from openlumiere.cli.loading import warn_of_words
 from openlumiere.cli.options import Loaded, Sampled, check_path
 from openlumiere.cli.progress import progress
 from openlumiere.pipelines.request import DEFAULT_SIZE, Request, check_choice
@@ -33,6 +34,7 @@ def main(words: list[str]) -> int:
     check_choice("output", Path(options.output).suffix.lower(), (".png", ".webp"))
     check_path(options.output, lossless=True, frames=1)
     lumiere = options.load()
+    warn_of_words((options.prompt,), options.model)
     with progress("image") as on_step:
         lumiere.make(asked, on_step).save(options.output, lossless=True)
     print(options.output)

@@ -1,16 +1,20 @@
-"""A model on its device, and a word where it may not have the memory."""
+"""A model on its device, and a word where it may not have the memory, or may not know what is asked."""
 
 from __future__ import annotations
 
+import re
 import sys
 
 import diffusers
 import torch
 import transformers
 
-from openlumiere.pipelines.lumiere import Lumiere
+from openlumiere.pipelines.folder import read_subjects
+from openlumiere.pipelines.hub import locate
+from openlumiere.pipelines.lumiere import WEIGHTS, Lumiere
 from openlumiere.pipelines.memory import free_memory, gigabytes
 from openlumiere.pipelines.request import check_choice
+from openlumiere.provenance.screen import plain
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -37,3 +41,16 @@ def warn_of_memory(needed: int, lumiere: Lumiere) -> None:
     free = free_memory(lumiere.base.device)
     if needed > free:
         print(f"lumiere: this may take {gigabytes(needed)} of memory and {gigabytes(free)} are free; fewer frames take less", file=sys.stderr)
+
+
+def warn_of_words(prompts: tuple[str, ...], model: str | None) -> None:
+    """Say so, on the error stream, where a prompt names nothing of what the model's folder says that it was shown."""
+    subjects = read_subjects(locate(model or WEIGHTS))
+    for prompt in prompts:
+        if subjects and not names_one(prompt, subjects):
+            print(f"lumiere: the model knows no subject but {', '.join(subjects)}; {prompt!r} names none of them, so expect something else", file=sys.stderr)
+
+
+def names_one(prompt: str, subjects: dict[str, list[str]]) -> bool:
+    names = {re.escape(plain(name)) for spellings in subjects.values() for name in spellings}
+    return re.search(rf"\b({'|'.join(names)})\b", plain(prompt)) is not None

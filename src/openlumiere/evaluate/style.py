@@ -59,7 +59,7 @@ def asks(world: World, count: int, seed: int, scope: Scope = WORLD_32) -> list[A
 
 
 def references(world: World, given: list[Ask], seed: int, scope: Scope = WORLD_32) -> list[Reference]:
-    """A drawing for each ask: of another subject of the same groups, on a plain background. Raises ValueError for a world without the style."""
+    """A drawing for each ask: of another subject of the same groups, on white, where black outlines show. Raises ValueError for a world without the style."""
     groups = {item.group for item in world.items if item.subject in scope.subjects}
     drawn = {item.subject for item in world.items if item.style == HELD_OUT_STYLE and item.group in groups and not item.toned}
     others = sorted(drawn - set(scope.subjects))
@@ -67,7 +67,7 @@ def references(world: World, given: list[Ask], seed: int, scope: Scope = WORLD_3
         expected = f"at least {len(given)} drawings in the style {HELD_OUT_STYLE}"
         raise ValueError(f"world: expected {expected}, got {len(others)}, build the whole one: lumiere data world build DIR")
     chosen = random.Random(seed).sample(others, len(given))
-    return [reference(world, replace(held_out(scope), subjects=(subject,)), asked, seed) for subject, asked in zip(chosen, given)]
+    return [reference(world, replace(held_out(scope), subjects=(subject,), backgrounds=("white",)), asked, seed) for subject, asked in zip(chosen, given)]
 
 
 def reference(world: World, scope: Scope, asked: Ask, seed: int) -> Reference:

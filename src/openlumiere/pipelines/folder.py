@@ -22,6 +22,7 @@ from openlumiere.models.stunet import STUNet
 
 INDEX = "model_index.json"
 CHECKSUMS = "checksums.json"
+SUBJECTS = "subjects.json"
 UPSCALER = "upscaler"
 SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".md", "")  # weights, configs, vocabularies, notes
 NOTES = (".md", "")  # for people: a model card, a licence
@@ -96,6 +97,16 @@ def read_index(folder: Path, kind: str) -> dict:
     check_files(folder)
     check_checksums(folder)
     return index
+
+
+def read_subjects(folder: Path) -> dict[str, list[str]]:
+    """The subjects that a model was shown, each with the words that name it, if its folder says so. Raises `ModelError` for anything else there."""
+    if not (folder / SUBJECTS).is_file():
+        return {}
+    subjects = read_json(folder / SUBJECTS)
+    if not all(isinstance(names, list) and names and all(isinstance(name, str) for name in names) for names in subjects.values()):
+        raise ModelError(f"a list of words for each subject in {SUBJECTS}", "something else")
+    return subjects
 
 
 def read_json(path: Path) -> dict:
