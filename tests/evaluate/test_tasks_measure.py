@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from openlumiere.cli import main
+from openlumiere.cli.evaluate_tasks import lowered
 from openlumiere.evaluate.reading import read
 from openlumiere.evaluate.sources import Ask, Source, draw_sources, thinned
 from openlumiere.evaluate.tasks import (
@@ -120,6 +121,10 @@ def test_the_command_measures_a_file(tiny_model, tmp_path, capsys, monkeypatch):
     assert "lumiere evaluate tasks --file" in told and (tmp_path / "s.png").is_file() and (tmp_path / "f.md").read_text() == told
     figures = json.loads((tmp_path / "f.json").read_text())["figures"]
     assert {"source": "walk.webp", "task": "inpaint", "keep": "exact", "what": "known pixels (dB)", "value": "exact"} in figures
+
+
+def test_a_sheet_of_large_footage_stays_small():
+    assert lowered(np.zeros((272, 6 * 640, 3), np.uint8)).shape == (64, 903, 3) and lowered(np.zeros((64, 384, 3), np.uint8)).shape == (64, 384, 3)
 
 
 @pytest.mark.parametrize(("words", "message"), [

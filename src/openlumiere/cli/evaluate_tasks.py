@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 from tyro.conf import UseAppendAction
 
@@ -22,11 +23,13 @@ from openlumiere.evaluate.style import asks, judge_figures, references, sweep, t
 from openlumiere.evaluate.tasks import EXACT, TASKS, Figure, Settings, Show, measure, table
 from openlumiere.media import Clip, contact_sheet, filmstrip, save_image
 from openlumiere.pipelines.finish import Shown
+from openlumiere.pipelines.fit import enlarge
 from openlumiere.pipelines.learning import Learning
 from openlumiere.pipelines.lumiere import Lumiere
 from openlumiere.pipelines.request import DEFAULT_GUIDANCE, check_choice, check_range
 
 STRIP, SHEET_COLUMNS, SHEET_CLIPS = 6, 4, 120
+STRIP_HEIGHT = 64  # pixels
 ALL = (*TASKS, STYLE)
 LESSON = 4  # pictures a training step of a style
 
@@ -136,6 +139,12 @@ def plain(figure: Figure) -> dict:
 
 
 def save_sheet(shown: dict[str, Clip], path: Path, origin: Shown) -> None:
-    """Every source and what was made of it, a filmstrip each."""
+    """Every source and what was made of it, a filmstrip each, footage no larger than the cells of drawn clips."""
     names = sorted(shown)[:SHEET_CLIPS]
-    save_image(contact_sheet([filmstrip(shown[name], min(STRIP, len(shown[name]))) for name in names], SHEET_COLUMNS, names), path, origin)
+    strips = [filmstrip(shown[name], min(STRIP, len(shown[name]))) for name in names]
+    save_image(contact_sheet([lowered(strip) for strip in strips], SHEET_COLUMNS, names), path, origin)
+
+
+def lowered(strip: np.ndarray) -> np.ndarray:
+    height, width = strip.shape[:2]
+    return enlarge([strip], width * STRIP_HEIGHT // height, STRIP_HEIGHT)[0] if height > STRIP_HEIGHT else strip
