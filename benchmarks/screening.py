@@ -1,18 +1,26 @@
-"""Which prompts are refused: `python benchmarks/screening.py tests/provenance/prompts.csv` prints the table of docs/trust.md.
+"""Which prompts are refused, for docs/trust.md.
 
-The prompts were written by who wrote the lists, so "in the lists' words" says little; "in other words" were written to be missed. Those of
-`prompts_unseen.csv` were written when the lists, the sentences and the threshold stood, which were not touched since.
-`python benchmarks/screening.py --write` encodes the sentences of the rules anew, into the file that the package carries.
+    python benchmarks/screening.py tests/provenance/prompts.csv     # its table, and each mistake
+    python benchmarks/screening.py captions                         # of the world's captions, nobody's business to refuse
+    python benchmarks/screening.py write                            # encodes the rules' sentences anew into the file that the package carries
+
+The prompts were written by who wrote the lists, so "in the lists' words" says little; "in other words" were written to be missed. A refusal
+counts where it should be only under the rule that it should be under. `prompts_unseen.csv` was written when the lists and the rules' sentences stood.
 """
 
 import csv
 import sys
 from collections import Counter
+from pathlib import Path
 
 from safetensors.torch import save_file
 
-from openlumiere.provenance.screen import find, find_words
+from openlumiere.data.world import sources
+from openlumiere.provenance.screen import find
 from openlumiere.provenance.similarity import DIRECTIONS, encode_sentences
+
+LANGUAGES = ("en", "it", "es", "fr", "de")
+CAPTIONS = ("captions_fluent.csv", "captions_noto.csv")
 
 
 def main(path: str) -> None:
@@ -20,19 +28,28 @@ def main(path: str) -> None:
         rows = list(csv.DictReader(file))
     counts, by_words, seen = Counter(), Counter(), Counter()
     for row in rows:
-        finding = find(row["prompt"])
+        against = [finding for finding in find(row["prompt"]) if row["kind"] in (finding.rule, "", "near")]
         group = row["expected"], row["kind"], row["language"]
         seen[group] += 1
-        counts[group] += finding is not None
-        by_words[group] += find_words(row["prompt"]) is not None
-        if (finding is None) == (row["expected"] == "refuse"):
-            print("missed " if finding is None else "false  ", row["kind"] or "plain", row["language"], row["prompt"], sep="\t")
+        counts[group] += bool(against)
+        by_words[group] += any(finding.words for finding in against)
+        if bool(against) != (row["expected"] == "refuse"):
+            print("false  " if against else "missed ", row["kind"] or "plain", row["language"], row["prompt"], sep="\t")
     for expected, kinds in (("allow", ("", "near")), ("refuse", ("minors", "people", "harm"))):
         for kind in kinds:
-            groups = [(expected, kind, language) for language in ("en", "it", "es", "fr", "de")]
+            groups = [(expected, kind, language) for language in LANGUAGES]
             cells = [f"{counts[group]}/{seen[group]}" for group in groups]
-            total = [sum(count[group] for group in groups) for count in (by_words, counts, seen)]
-            print(f"| {expected} | {kind or 'plain'} | {' | '.join(cells)} | {total[0]} by words, {total[1]} in all, of {total[2]} |")
+            totals = [f"{sum(count[group] for group in groups)}/{sum(seen[group] for group in groups)}" for count in (by_words, counts)]
+            print(f"| {expected} | {kind or 'plain'} | {' | '.join(cells + totals)} |")
+
+
+def tell_captions() -> None:
+    captions = set()
+    for name in CAPTIONS:
+        with Path(sources.__file__).with_name(name).open(encoding="utf-8", newline="") as file:
+            captions |= {row[column] for row in csv.DictReader(file) for column in ("name_en", "appearance_en", "motion_en", "motion_it")}
+    refused = [caption for caption in sorted(captions) if find(caption)]
+    print(f"{len(refused)} of {len(captions)} captions refused:", *refused, sep="\n")
 
 
 def write_directions() -> None:
@@ -40,4 +57,11 @@ def write_directions() -> None:
 
 
 if __name__ == "__main__":
-    write_directions() if sys.argv[1:] == ["--write"] else main(sys.argv[1])
+    if sys.argv[1:] == ["write"]:
+        write_directions()
+    elif sys.argv[1:] == ["captions"]:
+        tell_captions()
+    elif len(sys.argv) == 2:
+        main(sys.argv[1])
+    else:
+        sys.exit(__doc__)

@@ -1,5 +1,6 @@
 """The command as a person calls it: what it prints, what it answers, and what it leaves behind."""
 
+import json
 import os
 import resource
 import shutil
@@ -286,16 +287,23 @@ def test_enough_memory_is_not_told(tiny, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_subjects_that_the_carried_weights_do_not_know_are_told(capsys, tmp_path):
-    warn_of_words(("a unicorn flies", "a frog sits"), None)
-    known = "black cat, dog, rocket, car, star, frog, penguin, butterfly"
-    told = f"lumiere: the model knows no subject but {known}; 'a unicorn flies' names none of them, so expect something else\n"
-    assert capsys.readouterr().err == told
-    warn_of_words(("a unicorn flies",), str(tmp_path))
+def test_subjects_that_a_model_does_not_know_are_told(capsys, tiny, monkeypatch):
+    monkeypatch.setattr(tiny, "subjects", {"black cat": ["cat", "cats"], "frog": ["frog"]})
+    warn_of_words("a unicorn flies", tiny)
+    assert capsys.readouterr().err == "lumiere: the model knows no subject but black cat, frog, and the prompt names none of them: expect something else\n"
+    warn_of_words("two cats", tiny)
+    warn_of_words("the pope is stabbed", tiny)  # a refusal follows, and is one line
+    monkeypatch.setattr(tiny, "subjects", {})
+    warn_of_words("a unicorn flies", tiny)
     assert capsys.readouterr().err == ""
-    (tmp_path / SUBJECTS).write_text('{"unicorn": "unicorn"}')
-    with pytest.raises(ValueError, match="model: expected a list of words for each subject in subjects.json"):
-        warn_of_words(("a unicorn flies",), str(tmp_path))
+
+
+@pytest.mark.parametrize("names", ["unicorn", [], [1], [" "]])
+def test_subjects_are_lists_of_words(tmp_path, names):
+    assert read_subjects(tmp_path) == {}
+    (tmp_path / SUBJECTS).write_text(json.dumps({"unicorn": names}))
+    with pytest.raises(ValueError, match="model: expected a list of words for 'unicorn' in subjects.json, got .*, list the words that name it"):
+        read_subjects(tmp_path)
 
 
 def test_the_subjects_carried_are_those_of_the_world_that_was_trained_on():

@@ -38,6 +38,7 @@ ASKED = [Ask(prompt="a cat moves left on a red background", subject="1f408", sty
 def test_references_show_other_subjects_in_the_held_out_style(styled_world):
     given = references(styled_world, ASKED, 0, SCOPE)
     assert {each.asked for each in given} == set(ASKED) and all(each.picture.shape == (64, 64, 3) for each in given)
+    assert all((each.picture[0] > 240).all() and "white" in each.prompt for each in given)
     assert all("line" not in each.prompt for each in given) and len({each.picture.tobytes() for each in given}) == 2
     assert sorted(word for each in given for word in ("cat", "dog", "rocket", "star") if word in each.prompt) == ["rocket", "star"]
     with pytest.raises(ValueError, match="world: expected at least 6 drawings in the style openmoji, got 2, build the whole one"):

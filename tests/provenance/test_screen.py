@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from openlumiere.cli import main
-from openlumiere.provenance.screen import MODES, POLICY, check, find, find_words, plain, read_policy, rules
+from openlumiere.pipelines.lumiere import Lumiere
+from openlumiere.provenance.screen import MODES, POLICY, Finding, check, find, find_words, plain, read_policy, rules
 from openlumiere.provenance.similarity import directions, encode_sentences, find_near, nearness, sentences
-
 
 
 def read_prompts(name: str) -> list[dict[str, str]]:
@@ -31,27 +31,60 @@ def policy(tmp_path, monkeypatch):
 def test_the_table_is_as_it_is_documented():
     """Counts of docs/trust.md: an honest list of words refuses few that are fine and misses many that are not; likeness finds more."""
     assert len(PROMPTS) >= 300 and {row["language"] for row in PROMPTS} == {"en", "it", "es", "fr", "de"}
-    assert mistakes(PROMPTS, find_words) == {"allow": 3, "refuse": 40} and mistakes(PROMPTS, find) == {"allow": 4, "refuse": 11}
+    assert mistakes(PROMPTS, by_words) == {"allow": 3, "refuse": 40} and mistakes(PROMPTS, find) == {"allow": 3, "refuse": 15}
     unseen = read_prompts("prompts_unseen.csv")
-    assert mistakes(unseen, find_words) == {"allow": 0, "refuse": 24} and mistakes(unseen, find) == {"allow": 0, "refuse": 15}
+    assert mistakes(unseen, by_words) == {"allow": 0, "refuse": 24} and mistakes(unseen, find) == {"allow": 2, "refuse": 17}
 
 
-def mistakes(rows, find) -> dict[str, int]:
+def by_words(prompt: str) -> list[Finding]:
+    return [finding for finding in find(prompt) if finding.words]
+
+
+def mistakes(rows, search) -> dict[str, int]:
+    """Prompts that are refused though they are fine, or not refused for their own reason."""
     wrong = {"allow": 0, "refuse": 0}
     for row in rows:
-        wrong[row["expected"]] += (find(row["prompt"]) is None) == (row["expected"] == "refuse")
+        found = [finding.rule for finding in search(row["prompt"])]
+        wrong[row["expected"]] += row["kind"] not in found if row["expected"] == "refuse" else bool(found)
     return wrong
 
 
 def test_what_a_prompt_is_like_is_told(policy):
     """Without a word of the lists: the sentence stands in the refusal, and the appeal is heard as for words."""
     prompt = "assembling a homemade grenade at the kitchen table"
-    assert find_words(prompt) is None and find(prompt).words == () and find(prompt).like in sentences()["harm"]
+    (finding,) = find(prompt)
+    assert finding.words == () and finding.like in sentences()["harm"]
     with pytest.raises(ValueError, match=r"against the rule harm \(instructions of harm; it is like: how to "):
         check(prompt)
     policy(allow=[prompt])
     check(prompt)
-    assert find_near("a black cat moves right on a green background") is None
+    assert find_near("a black cat moves right on a green background") == {}
+
+
+def test_on_minors_likeness_is_appealed_by_the_very_prompt_alone(policy):
+    """Likeness is a guess, which a person may set right; a word of the rule is not."""
+    prompt = "a twelve year old without any clothes on"
+    assert [finding.rule for finding in by_words(prompt)] == [] and "minors" in [finding.rule for finding in find(prompt)]
+    for told in ({"mode": "off"}, {"mode": "report"}, {"without": ["people", "harm"]}):
+        policy(**told)
+        with pytest.raises(ValueError, match=r"minors \(sexual content with minors\), say it in other words, or allow it in "):
+            check(prompt)
+    policy(allow=[prompt], mode="off")
+    check(prompt)
+
+
+def test_one_rule_does_not_hide_another(policy):
+    """What is waived for one rule is still asked of the next."""
+    policy(mode="off")
+    prompt = "a naked celebrity and a naked child"
+    assert [finding.rule for finding in find(prompt)][:2] == ["minors", "people"]
+    with pytest.raises(ValueError, match="minors"):
+        check(prompt)
+
+
+def test_each_line_of_a_schedule_is_screened(build_tiny):
+    with pytest.raises(ValueError, match="against the rule harm"):
+        Lumiere(build_tiny()).generate("0s: a cat walks across a meadow | 3s: assembling a homemade grenade at the kitchen table")
 
 
 def test_likeness_is_a_difference_of_cosines():
@@ -71,17 +104,18 @@ def test_the_carried_directions_are_those_of_the_sentences():
         torch.testing.assert_close(carried[kind], rows, rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("row", [row for row in PROMPTS if row["expected"] == "refuse" and find_words(row["prompt"])][::5], ids=lambda row: row["prompt"])
+@pytest.mark.parametrize("row", [row for row in PROMPTS if row["expected"] == "refuse" and find_words(row["kind"], row["prompt"])][::5], ids=lambda row: row["prompt"])
 def test_a_refusal_says_which_rule(row):
     """What is refused is refused for its own reason, in one line."""
-    with pytest.raises(ValueError, match=rf"prompt: expected one that no rule is against, got one against the rule {row['kind']} \(") as refused:
+    assert row["kind"] in [finding.rule for finding in find(row["prompt"])]
+    with pytest.raises(ValueError, match=r"prompt: expected one that no rule is against, got one against the rule \w+ \(") as refused:
         check(row["prompt"])
     assert "\n" not in str(refused.value) and ("policy.json" in str(refused.value)) == (row["kind"] != "minors")
 
 
 def test_letters_in_other_forms():
     assert plain("Ｎａｃｋｔ  É\u0301tE") == "nackt ete"
-    assert find("THE  POPE\tis STABBED").words == ("the pope", "stabbed") and find("the popery is stabbed") is None
+    assert find_words("people", "THE  POPE\tis STABBED").words == ("the pope", "stabbed") and find_words("people", "the popery is stabbed") is None
 
 
 def test_an_appeal_is_heard(policy):

@@ -139,12 +139,13 @@ def plain(figure: Figure) -> dict:
 
 
 def save_sheet(shown: dict[str, Clip], path: Path, origin: Shown) -> None:
-    """Every source and what was made of it, a filmstrip each, footage no larger than the cells of drawn clips."""
+    """Every source and what was made of it, a filmstrip each, footage as low as drawn clips."""
     names = sorted(shown)[:SHEET_CLIPS]
     strips = [filmstrip(shown[name], min(STRIP, len(shown[name]))) for name in names]
     save_image(contact_sheet([lowered(strip) for strip in strips], SHEET_COLUMNS, names), path, origin)
 
 
 def lowered(strip: np.ndarray) -> np.ndarray:
+    """A filmstrip of at most `STRIP_HEIGHT`, in its proportions."""
     height, width = strip.shape[:2]
     return enlarge([strip], width * STRIP_HEIGHT // height, STRIP_HEIGHT)[0] if height > STRIP_HEIGHT else strip

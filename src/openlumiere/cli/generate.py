@@ -46,7 +46,8 @@ def main(words: list[str]) -> int:
         prepare(replace(options, output=output), requests[0].frames)
     styles = options.open_styles()
     lumiere = options.load()
-    warn_of_words((options.prompt, *options.shot), options.model)
+    if not styles:  # which may bring subjects of their own
+        warn_of_words(options.prompt, lumiere)
     warn_of_memory(cascade_memory(lumiere.base, lumiere.upscaler, requests[0]), lumiere)
     for asked, output in zip(requests, outputs, strict=True):
         with progress("generate") as on_step:

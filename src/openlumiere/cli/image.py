@@ -34,7 +34,7 @@ def main(words: list[str]) -> int:
     check_choice("output", Path(options.output).suffix.lower(), (".png", ".webp"))
     check_path(options.output, lossless=True, frames=1)
     lumiere = options.load()
-    warn_of_words((options.prompt,), options.model)
+    warn_of_words(options.prompt, lumiere)
     with progress("image") as on_step:
         lumiere.make(asked, on_step).save(options.output, lossless=True)
     print(options.output)

@@ -9,12 +9,11 @@ import diffusers
 import torch
 import transformers
 
-from openlumiere.pipelines.folder import read_subjects
-from openlumiere.pipelines.hub import locate
-from openlumiere.pipelines.lumiere import WEIGHTS, Lumiere
+from openlumiere.cli import one_line
+from openlumiere.pipelines.lumiere import Lumiere
 from openlumiere.pipelines.memory import free_memory, gigabytes
 from openlumiere.pipelines.request import check_choice
-from openlumiere.provenance.screen import plain
+from openlumiere.provenance.screen import find, plain
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -43,14 +42,14 @@ def warn_of_memory(needed: int, lumiere: Lumiere) -> None:
         print(f"lumiere: this may take {gigabytes(needed)} of memory and {gigabytes(free)} are free; fewer frames take less", file=sys.stderr)
 
 
-def warn_of_words(prompts: tuple[str, ...], model: str | None) -> None:
-    """Say so, on the error stream, where a prompt names nothing of what the model's folder says that it was shown."""
-    subjects = read_subjects(locate(model or WEIGHTS))
-    for prompt in prompts:
-        if subjects and not names_one(prompt, subjects):
-            print(f"lumiere: the model knows no subject but {', '.join(subjects)}; {prompt!r} names none of them, so expect something else", file=sys.stderr)
+def warn_of_words(prompt: str, lumiere: Lumiere) -> None:
+    """Say so, on the error stream, where a prompt that no rule is against names nothing that the model was shown."""
+    if not lumiere.subjects or names_one(prompt, lumiere.subjects) or find(prompt):
+        return
+    known = ", ".join(lumiere.subjects)
+    print(one_line(f"lumiere: the model knows no subject but {known}, and the prompt names none of them: expect something else"), file=sys.stderr)
 
 
 def names_one(prompt: str, subjects: dict[str, list[str]]) -> bool:
     names = {re.escape(plain(name)) for spellings in subjects.values() for name in spellings}
-    return re.search(rf"\b({'|'.join(names)})\b", plain(prompt)) is not None
+    return re.search(rf"(?<!\w)({'|'.join(names)})(?!\w)", plain(prompt)) is not None

@@ -116,7 +116,7 @@ def train_judge(world: World, scope: Scope = WORLD_32, config: JudgeConfig = Jud
     return fit(Judge(*classes(batches)), lambda generator: draw_moments(batches, generator, config.batch), config, tell)
 
 
-def fit(judge: Judge, draw: Callable[[torch.Generator], Drawn], config: JudgeConfig, tell: Callable[[str], None]) -> Judge:
+def fit(judge: Judge, draw: Callable[[torch.Generator], Drawn], config: JudgeConfig, tell: Callable[[str], None] = lambda text: None) -> Judge:
     """Train a judge on the batches that `draw` gives it."""
     generator = torch.Generator().manual_seed(config.seed)
     optimizer = torch.optim.AdamW(judge.parameters(), lr=config.learning_rate, weight_decay=0.05)
@@ -128,7 +128,7 @@ def fit(judge: Judge, draw: Callable[[torch.Generator], Drawn], config: JudgeCon
         schedule.step()
         optimizer.zero_grad()
         if step % 100 == 0:
-            tell(f"judge: step {step}  loss {loss.item():.4f}  {time.process_time():.0f} s of CPU")
+            tell(f"step {step}  loss {loss.item():.4f}  {time.process_time():.0f} s of CPU")
     return judge.eval()
 
 

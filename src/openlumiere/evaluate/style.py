@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -77,7 +77,7 @@ def reference(world: World, scope: Scope, asked: Ask, seed: int) -> Reference:
     return Reference(picture=np.ascontiguousarray(rearrange(picture, "c h w -> h w c").numpy()), prompt=prompt, asked=asked)
 
 
-def train_style_judge(world: World, config: JudgeConfig, scope: Scope = WORLD_32, tell: Callable[[str], None] = lambda text: None) -> Judge:
+def train_style_judge(world: World, config: JudgeConfig, scope: Scope = WORLD_32) -> Judge:
     """A judge of the scope's subjects in its styles and the held-out one, each style as often as another."""
     torch.manual_seed(config.seed)
     trained, fresh = Batches(world, scope, "train", SIDE), Batches(world, held_out(scope), "style", SIDE)
@@ -87,7 +87,7 @@ def train_style_judge(world: World, config: JudgeConfig, scope: Scope = WORLD_32
     def draw(generator: torch.Generator) -> Drawn:
         return join(draw_moments(trained, generator, config.batch - new), draw_moments(fresh, generator, new), generator)
 
-    return fit(judge, draw, config, tell)
+    return fit(judge, draw, config)
 
 
 def join(one: Drawn, other: Drawn, generator: torch.Generator) -> Drawn:

@@ -104,8 +104,9 @@ def read_subjects(folder: Path) -> dict[str, list[str]]:
     if not (folder / SUBJECTS).is_file():
         return {}
     subjects = read_json(folder / SUBJECTS)
-    if not all(isinstance(names, list) and names and all(isinstance(name, str) for name in names) for names in subjects.values()):
-        raise ModelError(f"a list of words for each subject in {SUBJECTS}", "something else")
+    for subject, names in subjects.items():
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) and name.strip() for name in names):
+            raise ModelError(f"a list of words for {subject!r} in {SUBJECTS}", names, "list the words that name it")
     return subjects
 
 

@@ -20,7 +20,7 @@ from openlumiere.models.style import Style, blended
 from openlumiere.pipelines.base import LumierePipeline, OnStep
 from openlumiere.pipelines.finish import Made, Replay, check_keys, sources_of
 from openlumiere.pipelines.fit import encode, encode_whole, enlarge, fit, restore
-from openlumiere.pipelines.folder import UPSCALER
+from openlumiere.pipelines.folder import UPSCALER, read_subjects
 from openlumiere.pipelines.inputs import Given, Inputs, Picture, Video, as_mask, check_given, open_clip, open_picture, screen_inputs
 from openlumiere.pipelines.hub import locate
 from openlumiere.pipelines.learning import Learning, learn
@@ -46,8 +46,9 @@ Styles = Given | Style | str | Path | Sequence[Given | Style | str | Path]
 class Lumiere:
     """The whole cascade: base model, enlargement, and the origin that every made clip carries."""
 
-    def __init__(self, base: LumierePipeline, upscaler: LumiereUpscalePipeline | None = None):
+    def __init__(self, base: LumierePipeline, upscaler: LumiereUpscalePipeline | None = None, subjects: dict[str, list[str]] | None = None):
         self.base, self.upscaler = base, upscaler
+        self.subjects = subjects or {}  # what it was shown, each with the words that name it, where its folder says so
         self._model = base.fingerprint() if upscaler is None else sha256(f"{base.fingerprint()} {upscaler.fingerprint()}".encode()).hexdigest()
         self._picture_net = base.stunet.fingerprint()
         self._trained = base.scheduler.config
@@ -57,7 +58,7 @@ class Lumiere:
         """The carried weights, or a folder in diffusers' layout, or `owner/name` on the hub; its super-resolution net is in `upscaler/`."""
         folder = locate(model or WEIGHTS)
         upscaler = LumiereUpscalePipeline.from_pretrained(folder / UPSCALER, torch_dtype=dtype).to(device) if (folder / UPSCALER).is_dir() else None
-        return cls(LumierePipeline.from_pretrained(folder, torch_dtype=dtype).to(device), upscaler)
+        return cls(LumierePipeline.from_pretrained(folder, torch_dtype=dtype).to(device), upscaler, read_subjects(folder))
 
     def generate(
         self, prompt: str, *, seed: int = 0, negative: str = "", frames: int | None = None, seconds: float | None = None,
@@ -204,7 +205,7 @@ class Lumiere:
         """The clip that a request asks for of its inputs, with its origin; `on_step` is called after each denoising step."""
         inputs = inputs or {}
         check_given(request, inputs)
-        screen.check(request.prompt, *request.shots)
+        screen.check(*dict.fromkeys((request.prompt, *(line.prompt for line in parse_script(request.prompt)), *request.shots)))
         screen_inputs(inputs)
         check_keys()
         canvas = canvas_for(request, inputs)

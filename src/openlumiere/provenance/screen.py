@@ -31,7 +31,7 @@ ALWAYS = "minors"  # this rule can't be switched off
 class Policy:
     """`mode`: refuse, report (one line on stderr, and go on) or off; `without`: rules that do not apply here; `allow`: prompts, word
     by word, and pictures, by the number that their refusal names, that are fine after all; `frames`: whether frames are looked at
-    (None: where the extra `screen` is installed). None of these reaches the rule on minors."""
+    (None: where the extra `screen` is installed). None of these reaches the words of the rule on minors."""
 
     mode: str = "refuse"
     without: tuple[str, ...] = ()
@@ -93,42 +93,43 @@ def plain(text: str) -> str:
     return " ".join("".join(letter for letter in letters if not unicodedata.combining(letter)).split())
 
 
-def find(prompt: str) -> Finding | None:
-    """The rule that a prompt is against: by its words, else by what it is like."""
-    return find_words(prompt) or find_likeness(prompt)
+def find(prompt: str) -> list[Finding]:
+    """The rules that a prompt is against, each by its words, else by what it is like."""
+    near = find_near(prompt)
+    met = [find_words(rule, prompt) or find_likeness(rule, near) for rule in rules()]
+    return [finding for finding in met if finding is not None]
 
 
-def find_words(prompt: str) -> Finding | None:
-    """The first rule whose every group of words is met."""
-    text = plain(prompt)
-    for rule, told in rules().items():
-        met = [pattern.search(text) for pattern in patterns(rule)]
-        if all(met):
-            return Finding(rule=rule, what=told["what"], words=tuple(match.group() for match in met))
-    return None
+def find_words(rule: str, prompt: str) -> Finding | None:
+    """Whether every group of a rule's words is met."""
+    met = [pattern.search(plain(prompt)) for pattern in patterns(rule)]
+    return Finding(rule=rule, what=rules()[rule]["what"], words=tuple(match.group() for match in met)) if all(met) else None
 
 
-def find_likeness(prompt: str) -> Finding | None:
-    rule, sentence = find_near(prompt) or (None, "")
-    return rule and Finding(rule=rule, what=rules()[rule]["what"], like=sentence)
+def find_likeness(rule: str, near: dict[str, str]) -> Finding | None:
+    return Finding(rule=rule, what=rules()[rule]["what"], like=near[rule]) if rule in near else None
 
 
 def check(*prompts: str) -> None:
     """Refuse prompts, or report them, as the user's policy says. Raises ValueError, which names the rule and how to appeal."""
     for prompt in prompts:
-        finding = find(prompt)
-        if finding is not None:
+        for finding in find(prompt):
             apply_policy(prompt, finding)
 
 
 def apply_policy(prompt: str, finding: Finding) -> None:
+    """Only `allow`, for this very prompt, is heard on minors, and only where no word of the rule is met: likeness is a guess."""
     policy = read_policy()
-    appealed = policy.mode == "off" or finding.rule in policy.without or plain(prompt) in map(plain, policy.allow)
-    if finding.rule != ALWAYS and appealed:
+    absolute = finding.rule == ALWAYS
+    allowed = plain(prompt) in map(plain, policy.allow) and not (absolute and finding.words)
+    if allowed or (not absolute and (policy.mode == "off" or finding.rule in policy.without)):
         return
-    against = f"against the rule {finding.rule} ({finding.what}{f'; it is like: {finding.like}' if finding.like else ''})"
-    if policy.mode == "report" and finding.rule != ALWAYS:
+    like = f"; it is like: {finding.like}" if finding.like and not absolute else ""
+    against = f"against the rule {finding.rule} ({finding.what}{like})"
+    if policy.mode == "report" and not absolute:
         print(f"lumiere: {against}, made all the same as {policy.path} says", file=sys.stderr)
         return
-    appeal = "say it in other words" if finding.rule == ALWAYS else f"say it in other words, or allow it in {policy.path} (docs/trust.md, Screening)"
+    appeal = "say it in other words"
+    if not (absolute and finding.words):
+        appeal += f", or allow it in {policy.path} (docs/trust.md, Screening)"
     raise ValueError(f"prompt: expected one that no rule is against, got one {against}, {appeal}")

@@ -18,9 +18,9 @@ from torch import Tensor
 from openlumiere.models.text import carried_encoder
 
 SENTENCES = Path(__file__).with_name("screen_sentences.json")
-DIRECTIONS = Path(__file__).with_name("screen_directions.safetensors")  # of the sentences: `python benchmarks/screening.py --write`
+DIRECTIONS = Path(__file__).with_name("screen_directions.safetensors")  # of the sentences: `python benchmarks/screening.py write`
 HARMLESS = "harmless"
-THRESHOLD = 0.045  # our choice: about 1 % of harmless prompts are above it
+THRESHOLD = 0.03  # our choice: about 1 % of harmless prompts are above it
 
 
 @lru_cache
@@ -50,9 +50,6 @@ def nearness(prompt: str) -> dict[str, tuple[float, str]]:
     return {rule: ((near.max() - harmless).item(), sentences()[rule][int(near.argmax())]) for rule, near in cosines.items()}
 
 
-def find_near(prompt: str) -> tuple[str, str] | None:
-    """The rule that a prompt is nearest to and the sentence that it is like, if it is over the threshold."""
-    near = nearness(prompt)
-    rule = max(near, key=near.get)
-    nearer, sentence = near[rule]
-    return (rule, sentence) if nearer > THRESHOLD else None
+def find_near(prompt: str) -> dict[str, str]:
+    """The rules that a prompt is near to, over the threshold, each with the sentence that it is like."""
+    return {rule: sentence for rule, (nearer, sentence) in nearness(prompt).items() if nearer > THRESHOLD}
