@@ -11,16 +11,14 @@ counts where it should be only under the rule that it should be under. `prompts_
 import csv
 import sys
 from collections import Counter
-from pathlib import Path
 
 from safetensors.torch import save_file
 
-from openlumiere.data.world import sources
+from openlumiere.data.world.names import LANGUAGES, caption_rows
 from openlumiere.provenance.screen import find
 from openlumiere.provenance.similarity import DIRECTIONS, encode_sentences
 
-LANGUAGES = ("en", "it", "es", "fr", "de")
-CAPTIONS = ("captions_fluent.csv", "captions_noto.csv")
+CAPTIONS = ("name_en", "appearance_en", "motion_en", "motion_it")
 
 
 def main(path: str) -> None:
@@ -44,10 +42,7 @@ def main(path: str) -> None:
 
 
 def tell_captions() -> None:
-    captions = set()
-    for name in CAPTIONS:
-        with Path(sources.__file__).with_name(name).open(encoding="utf-8", newline="") as file:
-            captions |= {row[column] for row in csv.DictReader(file) for column in ("name_en", "appearance_en", "motion_en", "motion_it")}
+    captions = {row[column] for source in ("fluent", "noto") for row in caption_rows(source) for column in CAPTIONS}
     refused = [caption for caption in sorted(captions) if find(caption)]
     print(f"{len(refused)} of {len(captions)} captions refused:", *refused, sep="\n")
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from tyro.conf import Positional
 
 from openlumiere.cli.arguments import parse
+from openlumiere.cli.report import write_json
 from openlumiere.evaluate.attacks import resized
 from openlumiere.evaluate.marks import (
     CLEAN, FORGED, SUBTRACTED, WINNING_CLIPS, append, average, cells, measure, null_scores, payload_of, read_rows, subtracted, summary,
@@ -205,5 +206,5 @@ def write_report(options: Marks, words: list[str]) -> None:
         },
         "null": json.loads(law.read_text()) if law.is_file() else None,
     }  # fmt: skip
-    write_beside(options.run / "report.json", lambda beside: beside.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8"))
+    write_json(options.run / "report.json", report)
     print(f"{table(report['attacks'])}\n\nunmarked windows: {report['unmarked']}\n{options.run / 'report.json'}")

@@ -45,9 +45,17 @@ class Finding:
     """The rule that a prompt is against, and the words that it met; without any, the sentence that it is like."""
 
     rule: str
-    what: str
     words: tuple[str, ...] = ()
     like: str = ""
+
+    @property
+    def what(self) -> str:
+        return rules()[self.rule]["what"]
+
+    @property
+    def final(self) -> bool:
+        """No appeal is heard: a word of the rule on minors is met. Likeness is a guess."""
+        return self.rule == ALWAYS and bool(self.words)
 
 
 def policy_path() -> Path:
@@ -102,12 +110,13 @@ def find(prompt: str) -> list[Finding]:
 
 def find_words(rule: str, prompt: str) -> Finding | None:
     """Whether every group of a rule's words is met."""
-    met = [pattern.search(plain(prompt)) for pattern in patterns(rule)]
-    return Finding(rule=rule, what=rules()[rule]["what"], words=tuple(match.group() for match in met)) if all(met) else None
+    text = plain(prompt)
+    met = [pattern.search(text) for pattern in patterns(rule)]
+    return Finding(rule=rule, words=tuple(match.group() for match in met)) if all(met) else None
 
 
 def find_likeness(rule: str, near: dict[str, str]) -> Finding | None:
-    return Finding(rule=rule, what=rules()[rule]["what"], like=near[rule]) if rule in near else None
+    return Finding(rule=rule, like=near[rule]) if rule in near else None
 
 
 def check(*prompts: str) -> None:
@@ -118,18 +127,16 @@ def check(*prompts: str) -> None:
 
 
 def apply_policy(prompt: str, finding: Finding) -> None:
-    """Only `allow`, for this very prompt, is heard on minors, and only where no word of the rule is met: likeness is a guess."""
+    """On minors only `allow` is heard, for this very prompt."""
     policy = read_policy()
-    absolute = finding.rule == ALWAYS
-    allowed = plain(prompt) in map(plain, policy.allow) and not (absolute and finding.words)
-    if allowed or (not absolute and (policy.mode == "off" or finding.rule in policy.without)):
+    general = finding.rule != ALWAYS  # what the policy says of a whole rule is heard
+    allowed = plain(prompt) in map(plain, policy.allow) and not finding.final
+    if allowed or (general and (policy.mode == "off" or finding.rule in policy.without)):
         return
-    like = f"; it is like: {finding.like}" if finding.like and not absolute else ""
+    like = f"; it is like: {finding.like}" if finding.like and general else ""
     against = f"against the rule {finding.rule} ({finding.what}{like})"
-    if policy.mode == "report" and not absolute:
+    if policy.mode == "report" and general:
         print(f"lumiere: {against}, made all the same as {policy.path} says", file=sys.stderr)
         return
-    appeal = "say it in other words"
-    if not (absolute and finding.words):
-        appeal += f", or allow it in {policy.path} (docs/trust.md, Screening)"
+    appeal = "say it in other words" + ("" if finding.final else f", or allow it in {policy.path} (docs/trust.md, Screening)")
     raise ValueError(f"prompt: expected one that no rule is against, got one {against}, {appeal}")

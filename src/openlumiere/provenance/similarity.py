@@ -38,7 +38,9 @@ def encode_sentences() -> dict[str, Float[Tensor, "n d"]]:
     return {kind: torch.stack([direction(sentence) for sentence in said]) for kind, said in sentences().items()}
 
 
+@lru_cache
 def direction(prompt: str) -> Float[Tensor, " d"]:
+    """Of the mean token state; kept, for several clips of one prompt ask again."""
     return torch.nn.functional.normalize(carried_encoder().hidden(prompt).mean(0), dim=0)
 
 

@@ -65,20 +65,21 @@ def icon_subjects(package: Path, emoji: dict[str, Concept], neighbours: tuple[Pa
 @cache
 def written(source: str) -> dict[str, Written]:
     """The captions that ship with the project, by subject: `source` is 'fluent' or 'noto'."""
-    return {code(row["codepoint"]): _written(row) for row in _caption_rows(source)}
+    return {code(row["codepoint"]): _written(row) for row in caption_rows(source)}
 
 
 @cache
 def unpublished() -> frozenset[str]:
     """Subjects among the 3D animations that are not in their maker's own repository: left out of the world."""
-    return frozenset(code(row["codepoint"]) for row in _caption_rows("fluent") if row["in_microsoft_repo"] == "0")
+    return frozenset(code(row["codepoint"]) for row in caption_rows("fluent") if row["in_microsoft_repo"] == "0")
 
 
 def without_tone(subject: str) -> str:
     return "-".join(point for point in subject.split("-") if point not in TONES)
 
 
-def _caption_rows(source: str) -> list[dict[str, str]]:
+def caption_rows(source: str) -> list[dict[str, str]]:
+    """The table of captions that ships with the project: `source` is 'fluent' or 'noto'."""
     with files(__package__).joinpath(f"captions_{source}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
