@@ -2,10 +2,11 @@
 
     python benchmarks/experiments.py text|init|blocks|time|cascade --world WORLD --image-run RUN -o FOLDER [--steps 120] [--seed 0]
 
-The picture net of RUN is inflated anew for each variant, and its temporal parameters train for a budget of arithmetic: that of `--steps`
-steps of the full net on 2 clips of 16 frames that span five seconds. Then every variant predicts the same held-out clips under the
-same noise, and makes clips of the same prompts and seeds. What a variant gave is kept in FOLDER (`VARIANT-STEPS-SEED.json`, and pictures
-of its clips) and not trained again.
+The picture net of RUN is inflated anew for each variant, and its temporal parameters train for a
+budget of arithmetic: that of `--steps` steps of the full net on 2 clips of 16 frames that span five
+seconds. Then every variant predicts the same held-out clips under the same noise, and makes clips
+of the same prompts and seeds. What a variant gave is kept in FOLDER (`VARIANT-STEPS-SEED.json`, and
+pictures of its clips) and not trained again.
 """
 
 import argparse
@@ -20,29 +21,31 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from openlumiere.data.world.batch import CLIP, Batches
-from openlumiere.data.world.motions import MOTIONS
-from openlumiere.data.world.scope import WORLD_32
-from openlumiere.data.world.subjects import World
 from openlumiere.diffusion.known import Known
 from openlumiere.diffusion.loss import clean_loss
-from openlumiere.evaluate.judge import load_judge
-from openlumiere.evaluate.reading import CONTRAST, border_mask, read, track
-from openlumiere.evaluate.world import ASPECTS, draw_prompts, markdown, measure, rates
+from openlumiere.engine.base import LumierePipeline
 from openlumiere.media import Clip, contact_sheet, filmstrip, save_image
 from openlumiere.models.stunet import STUNet
 from openlumiere.models.text import E5TextEncoder
-from openlumiere.pipelines.base import LumierePipeline
 from openlumiere.train.config import LoopConfig, VideoConfig
 from openlumiere.train.data import TEXTS, CaptionStates, Sample
-from openlumiere.train.image import build_scheduler
+from openlumiere.train.stages.image import build_scheduler
+from openlumiere.train.stages.video import codec_of, side_of, video_stage
 from openlumiere.train.start import open_picture_net
 from openlumiere.train.step import Stage, Trainer, copy_into
-from openlumiere.train.video import codec_of, side_of, video_stage
 from openlumiere.train.work import count_flops
+from openlumiere_world.batch import CLIP, Batches
+from openlumiere_world.measures.judge import load_judge
+from openlumiere_world.measures.reading import CONTRAST, border_mask, read, track
+from openlumiere_world.measures.world import ASPECTS, draw_prompts, markdown, measure, rates
+from openlumiere_world.motions import MOTIONS
+from openlumiere_world.scope import WORLD_32
+from openlumiere_world.subjects import World
 
 ENGLISH = replace(WORLD_32, styles=("3d",), languages=("en",), wordings=1)
-REPEATED = replace(ENGLISH, motions=("bounce", "circle"), speeds=("slow",))  # three times and once in five seconds
+REPEATED = replace(
+    ENGLISH, motions=("bounce", "circle"), speeds=("slow",)
+)  # three times and once in five seconds
 TIMES = torch.arange(0, CLIP, 5).float()  # of the 16 frames of a clip, in native frames
 FRAMES_A_STEP = 32
 TIMESTEPS = (100, 300, 500, 700, 900)  # that held-out clips are predicted at: levels of noise
@@ -73,11 +76,18 @@ VARIANTS = {
 WHOLE = Variant()
 KEYS = Variant(frames=4 * KEY_STRIDE, stride=KEY_STRIDE)
 FILLING = Variant(frames=5 * len(WINDOW), filling=True)
-EXPERIMENTS = {"text": "no text", "init": "he", "blocks": "attention only", "time": "no down-sampling"}
+EXPERIMENTS = {
+    "text": "no text",
+    "init": "he",
+    "blocks": "attention only",
+    "time": "no down-sampling",
+}
 
 
 class Turned:
-    """Clips of cyclic motions that begin at any moment of their cycle: otherwise the time of a frame alone tells where it is."""
+    """Clips of cyclic motions that begin at any moment of their cycle: otherwise the time of a
+    frame alone tells where it is.
+    """
 
     def __init__(self, batches: Batches):
         self.batches = batches
@@ -104,30 +114,52 @@ def inflate(bench: Bench, variant: Variant) -> STUNet:
     torch.manual_seed(bench.seed)
     net = STUNet.from_unet2d(open_picture_net(bench.image_run), **variant.options)
     if not variant.convolutions:
-        net.down_inflations, net.up_inflations = (nn.ModuleList([None] * len(each)) for each in (net.down_inflations, net.up_inflations))
+        net.down_inflations, net.up_inflations = (
+            nn.ModuleList([None] * len(each)) for each in (net.down_inflations, net.up_inflations)
+        )
     if variant.filling:
         net.widen_input(2 * net.config.in_channels + 1)
     return net
 
 
-def train(bench: Bench, variant: Variant, source, budget: float | None = None) -> tuple[STUNet, dict]:
+def train(
+    bench: Bench, variant: Variant, source, budget: float | None = None
+) -> tuple[STUNet, dict]:
     """The averaged net after `budget` FLOPs, None for those of `steps` steps; and what it took."""
     batch = round(FRAMES_A_STEP / (variant.frames // variant.stride))
     loop = LoopConfig(learning_rate=1.2e-3, batch=batch, warmup=20, seed=bench.seed)
     config = VideoConfig(frames=variant.frames, stride=variant.stride, low_noise=0.6, loop=loop)
-    stage = video_stage(source, bench.texts, inflate(bench, variant), config, known_ends if variant.filling else None)
+    stage = video_stage(
+        source,
+        bench.texts,
+        inflate(bench, variant),
+        config,
+        known_ends if variant.filling else None,
+    )
     trainer, flops = Trainer(stage, loop), step_flops(stage, batch)
     steps = bench.steps if budget is None else round(budget / flops)
     start, seconds = time.process_time(), time.monotonic()
     losses = [trainer.take_step().loss for _ in range(steps)]
     copy_into(trainer.parameters, trainer.ema.average)
-    spent = {"steps": steps, "flops": steps * flops, "processor_seconds": time.process_time() - start, "seconds": time.monotonic() - seconds}
-    print(f"{steps} steps of {flops / 1e9:.0f} GFLOP in {spent['seconds']:.0f} s, loss {np.mean(losses[-20:]):.4f}", flush=True)
+    spent = {
+        "steps": steps,
+        "flops": steps * flops,
+        "processor_seconds": time.process_time() - start,
+        "seconds": time.monotonic() - seconds,
+    }
+    print(
+        f"{steps} steps of {flops / 1e9:.0f} GFLOP in {spent['seconds']:.0f} s, loss {np.mean(losses[-20:]):.4f}",
+        flush=True,
+    )
     return trainer.stage.net.eval(), spent
 
 
 def step_flops(stage: Stage, batch: int) -> float:
-    flops = count_flops(lambda: stage.losses(stage.net, batch, torch.Generator().manual_seed(0)).loss.mean().backward())
+    flops = count_flops(
+        lambda: (
+            stage.losses(stage.net, batch, torch.Generator().manual_seed(0)).loss.mean().backward()
+        )
+    )
     stage.net.zero_grad()
     return flops
 
@@ -146,7 +178,9 @@ def ends(clean: Float[Tensor, "b c f h w"]) -> Known:
 def held_out_losses(net: STUNet, bench: Bench) -> list[list[float]]:
     """A row a timestep, a loss a clip: the same clips and noise for every net."""
     generator, scheduler = torch.Generator().manual_seed(0), build_scheduler()
-    drawn = Batches(bench.world, ENGLISH, "validation", side_of(net)).draw(generator, HELD_OUT, TIMES)
+    drawn = Batches(bench.world, ENGLISH, "validation", side_of(net)).draw(
+        generator, HELD_OUT, TIMES
+    )
     clean = codec_of(net).encode(drawn.pixels)
     states, mask = bench.texts.draw(drawn.captions, 0.0, generator)
     rows = []
@@ -155,18 +189,34 @@ def held_out_losses(net: STUNet, bench: Bench) -> list[list[float]]:
         for part in torch.arange(HELD_OUT).split(4):
 
             def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
-                return net(noisy, timestep, states[part], encoder_attention_mask=mask[part], frame_times=TIMES).sample
+                return net(
+                    noisy,
+                    timestep,
+                    states[part],
+                    encoder_attention_mask=mask[part],
+                    frame_times=TIMES,
+                ).sample
 
-            losses += clean_loss(predict, clean[part], noise[part], torch.full((len(part),), level), scheduler.alphas_cumprod).tolist()
+            losses += clean_loss(
+                predict,
+                clean[part],
+                noise[part],
+                torch.full((len(part),), level),
+                scheduler.alphas_cumprod,
+            ).tolist()
         rows.append(losses)
     return rows
 
 
-def make(net: STUNet, prompts: list[str], times: Tensor, seed: int = 0, known: Known | None = None) -> UInt8[np.ndarray, "b f h w 3"]:
+def make(
+    net: STUNet, prompts: list[str], times: Tensor, seed: int = 0, known: Known | None = None
+) -> UInt8[np.ndarray, "b f h w 3"]:
     pipeline = LumierePipeline(net, build_scheduler(), unshuffle=codec_of(net).factor)
     pipeline.set_progress_bar_config(disable=True)
     seeds = [seed + number for number in range(len(prompts))]
-    return pipeline(prompts, seeds=seeds, num_frames=len(times), frame_times=times, known=known, **SAMPLING).frames
+    return pipeline(
+        prompts, seeds=seeds, num_frames=len(times), frame_times=times, known=known, **SAMPLING
+    ).frames
 
 
 def ablate(bench: Bench, name: str) -> dict:
@@ -174,24 +224,40 @@ def ablate(bench: Bench, name: str) -> dict:
 
     def run() -> dict:
         variant = VARIANTS[name]
-        budget = None if name == "full" else kept(bench, "full", lambda: ablate(bench, "full"))["flops"]
+        budget = (
+            None if name == "full" else kept(bench, "full", lambda: ablate(bench, "full"))["flops"]
+        )
         net = inflate(bench, variant)
         source = Batches(bench.world, ENGLISH, "train", side_of(net))
         untrained = held_out_losses(net.eval(), bench)
         net, spent = train(bench, variant, source, budget)
-        english = [prompt for prompt in draw_prompts(bench.world, 5 * MADE // 2, scope=ENGLISH) if prompt.language == "en"]
+        english = [
+            prompt
+            for prompt in draw_prompts(bench.world, 5 * MADE // 2, scope=ENGLISH)
+            if prompt.language == "en"
+        ]
         clips = make(net, [prompt.text for prompt in english], TIMES)
         save_strips(bench, name, clips, [prompt.text for prompt in english])
         results = measure(english, clips, load_judge()[0])
         spoilt = [artefact for result in results for artefact in result.reading.artefacts]
-        read_off = {aspect: rate.hits for aspect, rate in rates(results).items()} | {"jump": spoilt.count("jump")}
-        return {**spent, "untrained": untrained, "losses": held_out_losses(net, bench), "made": len(results), "read": read_off}
+        read_off = {aspect: rate.hits for aspect, rate in rates(results).items()} | {
+            "jump": spoilt.count("jump")
+        }
+        return {
+            **spent,
+            "untrained": untrained,
+            "losses": held_out_losses(net, bench),
+            "made": len(results),
+            "read": read_off,
+        }
 
     return kept(bench, name, run)
 
 
 def cascade(bench: Bench, name: str) -> dict:
-    """One net that makes whole clips, or two that share its budget: one for key frames, one for what is between two of them."""
+    """One net that makes whole clips, or two that share its budget: one for key frames, one for
+    what is between two of them.
+    """
 
     def run() -> dict:
         source = Turned(Batches(bench.world, REPEATED, "train", side_of(inflate(bench, WHOLE))))
@@ -199,7 +265,9 @@ def cascade(bench: Bench, name: str) -> dict:
             net, spent = train(bench, WHOLE, source)
             return {**spent, **coherence(bench, name, lambda prompts: make(net, prompts, TIMES))}
         half = kept(bench, "whole clip", lambda: cascade(bench, "whole clip"))["flops"] / 2
-        (keys, first), (filling, second) = (train(bench, variant, source, half) for variant in (KEYS, FILLING))
+        (keys, first), (filling, second) = (
+            train(bench, variant, source, half) for variant in (KEYS, FILLING)
+        )
         spent = {what: first[what] + second[what] for what in first}
         return {**spent, **coherence(bench, name, lambda prompts: fill(keys, filling, prompts))}
 
@@ -207,41 +275,60 @@ def cascade(bench: Bench, name: str) -> dict:
 
 
 def fill(keys: STUNet, filling: STUNet, prompts: list[str]) -> UInt8[np.ndarray, "b f h w 3"]:
-    """Key frames in one pass, then each gap between two of them by itself (the paper: non-overlapping segments)."""
+    """Key frames in one pass, then each gap between two of them by itself (the paper:
+    non-overlapping segments).
+    """
     frames = make(keys, prompts, TIMES[:: KEY_STRIDE // 5])
     pieces = []
     for number in range(frames.shape[1] - 1):
         window = np.repeat(frames[:, number : number + 1], len(WINDOW), 1)
         window[:, -1] = frames[:, number + 1]
         pixels = torch.from_numpy(window).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
-        made = make(filling, prompts, WINDOW, 1000 * (number + 1), ends(codec_of(filling).encode(pixels)))
+        made = make(
+            filling, prompts, WINDOW, 1000 * (number + 1), ends(codec_of(filling).encode(pixels))
+        )
         pieces += [frames[:, number : number + 1], made[:, 1:-1]]
     return np.concatenate([*pieces, frames[:, -1:]], 1)
 
 
 def coherence(bench: Bench, name: str, make_clips: Callable[[list[str]], np.ndarray]) -> dict:
-    """How much of each clip's path is the motion that was asked for; of real clips and of their key frames, too."""
+    """How much of each clip's path is the motion that was asked for; of real clips and of their key
+    frames, too.
+    """
     generator = torch.Generator().manual_seed(1)
     drawn = Batches(bench.world, REPEATED, "validation").draw(generator, REPEATED_MADE, TIMES)
     real = ((drawn.pixels + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 4, 1).numpy()
     motions = [facts.motion for facts in drawn.facts]
     clips, judge = make_clips(drawn.captions), load_judge()[0]
     save_strips(bench, name, clips, drawn.captions)
-    subjects = [read(frames, judge).subject == facts.actors[0].subject for frames, facts in zip(clips, drawn.facts)]
+    subjects = [
+        read(frames, judge).subject == facts.actors[0].subject
+        for frames, facts in zip(clips, drawn.facts)
+    ]
     sides = {"made": clips, "real": real, "cross-faded": cross_faded(real)}
-    return {"motions": motions, "subjects": sum(subjects), **{side: rhythms(each, motions) for side, each in sides.items()}}
+    return {
+        "motions": motions,
+        "subjects": sum(subjects),
+        **{side: rhythms(each, motions) for side, each in sides.items()},
+    }
 
 
 def cross_faded(clips: UInt8[np.ndarray, "b f h w 3"]) -> UInt8[np.ndarray, "b f h w 3"]:
     """What key frames alone tell: each gap between two of them filled by fading one into the other."""
     gap = KEY_STRIDE // 5
     keys = clips[:, ::gap].astype(np.float32)
-    frames = [keys[:, n // gap] + (n % gap) / gap * (keys[:, -(-n // gap)] - keys[:, n // gap]) for n in range(clips.shape[1])]
+    frames = [
+        keys[:, n // gap] + (n % gap) / gap * (keys[:, -(-n // gap)] - keys[:, n // gap])
+        for n in range(clips.shape[1])
+    ]
     return np.stack(frames, 1).round().astype(np.uint8)
 
 
 def rhythms(clips: UInt8[np.ndarray, "b f h w 3"], motions: list[str]) -> list[tuple[float, float]]:
-    return [rhythm(path_of(frames), MOTIONS[motion].cycles["slow"]) for frames, motion in zip(clips, motions)]
+    return [
+        rhythm(path_of(frames), MOTIONS[motion].cycles["slow"])
+        for frames, motion in zip(clips, motions)
+    ]
 
 
 def path_of(frames: UInt8[np.ndarray, "f h w 3"]) -> Float[np.ndarray, "f 2"]:
@@ -250,7 +337,8 @@ def path_of(frames: UInt8[np.ndarray, "f h w 3"]) -> Float[np.ndarray, "f 2"]:
 
 
 def rhythm(path: Float[np.ndarray, "f 2"], cycles: int) -> tuple[float, float]:
-    """Of a path over a clip: its amplitude at `cycles` a clip in frame sides, and the share of its variance that is at that frequency.
+    """Of a path over a clip: its amplitude at `cycles` a clip in frame sides, and the share of its
+    variance that is at that frequency.
 
     Any phase. White noise has 2 / (f - 1) of its variance at any one frequency.
     """
@@ -276,38 +364,91 @@ def file_name(bench: Bench, name: str) -> str:
 
 def save_strips(bench: Bench, name: str, clips: np.ndarray, prompts: list[str]) -> None:
     strips = [filmstrip(Clip(frames), 16) for frames in clips[:12]]
-    save_image(contact_sheet(strips, 1, prompts[:12]), bench.folder / f"{file_name(bench, name)}.png")
+    save_image(
+        contact_sheet(strips, 1, prompts[:12]), bench.folder / f"{file_name(bench, name)}.png"
+    )
 
 
 def ablation_table(found: dict[str, dict]) -> str:
-    """Mean held-out losses by timestep, and the paired difference from the first column with its standard error over clips."""
+    """Mean held-out losses by timestep, and the paired difference from the first column with its
+    standard error over clips.
+    """
     first = np.array(next(iter(found.values()))["losses"])
-    rows = [["", "untrained", *found], ["steps", "0", *(str(each["steps"]) for each in found.values())]]
+    rows = [
+        ["", "untrained", *found],
+        ["steps", "0", *(str(each["steps"]) for each in found.values())],
+    ]
     untrained = np.array(next(iter(found.values()))["untrained"])
     for number, level in enumerate(TIMESTEPS):
         losses = [f"{np.mean(each['losses'][number]):.4f}" for each in found.values()]
         rows.append([f"loss at timestep {level}", f"{untrained[number].mean():.4f}", *losses])
-    rows.append(["difference of the mean loss", "", *(difference(np.array(each["losses"]) - first) for each in found.values())])
-    rows += [[f"{what} as asked", "", *(f"{each['read'][what]}/{each['made']}" for each in found.values())] for what in ASPECTS]
-    rows.append(["clips with a jump", "", *(f"{each['read']['jump']}/{each['made']}" for each in found.values())])
+    rows.append(
+        [
+            "difference of the mean loss",
+            "",
+            *(difference(np.array(each["losses"]) - first) for each in found.values()),
+        ]
+    )
+    rows += [
+        [
+            f"{what} as asked",
+            "",
+            *(f"{each['read'][what]}/{each['made']}" for each in found.values()),
+        ]
+        for what in ASPECTS
+    ]
+    rows.append(
+        [
+            "clips with a jump",
+            "",
+            *(f"{each['read']['jump']}/{each['made']}" for each in found.values()),
+        ]
+    )
     return markdown(rows)
 
 
 def difference(each: np.ndarray) -> str:
     clips = each.mean(axis=0)
-    return f"{clips.mean():+.4f} ± {clips.std(ddof=1) / len(clips) ** 0.5:.4f}" if clips.any() else "0"
+    return (
+        f"{clips.mean():+.4f} ± {clips.std(ddof=1) / len(clips) ** 0.5:.4f}" if clips.any() else "0"
+    )
 
 
 def cascade_table(found: dict[str, dict]) -> str:
     first = next(iter(found.values()))
-    rows = [["", "real clips", "their key frames, cross-faded", *found], ["steps", "", "", *(str(each["steps"]) for each in found.values())]]
-    sides, motions = [first["real"], first["cross-faded"], *(each["made"] for each in found.values())], np.array(first["motions"])
+    rows = [
+        ["", "real clips", "their key frames, cross-faded", *found],
+        ["steps", "", "", *(str(each["steps"]) for each in found.values())],
+    ]
+    sides, motions = (
+        [first["real"], first["cross-faded"], *(each["made"] for each in found.values())],
+        np.array(first["motions"]),
+    )
     for motion in REPEATED.motions:
         chosen = [np.array(side)[motions == motion] for side in sides]
-        label = f"{motion}, {MOTIONS[motion].cycles['slow']} in a clip ({sum(motions == motion)} clips)"
-        rows.append([f"{label}: share of the path at that frequency", *(f"{each[:, 1].mean():.2f} ± {error(each[:, 1]):.2f}" for each in chosen)])
-        rows.append([f"{label}: amplitude there, frame sides", *(f"{each[:, 0].mean():.3f} ± {error(each[:, 0]):.3f}" for each in chosen)])
-    rows.append(["subject as asked", "", "", *(f"{each['subjects']}/{len(motions)}" for each in found.values())])
+        label = (
+            f"{motion}, {MOTIONS[motion].cycles['slow']} in a clip ({sum(motions == motion)} clips)"
+        )
+        rows.append(
+            [
+                f"{label}: share of the path at that frequency",
+                *(f"{each[:, 1].mean():.2f} ± {error(each[:, 1]):.2f}" for each in chosen),
+            ]
+        )
+        rows.append(
+            [
+                f"{label}: amplitude there, frame sides",
+                *(f"{each[:, 0].mean():.3f} ± {error(each[:, 0]):.3f}" for each in chosen),
+            ]
+        )
+    rows.append(
+        [
+            "subject as asked",
+            "",
+            "",
+            *(f"{each['subjects']}/{len(motions)}" for each in found.values()),
+        ]
+    )
     return markdown(rows)
 
 
@@ -316,7 +457,9 @@ def error(values: np.ndarray) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("experiment", choices=[*EXPERIMENTS, "cascade"])
     parser.add_argument("--world", type=Path, required=True)
     parser.add_argument("--image-run", type=Path, required=True)
@@ -327,11 +470,26 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     texts = CaptionStates(E5TextEncoder())
     texts.open(options.out / TEXTS)
-    bench = Bench(world=World.open(options.world), image_run=options.image_run, texts=texts, folder=options.out, steps=options.steps, seed=options.seed)
+    bench = Bench(
+        world=World.open(options.world),
+        image_run=options.image_run,
+        texts=texts,
+        folder=options.out,
+        steps=options.steps,
+        seed=options.seed,
+    )
     if options.experiment == "cascade":
-        print(cascade_table({name: cascade(bench, name) for name in ("whole clip", "key frames, filled")}))
+        print(
+            cascade_table(
+                {name: cascade(bench, name) for name in ("whole clip", "key frames, filled")}
+            )
+        )
     else:
-        print(ablation_table({name: ablate(bench, name) for name in ("full", EXPERIMENTS[options.experiment])}))
+        print(
+            ablation_table(
+                {name: ablate(bench, name) for name in ("full", EXPERIMENTS[options.experiment])}
+            )
+        )
 
 
 if __name__ == "__main__":

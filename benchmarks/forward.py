@@ -1,11 +1,12 @@
-"""One forward pass of STUNet beside diffusers' video U-Nets of equal widths, layers and text, in one run.
+"""One forward pass of STUNet beside diffusers' video U-Nets of equal widths, layers and text, in
+one run.
 
     python benchmarks/forward.py
 
-FLOPs are counted on meta tensors at the full sizes. Seconds and peak memory are measured on the CPU at `--side`: the
-nets take turns, `--repeats` times, and each ratio is between medians of the same run. Seconds are processor time of
-one thread, so that other work on the machine counts little. Peak memory is the growth of a fresh process's
-resident size over one pass.
+FLOPs are counted on meta tensors at the full sizes. Seconds and peak memory are measured on the CPU
+at `--side`: the nets take turns, `--repeats` times, and each ratio is between medians of the same
+run. Seconds are processor time of one thread, so that other work on the machine counts little. Peak
+memory is the growth of a fresh process's resident size over one pass.
 """
 
 import argparse
@@ -26,12 +27,18 @@ from openlumiere.models.stunet import STUNet
 SMALL, LARGE = (64, 128, 192, 256), (320, 640, 1280, 1280)  # LARGE is Stable Diffusion's
 FRAMES, TOKENS, TEXT_CHANNELS = 80, 32, 384
 ATTENTION = ("", "", "CrossAttn", "CrossAttn")  # finest level first
-PEERS = {"UNet3D": "UNet3DConditionModel (ModelScope)", "UNetMotion": "UNetMotionModel (AnimateDiff)"}
+PEERS = {
+    "UNet3D": "UNet3DConditionModel (ModelScope)",
+    "UNetMotion": "UNetMotionModel (AnimateDiff)",
+}
 
 
 def blocks(suffix: str) -> dict[str, tuple[str, ...]]:
     down = tuple(f"{kind}DownBlock{suffix}" for kind in ATTENTION)
-    return {"down_block_types": down, "up_block_types": tuple(name.replace("Down", "Up") for name in reversed(down))}
+    return {
+        "down_block_types": down,
+        "up_block_types": tuple(name.replace("Down", "Up") for name in reversed(down)),
+    }
 
 
 def build(name: str, widths: tuple[int, ...], layers: int, side: int) -> nn.Module:
@@ -46,7 +53,9 @@ def build(name: str, widths: tuple[int, ...], layers: int, side: int) -> nn.Modu
 
 
 def inputs(name: str, side: int) -> tuple[Tensor, Tensor, Tensor]:
-    """A noisy clip, timestep and text, as each net wants them: UNetMotion and the 2D net take one text per frame."""
+    """A noisy clip, timestep and text, as each net wants them: UNetMotion and the 2D net take one
+    text per frame.
+    """
     sample, text = torch.randn(1, 4, FRAMES, side, side), torch.randn(1, TOKENS, TEXT_CHANNELS)
     if name in ("UNetMotion", "UNet2D x 80"):
         text = text.repeat_interleave(FRAMES, dim=0)
@@ -120,21 +129,34 @@ def flops_row(widths: tuple[int, ...], layers: int, side: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--side", type=int, default=32, help="pixels a side where seconds and memory are measured")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--side", type=int, default=32, help="pixels a side where seconds and memory are measured"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{FRAMES} frames, text of {TOKENS} tokens; torch {torch.__version__}, one thread, ", end="")
+    print(
+        f"{FRAMES} frames, text of {TOKENS} tokens; torch {torch.__version__}, one thread, ", end=""
+    )
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
-    print("| one forward pass | STUNet | " + " | ".join(f"{name} | ratio" for name in PEERS.values()) + " |")
+    print(
+        "| one forward pass | STUNet | "
+        + " | ".join(f"{name} | ratio" for name in PEERS.values())
+        + " |"
+    )
     print("|---|---|---|---|---|---|")
     for widths, layers, side in [(SMALL, 1, 64), (SMALL, 2, 64), (LARGE, 2, 64)]:
         print(flops_row(widths, layers, side), flush=True)
     times = seconds(["STUNet", *PEERS], options.side, options.repeats)
     label = f"{'-'.join(map(str, SMALL))}, 2 layers, {options.side} px"
     print(row(f"seconds, {label}", times.pop("STUNet"), times, "s"), flush=True)
-    peaks = {name: in_fresh_process(peak_bytes, name, options.side) / 2**20 for name in ["STUNet", *PEERS]}
+    peaks = {
+        name: in_fresh_process(peak_bytes, name, options.side) / 2**20
+        for name in ["STUNet", *PEERS]
+    }
     print(row(f"peak memory, {label}", peaks.pop("STUNet"), peaks, "MiB"))
 
 

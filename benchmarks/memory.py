@@ -1,10 +1,12 @@
-"""Peak memory of whole runs, each in a process of its own, beside what `lumiere doctor` would say before.
+"""Peak memory of whole runs, each in a process of its own, beside what `lumiere doctor` would say
+before.
 
     python benchmarks/memory.py
     python benchmarks/memory.py "80 frames, 256 px" "30 s, 256 px"
 
-Peaks are those of the resident size (Linux: VmHWM) from the start of Python to the written file, on one thread. Steps take time, not
-memory: one is run. Frames beyond 256 MiB lie in a mapped file, whose pages count where they are held at the moment of the peak.
+Peaks are those of the resident size (Linux: VmHWM) from the start of Python to the written file, on
+one thread. Steps take time, not memory: one is run. Frames beyond 256 MiB lie in a mapped file,
+whose pages count where they are held at the moment of the peak.
 """
 
 import argparse
@@ -16,7 +18,12 @@ from pathlib import Path
 PROMPT = "a dog moves right on a green background"
 RUNS = {  # name: what is asked for, over `Request`'s values
     "80 frames, 256 px, no upscaler": {"frames": 80, "size": 256, "upscale": False},
-    "80 frames, 256 px, no upscaler, limit 760 MiB": {"frames": 80, "size": 256, "upscale": False, "memory_limit": 760 * 2**20},
+    "80 frames, 256 px, no upscaler, limit 760 MiB": {
+        "frames": 80,
+        "size": 256,
+        "upscale": False,
+        "memory_limit": 760 * 2**20,
+    },
     "80 frames, 256 px": {"frames": 80, "size": 256},
     "80 frames, 1024 px": {"frames": 80, "size": 1024},
     "80 frames, 256 px, limit 960 MiB": {"frames": 80, "size": 256, "memory_limit": 960 * 2**20},
@@ -24,15 +31,20 @@ RUNS = {  # name: what is asked for, over `Request`'s values
     "30 s, 256 px, no upscaler": {"frames": 480, "size": 256, "upscale": False},
     "30 s, 256 px": {"frames": 480, "size": 256},
     "upscale, 80 frames, 64 to 256 px": {"task": "upscale", "frames": 80, "side": 64},
-    "upscale, 80 frames, 64 to 256 px, limit 1050 MiB": {"task": "upscale", "frames": 80, "side": 64, "memory_limit": 1050 * 2**20},
+    "upscale, 80 frames, 64 to 256 px, limit 1050 MiB": {
+        "task": "upscale",
+        "frames": 80,
+        "side": 64,
+        "memory_limit": 1050 * 2**20,
+    },
     "upscale, 4 frames, 256 to 1024 px": {"task": "upscale", "frames": 4, "side": 256},
 }
 CHILD = """
 import sys, torch, numpy
 torch.set_num_threads(1)
 from openlumiere import Clip, Lumiere
-from openlumiere.pipelines.memory import cascade_memory, pick_tiles, upscale_memory, weights_of
-from openlumiere.pipelines.request import Request
+from openlumiere.engine.memory import cascade_memory, pick_tiles, upscale_memory, weights_of
+from openlumiere.tasks.request import Request
 
 asked, out, model = eval(sys.argv[1]), sys.argv[2], sys.argv[3] or None
 lumiere = Lumiere.from_pretrained(model)
@@ -55,7 +67,15 @@ print(1024 * next(int(line.split()[1]) for line in open("/proc/self/status") if 
 def run(asked: dict, model: str) -> tuple[int, int]:
     """Bytes told and bytes taken."""
     with tempfile.TemporaryDirectory() as folder:
-        words = [sys.executable, "-c", CHILD, repr(asked), str(Path(folder) / "clip.mp4"), model, PROMPT]
+        words = [
+            sys.executable,
+            "-c",
+            CHILD,
+            repr(asked),
+            str(Path(folder) / "clip.mp4"),
+            model,
+            PROMPT,
+        ]
         done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr)
@@ -64,14 +84,19 @@ def run(asked: dict, model: str) -> tuple[int, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("runs", nargs="*", help=f"of: {'; '.join(RUNS)}")
     parser.add_argument("--model", default="", help="a model folder instead of the carried weights")
     options = parser.parse_args()
     print("| run, one step | estimate | peak | estimate / peak |\n| --- | --- | --- | --- |")
     for name in options.runs or RUNS:
         told, taken = run(RUNS[name], options.model)
-        print(f"| {name} | {told / 2**20:.0f} MiB | {taken / 2**20:.0f} MiB | {told / taken:.2f} |", flush=True)
+        print(
+            f"| {name} | {told / 2**20:.0f} MiB | {taken / 2**20:.0f} MiB | {told / taken:.2f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

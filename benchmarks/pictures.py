@@ -1,10 +1,13 @@
-"""The pictures of docs/tasks.md, one a task, by the carried weights: what is given, where it is known (white), what comes out.
+"""The pictures of docs/tasks.md, one a task, by the carried weights: what is given, where it is
+known (white), what comes out.
 
-    python benchmarks/pictures.py docs/pictures                     # every task: about a minute of one CPU core
+    # every task: about a minute of one CPU core
+    python benchmarks/pictures.py docs/pictures
     python benchmarks/pictures.py docs/pictures --world WORLD       # and the sweep over a style's weight: another minute
 
-16 frames over five seconds, six of them shown, twice their size; seeds are fixed, nothing is chosen. WORLD is a whole built world
-(`lumiere data world build WORLD`): the style is learnt from one of its drawings in the style that nothing was trained on.
+16 frames over five seconds, six of them shown, twice their size; seeds are fixed, nothing is
+chosen. WORLD is a whole built world (`lumiere data world build WORLD`): the style is learnt from
+one of its drawings in the style that nothing was trained on.
 """
 
 import argparse
@@ -18,14 +21,14 @@ import numpy as np
 import torch
 
 from openlumiere import Clip, Lumiere
-from openlumiere.conditions import Canvas, Region, extended, filled, keyframes, partly_moving
-from openlumiere.data.world.subjects import World
-from openlumiere.evaluate.sources import Ask
-from openlumiere.evaluate.style import WEIGHTS, references
-from openlumiere.evaluate.tasks import around, damaged
+from openlumiere.engine.learn_style import Learning
 from openlumiere.media import contact_sheet, filmstrip, save_image
-from openlumiere.pipelines.learning import Learning
-from openlumiere.pipelines.mend import mended
+from openlumiere.quality.repair import mended
+from openlumiere.tasks.region import Canvas, Region, extended, filled, keyframes, partly_moving
+from openlumiere_world.measures.sources import Ask
+from openlumiere_world.measures.style import WEIGHTS, references
+from openlumiere_world.measures.tasks import around, damaged
+from openlumiere_world.subjects import World
 
 SHOWN, SCALE = 6, 2
 RATE = Fraction(16, 5)
@@ -38,8 +41,12 @@ LESSONS = 150
 
 
 def animate(lumiere: Lumiere) -> tuple[Canvas, Clip]:
-    picture = lumiere.generate_image("a rocket on a blue background", seed=7, size=0, **STEPS).frames[0]
-    made = lumiere.animate(picture, "a rocket moves up on a blue background", seed=7, **LENGTH, **STEPS)
+    picture = lumiere.generate_image(
+        "a rocket on a blue background", seed=7, size=0, **STEPS
+    ).frames[0]
+    made = lumiere.animate(
+        picture, "a rocket moves up on a blue background", seed=7, **LENGTH, **STEPS
+    )
     return keyframes({0: picture}, len(made), RATE), made
 
 
@@ -62,14 +69,20 @@ def mend(lumiere: Lumiere) -> tuple[Canvas, Clip]:
 
 def cinemagraph(lumiere: Lumiere) -> tuple[Canvas, Clip]:
     prompt = "a star moves up on a black background"
-    picture = lumiere.generate_image("a star on a black background", seed=9, size=0, **STEPS).frames[0]
+    picture = lumiere.generate_image(
+        "a star on a black background", seed=9, size=0, **STEPS
+    ).frames[0]
     made = lumiere.cinemagraph(picture, MIDDLE, prompt, loop=True, seed=9, **LENGTH, **STEPS)
     return partly_moving(picture, MIDDLE, len(made), RATE), made
 
 
 TASKS: dict[str, Callable[[Lumiere], tuple[Canvas, Clip]]] = {
-    "animate": animate, "inpaint": inpaint, "outpaint": outpaint, "mend": mend, "cinemagraph": cinemagraph,
-}  # fmt: skip
+    "animate": animate,
+    "inpaint": inpaint,
+    "outpaint": outpaint,
+    "mend": mend,
+    "cinemagraph": cinemagraph,
+}
 
 
 def words(lumiere: Lumiere, prompt: str, seed: int) -> Clip:
@@ -83,14 +96,26 @@ def strip(frames: np.ndarray) -> np.ndarray:
 def rows(canvas: Canvas, made: Clip, task: str) -> np.ndarray:
     """Given (grey: not known), known (white), made."""
     known = canvas.known[..., None]
-    given = canvas.frames if task == "mend" else np.where(known, canvas.frames, GREY).astype(np.uint8)
-    parts = [strip(given), strip(np.where(known, 255, 0).astype(np.uint8).repeat(3, axis=3)), strip(made.frames)]
+    given = (
+        canvas.frames if task == "mend" else np.where(known, canvas.frames, GREY).astype(np.uint8)
+    )
+    parts = [
+        strip(given),
+        strip(np.where(known, 255, 0).astype(np.uint8).repeat(3, axis=3)),
+        strip(made.frames),
+    ]
     return contact_sheet(parts, 1, ["given", "known", "made"])
 
 
 def restyle(lumiere: Lumiere) -> np.ndarray:
     clip = words(lumiere, "a car moves left on a white background", 6)
-    made = lumiere.restyle(clip, "a car as a Noto emoji moves left on a white background", strength=0.7, seed=8, **STEPS)
+    made = lumiere.restyle(
+        clip,
+        "a car as a Noto emoji moves left on a white background",
+        strength=0.7,
+        seed=8,
+        **STEPS,
+    )
     return contact_sheet([strip(clip.frames), strip(made.frames)], 1, ["given", "made"])
 
 
@@ -98,8 +123,18 @@ def sweep(lumiere: Lumiere, world: World) -> np.ndarray:
     """One sentence and one seed under a style at five weights."""
     asked = Ask(prompt="a car on a white background")
     (reference,) = references(world, [asked], seed=0)
-    style = lumiere.learn_style([reference.picture], "line drawing", prompts=[reference.prompt], learning=Learning(steps=LESSONS))
-    clips = [lumiere.generate(asked.prompt, seed=3, size=0, style=style, style_weight=weight, **LENGTH, **STEPS) for weight in WEIGHTS]
+    style = lumiere.learn_style(
+        [reference.picture],
+        "line drawing",
+        prompts=[reference.prompt],
+        learning=Learning(steps=LESSONS),
+    )
+    clips = [
+        lumiere.generate(
+            asked.prompt, seed=3, size=0, style=style, style_weight=weight, **LENGTH, **STEPS
+        )
+        for weight in WEIGHTS
+    ]
     learnt = np.full((32 * SCALE, 32 * SCALE * SHOWN, 3), 255, np.uint8)
     learnt[:, : 32 * SCALE] = reference.picture
     captions = [f"learnt from: {reference.prompt}", *(f"a = {weight:g}" for weight in WEIGHTS)]
@@ -118,7 +153,13 @@ def main() -> None:
     for name in asked.only:
         if name == "style" and asked.world is None:
             continue
-        picture = sweep(lumiere, World.open(asked.world)) if name == "style" else restyle(lumiere) if name == "restyle" else rows(*TASKS[name](lumiere), name)
+        picture = (
+            sweep(lumiere, World.open(asked.world))
+            if name == "style"
+            else restyle(lumiere)
+            if name == "restyle"
+            else rows(*TASKS[name](lumiere), name)
+        )
         save_image(picture, asked.folder / f"{name}.png")
         print(asked.folder / f"{name}.png", flush=True)
 

@@ -1,10 +1,12 @@
-"""Training speed of each stage: frames a second, and the share of the device's matrix rate that a step reaches.
+"""Training speed of each stage: frames a second, and the share of the device's matrix rate that a
+step reaches.
 
     python benchmarks/training.py [--preset world-32] [--device cpu] [--steps 5]
 
-Clips are drawn from the first slice with sprites of noise, and captions have fixed token states, so nothing needs to be
-fetched. On the CPU seconds are processor time of one thread, so that other work on the machine counts little; the
-matrix rate (products of 1024 x 1024 float32 matrices) is measured in the same way in the same run.
+Clips are drawn from the first slice with sprites of noise, and captions have fixed token states, so
+nothing needs to be fetched. On the CPU seconds are processor time of one thread, so that other work
+on the machine counts little; the matrix rate (products of 1024 x 1024 float32 matrices) is measured
+in the same way in the same run.
 """
 
 import argparse
@@ -14,17 +16,17 @@ from dataclasses import replace
 
 import torch
 
-from openlumiere.data.world.slice import SPRITE_SIDE, SUBJECTS
 from openlumiere.models.stunet import STUNet
 from openlumiere.models.text import TextStates
-from openlumiere.train.conditional import conditional_stage
 from openlumiere.train.config import PRESETS, LoopConfig, Preset, VideoConfig
 from openlumiere.train.data import CaptionStates, SliceSource
-from openlumiere.train.image import build_unet, image_stage
 from openlumiere.train.loop import measure
+from openlumiere.train.stages.conditional import conditional_stage
+from openlumiere.train.stages.image import build_unet, image_stage
+from openlumiere.train.stages.video import video_stage
 from openlumiere.train.step import Stage, Trainer
-from openlumiere.train.video import video_stage
 from openlumiere.train.work import SIDE, wait
+from openlumiere_world.slice import SPRITE_SIDE, SUBJECTS
 
 TOKENS = 21  # the mean of a caption of the world
 
@@ -33,7 +35,9 @@ class FixedText:
     dim = 384
 
     def encode(self, prompts: list[str]) -> TextStates:
-        states = torch.randn(len(prompts), TOKENS, self.dim, generator=torch.Generator().manual_seed(0))
+        states = torch.randn(
+            len(prompts), TOKENS, self.dim, generator=torch.Generator().manual_seed(0)
+        )
         return TextStates(states=states, mask=torch.ones(len(prompts), TOKENS, dtype=torch.bool))
 
     def encode_together(self, prompts: list[str], device: str) -> TextStates:
@@ -41,12 +45,16 @@ class FixedText:
 
 
 def stages(preset: Preset, device: str) -> dict[str, tuple[Callable[[], Stage], LoopConfig]]:
-    source = SliceSource(torch.rand(len(SUBJECTS), 4, SPRITE_SIDE, SPRITE_SIDE), preset.image.side, device)
+    source = SliceSource(
+        torch.rand(len(SUBJECTS), 4, SPRITE_SIDE, SPRITE_SIDE), preset.image.side, device
+    )
     texts, loop = CaptionStates(FixedText(), device), replace(preset.image.loop, device=device)
     clips = replace(preset.video.loop, device=device, batch=4)
 
     def net() -> STUNet:
-        return STUNet.from_unet2d(build_unet(preset.image), attention_blocks=preset.video.attention_blocks)
+        return STUNet.from_unet2d(
+            build_unet(preset.image), attention_blocks=preset.video.attention_blocks
+        )
 
     def config(stride: int) -> VideoConfig:
         return replace(preset.video, stride=stride)
@@ -54,8 +62,14 @@ def stages(preset: Preset, device: str) -> dict[str, tuple[Callable[[], Stage], 
     return {
         "image": (lambda: image_stage(source, texts, preset.image), loop),
         "video, 16 frames": (lambda: video_stage(source, texts, net(), config(5)), clips),
-        "video, 80 frames": (lambda: video_stage(source, texts, net(), config(1)), replace(clips, batch=1)),
-        "conditional, 16 frames": (lambda: conditional_stage(source, texts, net(), config(5)), clips),
+        "video, 80 frames": (
+            lambda: video_stage(source, texts, net(), config(1)),
+            replace(clips, batch=1),
+        ),
+        "conditional, 16 frames": (
+            lambda: conditional_stage(source, texts, net(), config(5)),
+            clips,
+        ),
     }
 
 
@@ -82,7 +96,9 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, clock: Callable[[], fl
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--preset", default="world-32", choices=tuple(PRESETS))
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--steps", type=int, default=5)
@@ -96,7 +112,10 @@ def main() -> None:
         seconds = seconds_a_step(trainer, asked.steps, clock)
         rate = matrix_rate(trainer.accelerator.device, trainer.dtype, clock)
         frames, share = loop.batch * trainer.stage.frames / seconds, work.flops / seconds / rate
-        print(f"{name:<24} {seconds:.3f} s a step of {loop.batch}  {frames:.1f} frames/s  {work.flops / 1e9:.0f} GFLOP  {100 * share:.0f} % of {rate / 1e9:.0f} GFLOP/s", flush=True)
+        print(
+            f"{name:<24} {seconds:.3f} s a step of {loop.batch}  {frames:.1f} frames/s  {work.flops / 1e9:.0f} GFLOP  {100 * share:.0f} % of {rate / 1e9:.0f} GFLOP/s",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ from openlumiere import Clip, Lumiere
 
 def make(lumiere: Lumiere, folder: Path, steps: int = 10, frames: int = 80) -> Clip:
     picture = lumiere.generate_image("a dog on a green background", seed=7, steps=steps)
-    clip = lumiere.animate(picture, "a dog moves right on a green background", seed=7, steps=steps, frames=frames)
+    clip = lumiere.animate(
+        picture, "a dog moves right on a green background", seed=7, steps=steps, frames=frames
+    )
     clip.save(folder / "animate.mp4")
     return clip
 

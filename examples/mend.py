@@ -9,7 +9,9 @@ from openlumiere import Clip, Lumiere
 
 
 def make(lumiere: Lumiere, folder: Path, steps: int = 10, frames: int = 80) -> Clip:
-    clip = lumiere.generate("a frog moves left on a yellow background", seed=5, steps=steps, frames=frames, size=128)
+    clip = lumiere.generate(
+        "a frog moves left on a yellow background", seed=5, steps=steps, frames=frames, size=128
+    )
     damaged = np.array(clip.frames)
     damaged[:, :, 40] //= 2
     damaged[frames // 2] = 0

@@ -5,16 +5,30 @@ from pathlib import Path
 import numpy as np
 
 from openlumiere import Clip, Lumiere
-from openlumiere.pipelines.learning import Learning
+from openlumiere.engine.learn_style import Learning
 
 
-def make(lumiere: Lumiere, folder: Path, steps: int = 10, frames: int = 80, lessons: int = 200) -> Clip:
-    picture = np.where(np.eye(64, dtype=bool)[..., None], 0, 255).astype(np.uint8).repeat(3, axis=2)  # a black line on white
-    style = lumiere.learn_style([picture], "line", prompts=["a star on a white background"], learning=Learning(steps=lessons))
+def make(
+    lumiere: Lumiere, folder: Path, steps: int = 10, frames: int = 80, lessons: int = 200
+) -> Clip:
+    picture = (
+        np.where(np.eye(64, dtype=bool)[..., None], 0, 255).astype(np.uint8).repeat(3, axis=2)
+    )  # a black line on white
+    style = lumiere.learn_style(
+        [picture],
+        "line",
+        prompts=["a star on a white background"],
+        learning=Learning(steps=lessons),
+    )
     style.save(folder / "line.safetensors")
     clip = lumiere.generate(
-        "a star moves up on a white background", seed=3, steps=steps, frames=frames, style=folder / "line.safetensors", style_weight=0.5
-    )  # fmt: skip
+        "a star moves up on a white background",
+        seed=3,
+        steps=steps,
+        frames=frames,
+        style=folder / "line.safetensors",
+        style_weight=0.5,
+    )
     clip.save(folder / "style.mp4")
     return clip
 

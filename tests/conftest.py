@@ -1,4 +1,6 @@
-"""Shared by all tests: checked tensor shapes, one thread, a tiny model in a folder, and the command as a person calls it."""
+"""Shared by all tests: checked tensor shapes, one thread, a tiny model in a folder, and the command
+as a person calls it.
+"""
 
 import atexit
 import os
@@ -7,16 +9,21 @@ import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="openlumiere-tests-")  # one signer for the whole run, not the user's
+os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(
+    prefix="openlumiere-tests-"
+)  # one signer for the whole run, not the user's
 os.environ["OPENLUMIERE_POLICY"] = os.path.join(os.environ["XDG_CONFIG_HOME"], "policy.json")
 with open(os.environ["OPENLUMIERE_POLICY"], "w") as policy:
-    policy.write('{"frames": false}')  # looking at frames takes 40 ms each, and tests of it ask for it
+    policy.write(
+        '{"frames": false}'
+    )  # looking at frames takes 40 ms each, and tests of it ask for it
 atexit.register(shutil.rmtree, os.environ["XDG_CONFIG_HOME"], ignore_errors=True)
 
 import jaxtyping  # noqa: E402
 
-# Annotations on public tensor functions are checked at every call; this must come before the first import of these rooms.
-jaxtyping.install_import_hook(["openlumiere.models", "openlumiere.diffusion"], "beartype.beartype")
+# Annotations on public tensor functions are checked at every call; this must come before the first
+# import of these rooms.
+jaxtyping.install_import_hook(["openlumiere.models", "openlumiere.diffusion"], "checked.check")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
@@ -25,23 +32,38 @@ torch.set_num_threads(1)
 
 
 def build_tiny(seed: int = 0, **options):
-    """A random pipeline of 16 px frames: a net of widths 16 and 32 on pixels unshuffled by 4, carried text encoder."""
+    """A random pipeline of 16 px frames: a net of widths 16 and 32 on pixels unshuffled by 4,
+    carried text encoder.
+    """
     from diffusers import DDIMScheduler, UNet2DConditionModel
 
+    from openlumiere.engine.base import LumierePipeline
     from openlumiere.models.stunet import STUNet
-    from openlumiere.pipelines.base import LumierePipeline
 
     torch.manual_seed(seed)
     unet = UNet2DConditionModel(
-        sample_size=4, in_channels=48, out_channels=48, block_out_channels=(16, 32), layers_per_block=1, norm_num_groups=8,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=384, attention_head_dim=8,
-    )  # fmt: skip
+        sample_size=4,
+        in_channels=48,
+        out_channels=48,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        norm_num_groups=8,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=384,
+        attention_head_dim=8,
+    )
     net = STUNet.from_unet2d(unet, attention_blocks=(1, 1, 1), **options)
-    for parameter in net.temporal_parameters():  # so that time and its text matter, as they do after training
+    for (
+        parameter
+    ) in net.temporal_parameters():  # so that time and its text matter, as they do after training
         torch.nn.init.normal_(parameter.data, std=0.05)
     scheduler = DDIMScheduler(
-        beta_schedule="linear", rescale_betas_zero_snr=True, timestep_spacing="trailing", prediction_type="sample", clip_sample=False
+        beta_schedule="linear",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        prediction_type="sample",
+        clip_sample=False,
     )
     return LumierePipeline(net.eval(), scheduler, unshuffle=4)
 
@@ -54,10 +76,10 @@ def build_tiny_fixture():
 
 def build_small_upscaler(trained: bool = True):
     """A random super-resolution pipeline; not `trained`, its temporal parts add nothing yet."""
+    from openlumiere.engine.cascade import LumiereUpscalePipeline
     from openlumiere.models.stunet import STUNet
-    from openlumiere.pipelines.upscale import LumiereUpscalePipeline
     from openlumiere.train.config import UpscalerConfig
-    from openlumiere.train.upscaler import build_scheduler, build_unet, inflate
+    from openlumiere.train.stages.upscaler import build_scheduler, build_unet, inflate
 
     torch.manual_seed(1)
     net: STUNet = inflate(build_unet(UpscalerConfig(widths=(16, 32), text_width=16)))

@@ -1,4 +1,6 @@
-"""Clips and pictures: what goes in comes back, bad files end in one line, nothing is left half written."""
+"""Clips and pictures: what goes in comes back, bad files end in one line, nothing is left half
+written.
+"""
 
 import io
 import json
@@ -33,13 +35,25 @@ from openlumiere.media import (
 from openlumiere.media.timing import Note, cumulative_ticks, steady_rate
 
 SUFFIXES = (".mp4", ".webm", ".gif", ".webp")
-RATES = (Fraction(12), Fraction(15), Fraction(16), Fraction(24), Fraction(25), Fraction(30), Fraction(24000, 1001), Fraction(30000, 1001))
+RATES = (
+    Fraction(12),
+    Fraction(15),
+    Fraction(16),
+    Fraction(24),
+    Fraction(25),
+    Fraction(30),
+    Fraction(24000, 1001),
+    Fraction(30000, 1001),
+)
 
 
 def moving(count=12, height=48, width=64):
     """Smooth frames [f, h, w, 3] of which each second one repeats the one before."""
     y, x = np.mgrid[:height, :width]
-    different = [np.stack([(x * 2 + 8 * k) % 256, (y * 3 + 5 * k) % 256, 0 * x + 9 * k], -1) for k in range((count + 1) // 2)]
+    different = [
+        np.stack([(x * 2 + 8 * k) % 256, (y * 3 + 5 * k) % 256, 0 * x + 9 * k], -1)
+        for k in range((count + 1) // 2)
+    ]
     return np.stack(different).astype(np.uint8).repeat(2, 0)[:count]
 
 
@@ -48,7 +62,9 @@ def flat(colour, count=6, height=32, width=48):
 
 
 def read_here(path, allow_partial=False, limits=Limits()):
-    """What the child process does, in this one, for speed: the clip and how many frames the file held."""
+    """What the child process does, in this one, for speed: the clip and how many frames the file
+    held.
+    """
     out = io.BytesIO()
     found = decode.read(Path(path), out, limits, allow_partial)
     frames = np.frombuffer(out.getvalue(), np.uint8).reshape(-1, found.height, found.width, 3)
@@ -65,7 +81,17 @@ def error_of(path, **settings):
     return line
 
 
-def encode(path, frames, codec="libx264", pixels="yuv420p", times=None, rate=16, options=None, tune=None, **settings):
+def encode(
+    path,
+    frames,
+    codec="libx264",
+    pixels="yuv420p",
+    times=None,
+    rate=16,
+    options=None,
+    tune=None,
+    **settings,
+):
     """A foreign video, straight from the encoder."""
     with av.open(str(path), "w", **settings) as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
@@ -74,7 +100,9 @@ def encode(path, frames, codec="libx264", pixels="yuv420p", times=None, rate=16,
         if tune:
             tune(stream)
         for k, frame in enumerate(frames):
-            picture = av.VideoFrame.from_ndarray(frame, format="rgb24" if frame.shape[-1] == 3 else "rgba")
+            picture = av.VideoFrame.from_ndarray(
+                frame, format="rgb24" if frame.shape[-1] == 3 else "rgba"
+            )
             picture.pts = times[k] if times else k
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
@@ -90,19 +118,40 @@ def far(one, other):
 
 def test_clip_says_what_it_is():
     clip = Clip(moving(8), fps=30)
-    assert (clip.fps, clip.size, clip.seconds, len(clip)) == (Fraction(30), (64, 48), Fraction(8, 30), 8)
-    assert clip == Clip(moving(8), 30.0) and clip != Clip(moving(8), 29) and clip != Clip(moving(8) + np.uint8(1), 30)
+    assert (clip.fps, clip.size, clip.seconds, len(clip)) == (
+        Fraction(30),
+        (64, 48),
+        Fraction(8, 30),
+        8,
+    )
+    assert (
+        clip == Clip(moving(8), 30.0)
+        and clip != Clip(moving(8), 29)
+        and clip != Clip(moving(8) + np.uint8(1), 30)
+    )
     with pytest.raises(AttributeError):
         clip.fps = 3
 
 
-@pytest.mark.parametrize("frames", [moving(2)[0], moving(2).astype(float), moving(2)[..., :2], moving(2)[:0], moving(2)[:, :, :0], [[1]]])
+@pytest.mark.parametrize(
+    "frames",
+    [
+        moving(2)[0],
+        moving(2).astype(float),
+        moving(2)[..., :2],
+        moving(2)[:0],
+        moving(2)[:, :, :0],
+        [[1]],
+    ],
+)
 def test_clip_refuses_other_frames(frames):
     with pytest.raises(MediaError, match="uint8 frames"):
         Clip(frames)
 
 
-@pytest.mark.parametrize("fps", [0, -1, 23.976, float("nan"), float("inf"), 10**6, Fraction(1, 10**9)])
+@pytest.mark.parametrize(
+    "fps", [0, -1, 23.976, float("nan"), float("inf"), 10**6, Fraction(1, 10**9)]
+)
 def test_clip_refuses_other_rates(fps):
     with pytest.raises(MediaError, match="fps"):
         Clip(moving(2), fps)
@@ -152,12 +201,21 @@ def test_any_size_and_one_frame(tmp_path, suffix, height, width):
 @pytest.mark.parametrize("count", [2, 7, 79, 80, 81])
 def test_a_still_keeps_its_frames(tmp_path, suffix, count):
     clip, _ = read_here(Clip(flat((90, 140, 30), count), 16).save(tmp_path / f"clip{suffix}"))
-    assert len(clip) == count and clip.fps == 16 and far(clip.frames, flat((90, 140, 30), count)) < 3
+    assert (
+        len(clip) == count and clip.fps == 16 and far(clip.frames, flat((90, 140, 30), count)) < 3
+    )
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_colours_stay(tmp_path, suffix):
-    for colour in [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 120, 40)]:
+    for colour in [
+        (255, 0, 0),
+        (0, 255, 0),
+        (0, 0, 255),
+        (255, 255, 255),
+        (0, 0, 0),
+        (200, 120, 40),
+    ]:
         clip, _ = read_here(Clip(flat(colour, 2)).save(tmp_path / f"clip{suffix}"))
         assert np.abs(clip.frames.astype(int) - colour).max() <= 4
 
@@ -168,7 +226,9 @@ def test_same_frames_same_bytes(tmp_path, name):
     for room in ("one", "two"):
         (tmp_path / room).mkdir()
         path = Clip(moving(8)).save(f"{tmp_path}/{room}/{name}")
-        made.append([file.read_bytes() for file in (sorted(path.iterdir()) if path.is_dir() else [path])])
+        made.append(
+            [file.read_bytes() for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+        )
     assert made[0] == made[1]
 
 
@@ -182,7 +242,10 @@ def test_mp4_starts_fast_and_tells_no_time(tmp_path):
 def test_folder_and_still(tmp_path):
     clip = Clip(moving(5), Fraction(30000, 1001))
     path = clip.save(f"{tmp_path}/frames/")
-    assert path.is_dir() and json.loads((path / "clip.json").read_text()) == {"fps": "30000/1001", "frames": 5}
+    assert path.is_dir() and json.loads((path / "clip.json").read_text()) == {
+        "fps": "30000/1001",
+        "frames": 5,
+    }
     assert Clip.load(path) == clip
     assert Clip(moving(1)).save(f"{tmp_path}/frames/") == path and len(read_here(path)[0]) == 1
     still = Clip(moving(1)).save(tmp_path / "still.PNG")
@@ -204,7 +267,14 @@ def test_refused_paths(tmp_path):
     (tmp_path / "taken.mp4").mkdir()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
-    cases = {"a.avi": "webm", "a": "no extension", "no/a.mp4": "exists", "a.png": "one frame", "taken.mp4": "folder", "mine/": "mine"}
+    cases = {
+        "a.avi": "webm",
+        "a": "no extension",
+        "no/a.mp4": "exists",
+        "a.png": "one frame",
+        "taken.mp4": "folder",
+        "mine/": "mine",
+    }
     for name, said in cases.items():
         with pytest.raises(MediaError, match=said):
             clip.save(f"{tmp_path}/{name}")
@@ -244,9 +314,15 @@ def test_no_room_leaves_the_older_file(tmp_path):
     for name in names:
         Clip(moving(2)).save(f"{tmp_path}/{name}")
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
-    done = subprocess.run([sys.executable, "-c", FULL, *(f"{tmp_path}/{name}" for name in names)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, *(f"{tmp_path}/{name}" for name in names)],
+        capture_output=True,
+        text=True,
+    )
     lines = done.stdout.splitlines()
-    assert len(lines) == 5 and all(line.startswith("expected room and leave to write") for line in lines), done
+    assert len(lines) == 5 and all(
+        line.startswith("expected room and leave to write") for line in lines
+    ), done
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
@@ -275,11 +351,20 @@ def test_what_is_made_is_sealed_and_signed_before_its_name(tmp_path):
     origin, path = Seal(), tmp_path / "a.webp"
     made = Clip(moving(4), origin=origin)
     made.save(path, lossless=True)
-    assert path.read_bytes().endswith(b"signed") and origin.signed[0] != path and origin.signed[0].suffix == ".webp"
+    assert (
+        path.read_bytes().endswith(b"signed")
+        and origin.signed[0] != path
+        and origin.signed[0].suffix == ".webp"
+    )
     assert np.array_equal(made.frames, moving(4))
     made.save(f"{tmp_path}/a/")
     assert len(origin.signed) == 2 and (tmp_path / "a" / "signature").exists()
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "a.note", "a.webp", "a.webp.note"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "a",
+        "a.note",
+        "a.webp",
+        "a.webp.note",
+    ]
     loaded, _ = read_here(tmp_path / "a")
     assert (loaded.frames[:, 0, 0] == 1).all() and loaded.origin is None
 
@@ -303,7 +388,11 @@ Clip(frames).save(sys.argv[1])
 
 
 def test_ctrl_c_while_encoding_leaves_nothing(tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", INTERRUPTED, f"{tmp_path}/a.mp4"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, f"{tmp_path}/a.mp4"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     process.stdout.readline()
     while not any(tmp_path.rglob("*.mp4")):
         assert process.poll() is None
@@ -320,7 +409,13 @@ def test_ctrl_c_while_encoding_leaves_nothing(tmp_path):
 def test_containers(tmp_path, suffix):
     codec = "libvpx" if suffix == ".webm" else "libx264"
     path = tmp_path / f"a{suffix}"
-    encode(path, moving(24), codec, rate=24, options={"auto-alt-ref": "1", "lag-in-frames": "16"} if suffix == ".webm" else {"bf": "0"})
+    encode(
+        path,
+        moving(24),
+        codec,
+        rate=24,
+        options={"auto-alt-ref": "1", "lag-in-frames": "16"} if suffix == ".webm" else {"bf": "0"},
+    )
     clip, stored = read_here(path)
     assert (stored, clip.fps) == (24, 24) and far(clip.frames, moving(24)) < 12
 
@@ -329,7 +424,14 @@ def test_rotation_is_applied(tmp_path):
     frames = moving(2)
     for turn in (90, 180, -90):
         path = tmp_path / "a.mp4"
-        encode(path, frames, "libx264rgb", "rgb24", options={"qp": "0"}, tune=lambda stream, turn=turn: stream.set_display_rotation(turn))
+        encode(
+            path,
+            frames,
+            "libx264rgb",
+            "rgb24",
+            options={"qp": "0"},
+            tune=lambda stream, turn=turn: stream.set_display_rotation(turn),
+        )
         clip, _ = read_here(path)
         assert np.array_equal(clip.frames, np.rot90(frames, turn // 90, (1, 2)))
 
@@ -339,13 +441,23 @@ def test_ten_bit(tmp_path):
     assert np.abs(read_here(tmp_path / "a.mp4")[0].frames.astype(int) - (200, 100, 50)).max() <= 5
 
 
-@pytest.mark.parametrize(("suffix", "codec", "pixels"), [(".webm", "libvpx-vp9", "yuva420p"), (".mov", "qtrle", "argb")])
+@pytest.mark.parametrize(
+    ("suffix", "codec", "pixels"), [(".webm", "libvpx-vp9", "yuva420p"), (".mov", "qtrle", "argb")]
+)
 def test_alpha_over_white(tmp_path, suffix, codec, pixels):
     frames = np.concatenate([flat((200, 0, 0), 3), np.full((3, 32, 48, 1), 255, np.uint8)], -1)
     frames[:, :, :24, 3] = 0
-    encode(tmp_path / f"a{suffix}", frames, codec, pixels, tune=lambda stream: stream.metadata.update(alpha_mode="1"))
+    encode(
+        tmp_path / f"a{suffix}",
+        frames,
+        codec,
+        pixels,
+        tune=lambda stream: stream.metadata.update(alpha_mode="1"),
+    )
     clip, _ = read_here(tmp_path / f"a{suffix}")
-    assert (clip.frames[:, 10, 10] > 250).all() and far(clip.frames[:, 10, 40], np.int64([200, 0, 0])) < 3
+    assert (clip.frames[:, 10, 10] > 250).all() and far(
+        clip.frames[:, 10, 40], np.int64([200, 0, 0])
+    ) < 3
 
 
 def test_a_cut_that_the_file_tells_of_is_applied(tmp_path):
@@ -360,7 +472,14 @@ def test_a_cut_that_the_file_tells_of_is_applied(tmp_path):
 def test_variable_rate_keeps_its_times(tmp_path):
     """Frames shown at 0, 0.1, 0.2, 0.5 and 0.6 s: the gap is filled by the frame on the screen."""
     frames = np.stack([flat((40 * k, 40 * k, 40 * k), 1)[0] for k in range(1, 6)])
-    encode(tmp_path / "a.mkv", frames, "libx264rgb", "rgb24", times=[0, 100, 200, 500, 600], options={"qp": "0", "bf": "0"})
+    encode(
+        tmp_path / "a.mkv",
+        frames,
+        "libx264rgb",
+        "rgb24",
+        times=[0, 100, 200, 500, 600],
+        options={"qp": "0", "bf": "0"},
+    )
     clip, stored = read_here(tmp_path / "a.mkv")
     assert (stored, clip.fps) == (5, 10)
     assert clip.frames[:, 0, 0, 0].tolist() == [40, 80, 120, 120, 120, 160, 200]
@@ -380,7 +499,10 @@ def test_steady_rate():
 def test_audio_only_and_unknown_kinds(tmp_path):
     tone(tmp_path / "tone.mp4")
     assert "no video stream" in error_of(tmp_path / "tone.mp4")
-    for text, said in [("#EXTM3U\nhttp://example.org/a.ts\n", "a playlist"), ("ffconcat version 1.0\nfile /etc/passwd\n", "a playlist")]:
+    for text, said in [
+        ("#EXTM3U\nhttp://example.org/a.ts\n", "a playlist"),
+        ("ffconcat version 1.0\nfile /etc/passwd\n", "a playlist"),
+    ]:
         (tmp_path / "list.mp4").write_text(text)
         assert said in error_of(tmp_path / "list.mp4")
     (tmp_path / "noise.mp4").write_bytes(bytes(range(1, 200)))
@@ -389,7 +511,9 @@ def test_audio_only_and_unknown_kinds(tmp_path):
     assert "an empty file" in error_of(tmp_path / "none.mp4")
 
 
-@pytest.mark.parametrize("path", ["http://example.org/a.mp4", "concat:a.mp4|b.mp4", "pipe:0", "/dev/zero", "nowhere.mp4"])
+@pytest.mark.parametrize(
+    "path", ["http://example.org/a.mp4", "concat:a.mp4|b.mp4", "pipe:0", "/dev/zero", "nowhere.mp4"]
+)
 def test_only_files_are_opened(path):
     with pytest.raises(MediaError, match="expected a (file|regular file)"):
         Clip.load(path)
@@ -432,13 +556,20 @@ def test_frames_that_change_size(tmp_path):
         stream.height, stream.width, stream.pix_fmt = 32, 32, "yuvj420p"
         for k, size in enumerate((32, 32, 64)):
             encoder = av.CodecContext.create("mjpeg", "w")
-            encoder.height, encoder.width, encoder.pix_fmt, encoder.time_base = size, size, "yuvj420p", Fraction(1, 16)
+            encoder.height, encoder.width, encoder.pix_fmt, encoder.time_base = (
+                size,
+                size,
+                "yuvj420p",
+                Fraction(1, 16),
+            )
             picture = av.VideoFrame.from_ndarray(moving(1, size, size)[0])
             for packet in encoder.encode(picture):
                 packet.pts = packet.dts = 1000 * k // 16
                 packet.time_base, packet.stream = Fraction(1, 1000), stream
                 container.mux(packet)
-    assert "expected frames of one size (32x32), got 64x64 at frame 2" in error_of(tmp_path / "a.mkv")
+    assert "expected frames of one size (32x32), got 64x64 at frame 2" in error_of(
+        tmp_path / "a.mkv"
+    )
     assert len(read_here(tmp_path / "a.mkv", allow_partial=True)[0]) == 2
 
 
@@ -471,19 +602,30 @@ def test_headers_that_lie(tmp_path):
     (tmp_path / "many.gif").write_bytes(gif.replace(note, note.replace(b"=12", b"=99")))
     assert len(read_here(tmp_path / "many.gif")[0]) == 99
     longer = note.replace(b"frames=12", b"frames=999999999")
-    (tmp_path / "more.gif").write_bytes(gif.replace(bytes([len(note)]) + note, bytes([len(longer)]) + longer))
+    (tmp_path / "more.gif").write_bytes(
+        gif.replace(bytes([len(note)]) + note, bytes([len(longer)]) + longer)
+    )
     assert "at most 20000 frames" in error_of(tmp_path / "more.gif")
 
 
 @pytest.mark.parametrize("size", [(65535, 65535), (0, 0)])
 def test_pictures_that_claim_too_much_or_nothing(tmp_path, size):
     width, height = size
-    (tmp_path / "a.gif").write_bytes(b"GIF89a" + struct.pack("<HH", width, height) + bytes(3) + b"," + bytes(9) + b"\x02\x01\x00\x00;")
+    (tmp_path / "a.gif").write_bytes(
+        b"GIF89a"
+        + struct.pack("<HH", width, height)
+        + bytes(3)
+        + b","
+        + bytes(9)
+        + b"\x02\x01\x00\x00;"
+    )
     error_of(tmp_path / "a.gif")
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     data = (tmp_path / "a.png").read_bytes()
     head = b"IHDR" + struct.pack(">II", width, height) + data[24:29]
-    (tmp_path / "a.png").write_bytes(data[:12] + head + struct.pack(">I", __import__("zlib").crc32(head)) + data[33:])
+    (tmp_path / "a.png").write_bytes(
+        data[:12] + head + struct.pack(">I", __import__("zlib").crc32(head)) + data[33:]
+    )
     error_of(tmp_path / "a.png")
 
 
@@ -503,7 +645,9 @@ def test_time_and_memory_budget(tmp_path):
 
 
 def test_a_reader_that_dies_takes_nothing_with_it(tmp_path, monkeypatch):
-    (tmp_path / "sitecustomize.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+    )
     path = Clip(moving(2)).save(tmp_path / "a.mp4")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(MediaError, match="stopped by SIGSEGV"):
@@ -526,7 +670,9 @@ def test_nothing_stays_in_the_temporary_folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_truncated_files_say_where_they_break(tmp_path, suffix):
-    path = Clip(np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), dtype=np.uint8), 10).save(tmp_path / f"a{suffix}")
+    path = Clip(
+        np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), dtype=np.uint8), 10
+    ).save(tmp_path / f"a{suffix}")
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
     assert "second" in error_of(path)
     clip, _ = read_here(path, allow_partial=True)
@@ -565,8 +711,10 @@ def corrupted(data, seed):
 
 
 def fuzz(path, seeds, read):
-    """Each corruption of 24 frames in a second ends in one line, or in all pictures that the file holds (12 where equal frames
-    were merged), or in the whole second: never in a shorter clip. Returns how many ended in a line."""
+    """Each corruption of 24 frames in a second ends in one line, or in all pictures that the file
+    holds (12 where equal frames were merged), or in the whole second: never in a shorter clip.
+    Returns how many ended in a line.
+    """
     data, refused = path.read_bytes(), 0
     pictures = read_here(path)[1]
     for seed in seeds:
@@ -619,7 +767,9 @@ def tone(path, codec="aac", seconds=2, frames=None, container=None):
             target.mux(video.encode())
         wave = (8000 * np.sin(np.arange(48_000 * seconds) * 0.05)).astype(np.int16)
         for start in range(0, len(wave), 960):
-            part = av.AudioFrame.from_ndarray(wave[None, start : start + 960].repeat(2, 1), format="s16", layout="stereo")
+            part = av.AudioFrame.from_ndarray(
+                wave[None, start : start + 960].repeat(2, 1), format="s16", layout="stereo"
+            )
             part.sample_rate, part.pts, part.time_base = 48_000, start, Fraction(1, 48_000)
             target.mux(audio.encode(part))
         target.mux(audio.encode())
@@ -630,7 +780,11 @@ def sound_of(path):
     with av.open(str(path)) as source:
         parts = [frame.to_ndarray() for frame in source.decode(audio=0)]
         samples = np.concatenate(parts, -1)
-        return source.streams.audio[0].codec_context.name, samples.shape[-1] / 48_000, np.abs(samples).mean()
+        return (
+            source.streams.audio[0].codec_context.name,
+            samples.shape[-1] / 48_000,
+            np.abs(samples).mean(),
+        )
 
 
 def test_sound_is_carried_and_cut(tmp_path):
@@ -690,7 +844,9 @@ def test_load_image(tmp_path):
 def test_save_image(tmp_path):
     picture, origin = moving(1)[0], Seal()
     for suffix in (".png", ".webp"):
-        assert np.array_equal(read_here(save_image(picture, tmp_path / f"a{suffix}"))[0].frames[0], picture)
+        assert np.array_equal(
+            read_here(save_image(picture, tmp_path / f"a{suffix}"))[0].frames[0], picture
+        )
     save_image(picture, tmp_path / "b.png", origin)
     assert len(origin.signed) == 1 and (load_image(tmp_path / "b.png")[0, 0] == 1).all()
     with pytest.raises(MediaError, match=".png or .webp"):
@@ -701,7 +857,12 @@ def test_load_mask(tmp_path):
     frames = flat((0, 0, 0), 3)
     frames[:, :, 24:] = 255
     mask = load_mask(Clip(frames).save(tmp_path / "a.mp4", lossless=True))
-    assert mask.dtype == np.float32 and mask.shape == (3, 32, 48) and mask[0, 0, 0] == 0 and mask[2, 0, 40] == 1
+    assert (
+        mask.dtype == np.float32
+        and mask.shape == (3, 32, 48)
+        and mask[0, 0, 0] == 0
+        and mask[2, 0, 40] == 1
+    )
     mask = load_mask(save_image(frames[0], tmp_path / "a.png"))
     assert mask.shape == (32, 48) and set(np.unique(mask)) == {0, 1}
 
@@ -709,9 +870,19 @@ def test_load_mask(tmp_path):
 def test_filmstrip_and_slice():
     frames = moving(12)
     strip = filmstrip(Clip(frames), 3)
-    assert strip.shape == (48, 192, 3) and np.array_equal(strip[:, :64], frames[0]) and np.array_equal(strip[:, 128:], frames[-1])
-    assert np.array_equal(xt_slice(Clip(frames), 5), frames[:, 5]) and xt_slice(Clip(frames)).shape == (12, 64, 3)
-    for wrong in (lambda: filmstrip(Clip(frames), 0), lambda: xt_slice(Clip(frames), 48), lambda: xt_slice(Clip(frames), -1)):
+    assert (
+        strip.shape == (48, 192, 3)
+        and np.array_equal(strip[:, :64], frames[0])
+        and np.array_equal(strip[:, 128:], frames[-1])
+    )
+    assert np.array_equal(xt_slice(Clip(frames), 5), frames[:, 5]) and xt_slice(
+        Clip(frames)
+    ).shape == (12, 64, 3)
+    for wrong in (
+        lambda: filmstrip(Clip(frames), 0),
+        lambda: xt_slice(Clip(frames), 48),
+        lambda: xt_slice(Clip(frames), -1),
+    ):
         with pytest.raises(MediaError):
             wrong()
 
@@ -720,9 +891,19 @@ def test_contact_sheet():
     clip, picture = Clip(moving(5)), flat((9, 9, 9), 1)[0]
     plain = contact_sheet([clip, picture, clip], 2)
     assert plain.shape == (2 * 52, 2 * 68, 3) and np.array_equal(plain[2:50, 2:66], clip.frames[2])
-    sheet = contact_sheet([clip, picture, clip], 2, ["a cat", "un gatto più \ud800 \u0301\U0001f600", "third\nline"])
-    assert sheet.shape == (2 * 68, 2 * 68, 3) and (sheet[50:66, 2:66] < 128).any() and (plain[50:52] == 255).all()
-    for wrong in (lambda: contact_sheet([], 2), lambda: contact_sheet([clip], 0), lambda: contact_sheet([clip], 1, ["a", "b"])):
+    sheet = contact_sheet(
+        [clip, picture, clip], 2, ["a cat", "un gatto più \ud800 \u0301\U0001f600", "third\nline"]
+    )
+    assert (
+        sheet.shape == (2 * 68, 2 * 68, 3)
+        and (sheet[50:66, 2:66] < 128).any()
+        and (plain[50:52] == 255).all()
+    )
+    for wrong in (
+        lambda: contact_sheet([], 2),
+        lambda: contact_sheet([clip], 0),
+        lambda: contact_sheet([clip], 1, ["a", "b"]),
+    ):
         with pytest.raises(MediaError):
             wrong()
 

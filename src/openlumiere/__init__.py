@@ -1,14 +1,18 @@
 """Controllable video generation that anyone can run, train, edit with and trust.
 
-    from openlumiere import Lumiere
-    Lumiere.from_pretrained().generate("a black cat moves right on a green background", seed=7).save("cat.mp4")
+from openlumiere import Lumiere Lumiere.from_pretrained().generate("a black cat moves right on a
+green background", seed=7).save("cat.mp4")
 """
 
 from openlumiere.media import Clip
 
 __all__ = ["Clip", "Lumiere", "LumierePipeline", "STUNet"]
 
-_LAZY = {"Lumiere": "openlumiere.pipelines.lumiere", "LumierePipeline": "openlumiere.pipelines.base", "STUNet": "openlumiere.models.stunet"}
+_LAZY = {
+    "Lumiere": "openlumiere.engine.lumiere",
+    "LumierePipeline": "openlumiere.engine.base",
+    "STUNet": "openlumiere.models.stunet",
+}
 
 
 def __getattr__(name: str):

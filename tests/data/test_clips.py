@@ -9,10 +9,21 @@ from openlumiere.media import Clip
 
 def counting(frames, fps, height=6, width=10):
     """A clip whose frame n has the value n everywhere."""
-    return Clip(np.arange(frames, dtype=np.uint8)[:, None, None, None] * np.ones((1, height, width, 3), np.uint8), fps=fps)
+    return Clip(
+        np.arange(frames, dtype=np.uint8)[:, None, None, None]
+        * np.ones((1, height, width, 3), np.uint8),
+        fps=fps,
+    )
 
 
-@pytest.mark.parametrize("fps, expected", [(32, [0, 2, 4, 6]), (8, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7]), (16, list(range(8)))])
+@pytest.mark.parametrize(
+    "fps, expected",
+    [
+        (32, [0, 2, 4, 6]),
+        (8, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7]),
+        (16, list(range(8))),
+    ],
+)
 def test_resampling_shows_the_frame_then_on_screen(fps, expected):
     made = clips.resample(counting(8, fps))
     assert made.fps == 16 and made.frames[:, 0, 0, 0].tolist() == expected

@@ -3,20 +3,24 @@
 import pytest
 import torch
 
-from openlumiere.diffusion.circle import around
 from openlumiere.diffusion.denoiser import Condition
 from openlumiere.diffusion.known import Known
+from openlumiere.diffusion.loop import around
 
 TEXT = Condition(text=torch.zeros(1, 1, 4))
 
 
 def test_what_ignores_time_is_returned_to_the_bit():
     noisy = torch.randn(1, 3, 10, 2, 2)
-    assert torch.equal(around(lambda noisy, timestep, condition: noisy * 0.3)(noisy, 1, TEXT), noisy * 0.3)
+    assert torch.equal(
+        around(lambda noisy, timestep, condition: noisy * 0.3)(noisy, 1, TEXT), noisy * 0.3
+    )
 
 
 def test_the_ends_of_one_run_are_the_middle_of_another():
-    """A net that marks its first and last frame: without the circle a jump of 1, with it hardly any."""
+    """A net that marks its first and last frame: without the circle a jump of 1, with it hardly
+    any.
+    """
 
     def marks_ends(noisy, timestep, condition):
         marked = torch.zeros_like(noisy)
@@ -28,7 +32,9 @@ def test_the_ends_of_one_run_are_the_middle_of_another():
 
 
 def test_the_seam_of_a_ramp_is_shared_by_all_steps():
-    """Predictions that run from 0 to 1 jump by 1 where the clip closes; around the circle it is the same small step in two places."""
+    """Predictions that run from 0 to 1 jump by 1 where the clip closes; around the circle it is the
+    same small step in two places.
+    """
 
     def ramp(noisy, timestep, condition):
         return torch.linspace(0, 1, 80)[None, None, :, None, None].expand_as(noisy)
@@ -39,17 +45,26 @@ def test_the_seam_of_a_ramp_is_shared_by_all_steps():
 
 
 def test_what_is_known_turns_with_the_clip():
-    known = Known(content=torch.arange(6.0)[None, None, :, None, None], mask=torch.eye(6)[2][None, None, :, None, None])
+    known = Known(
+        content=torch.arange(6.0)[None, None, :, None, None],
+        mask=torch.eye(6)[2][None, None, :, None, None],
+    )
     seen = []
 
     def looks(noisy, timestep, condition):
-        seen.append((noisy.flatten(), condition.known.content.flatten(), condition.known.mask.flatten()))
+        seen.append(
+            (noisy.flatten(), condition.known.content.flatten(), condition.known.mask.flatten())
+        )
         return noisy
 
     noisy = torch.arange(6.0)[None, None, :, None, None]
-    assert torch.equal(around(looks, 3)(noisy, 1, Condition(text=torch.zeros(1, 1, 4), known=known)), noisy)
+    assert torch.equal(
+        around(looks, 3)(noisy, 1, Condition(text=torch.zeros(1, 1, 4), known=known)), noisy
+    )
     assert [noisy[0].item() for noisy, _, _ in seen] == [0, 2, 4]
-    assert all(torch.equal(noisy, content) and content[mask == 1] == 2 for noisy, content, mask in seen)
+    assert all(
+        torch.equal(noisy, content) and content[mask == 1] == 2 for noisy, content, mask in seen
+    )
 
 
 def test_one_start_is_refused():

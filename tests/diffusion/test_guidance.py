@@ -19,7 +19,9 @@ def random(*shape, seed=0):
 
 
 class Told:
-    """A small real net over noisy clip, time and masked text; counts its calls and keeps the last condition."""
+    """A small real net over noisy clip, time and masked text; counts its calls and keeps the last
+    condition.
+    """
 
     def __init__(self):
         self.calls, self.batches = 0, []
@@ -29,7 +31,11 @@ class Told:
         self.calls += 1
         self.condition = condition
         self.batches.append(len(noisy))
-        mask = torch.ones(condition.text.shape[:2]) if condition.text_mask is None else condition.text_mask.float()
+        mask = (
+            torch.ones(condition.text.shape[:2])
+            if condition.text_mask is None
+            else condition.text_mask.float()
+        )
         text = (condition.text * mask[..., None]).sum(1) @ self.weight
         time = torch.as_tensor(timestep, dtype=torch.float32).reshape(-1, 1, 1, 1, 1) / 1000
         return torch.tanh(noisy + text[:, :, None, None, None]) * (1 + time)
@@ -61,11 +67,15 @@ def test_guidance_is_linear_in_the_scale(scale, timestep):
     noisy, prompts, net = random(2, 3, 2, 4, 4), Condition(text=random(2, 5, 4, seed=1)), Told()
     with_text, without = net(noisy, timestep, prompts), net(noisy, timestep, EMPTY.repeat(2))
     expected = without + scale * (with_text - without)
-    torch.testing.assert_close(guide(net, EMPTY, scale)(noisy, timestep, prompts), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        guide(net, EMPTY, scale)(noisy, timestep, prompts), expected, atol=1e-4, rtol=1e-4
+    )
 
 
 def test_scale_zero_is_unconditional(noisy, prompts):
-    torch.testing.assert_close(guide(Told(), EMPTY, 0.0)(noisy, 5, prompts), Told()(noisy, 5, EMPTY.repeat(2)))
+    torch.testing.assert_close(
+        guide(Told(), EMPTY, 0.0)(noisy, 5, prompts), Told()(noisy, 5, EMPTY.repeat(2))
+    )
 
 
 @pytest.mark.parametrize("timestep", [7, torch.tensor(7), torch.tensor([7, 900])])
@@ -79,11 +89,18 @@ def test_one_batch_or_one_after_the_other(noisy, prompts, timestep):
 
 def test_both_passes_know_the_same(noisy, prompts):
     known = Known(content=noisy, mask=torch.ones(2, 1, 2, 4, 4))
-    told = Condition(text=prompts.text, known=known, frame_times=torch.arange(2.0), class_labels=torch.tensor([3, 4]))
+    told = Condition(
+        text=prompts.text,
+        known=known,
+        frame_times=torch.arange(2.0),
+        class_labels=torch.tensor([3, 4]),
+    )
     net = Told()
     guide(net, EMPTY, 4.0)(noisy, 5, told)
     assert torch.equal(net.condition.known.content, torch.cat([noisy, noisy]))
-    assert torch.equal(net.condition.class_labels, torch.tensor([3, 4, 3, 4])) and torch.equal(net.condition.frame_times, told.frame_times)
+    assert torch.equal(net.condition.class_labels, torch.tensor([3, 4, 3, 4])) and torch.equal(
+        net.condition.frame_times, told.frame_times
+    )
 
 
 def test_added_conditions_of_the_negative_prompt_are_used(noisy, prompts):
@@ -99,7 +116,9 @@ def test_rescale_keeps_the_conditional_spread(noisy, prompts):
     full = guide(Told(), EMPTY, 9.0, rescale=1.0)(noisy, 5, prompts)
     torch.testing.assert_close(full.std((1, 2, 3, 4)), conditional.std((1, 2, 3, 4)))
     plain = guide(Told(), EMPTY, 9.0)(noisy, 5, prompts)
-    torch.testing.assert_close(guide(Told(), EMPTY, 9.0, rescale=0.7)(noisy, 5, prompts), 0.7 * full + 0.3 * plain)
+    torch.testing.assert_close(
+        guide(Told(), EMPTY, 9.0, rescale=0.7)(noisy, 5, prompts), 0.7 * full + 0.3 * plain
+    )
 
 
 @pytest.mark.parametrize("scale", [math.nan, math.inf])
@@ -122,11 +141,15 @@ def test_unconditional_texts_must_be_one_or_one_a_clip(noisy, prompts):
 @pytest.mark.parametrize("timestep", [0, 400, 999, torch.tensor([20, 800])])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_clean_clip_stays_in_bounds_for_every_kind(noisy, prompts, kind, timestep, quantile):
-    wild = lambda noisy, timestep, condition: 5 * noisy  # noqa: E731
+    wild = lambda noisy, timestep, condition: 5 * noisy
     bounded = threshold(wild, kind, SIGNAL, quantile=quantile)(noisy, timestep, prompts)
     alpha, sigma = (value.reshape(-1, 1, 1, 1, 1) for value in noise_level(timestep, SIGNAL))
-    before, after = (to_clean(p, noisy, alpha, sigma, kind) for p in (wild(noisy, timestep, prompts), bounded))
-    assert before.abs().amax() > 1.5 or (kind == "epsilon" and timestep == 999)  # no signal: mid-grey
+    before, after = (
+        to_clean(p, noisy, alpha, sigma, kind) for p in (wild(noisy, timestep, prompts), bounded)
+    )
+    assert before.abs().amax() > 1.5 or (
+        kind == "epsilon" and timestep == 999
+    )  # no signal: mid-grey
     assert after.abs().max() <= 1 + 1e-3
     if quantile is None:
         torch.testing.assert_close(after, before.clamp(-1, 1), atol=1e-3, rtol=1e-4)
@@ -139,13 +162,19 @@ def test_a_clean_clip_in_bounds_is_left_alone(prompts, kind):
     truth = {"epsilon": noise, "v_prediction": alpha * noise - sigma * clean, "sample": clean}[kind]
     for quantile in (None, 0.995):
         bounded = threshold(lambda *_: truth, kind, SIGNAL, quantile=quantile)
-        torch.testing.assert_close(bounded(alpha * clean + sigma * noise, 500, prompts), truth, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            bounded(alpha * clean + sigma * noise, 500, prompts), truth, atol=1e-5, rtol=1e-5
+        )
 
 
 def test_dynamic_clipping_is_that_of_diffusers():
-    """1,001 values put the 0.995 quantile on a value, where diffusers' interpolated one and ours agree."""
+    """1,001 values put the 0.995 quantile on a value, where diffusers' interpolated one and ours
+    agree.
+    """
     clean = 3 * random(4, 7, 11, 13)
-    scheduler = DDIMScheduler(thresholding=True, dynamic_thresholding_ratio=0.995, sample_max_value=8.0)
+    scheduler = DDIMScheduler(
+        thresholding=True, dynamic_thresholding_ratio=0.995, sample_max_value=8.0
+    )
     torch.testing.assert_close(dynamic_clip(clean, 0.995, 8.0), scheduler._threshold_sample(clean))
 
 

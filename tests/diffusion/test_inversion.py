@@ -7,12 +7,16 @@ from diffusers import DDIMScheduler
 
 from openlumiere.diffusion.denoiser import Condition
 from openlumiere.diffusion.inversion import invert
-from openlumiere.diffusion.sample import sample
+from openlumiere.diffusion.sampler import sample
 
 
 def test_inversion_gives_the_noise_back():
-    """Clips of N(0, 1/4) under their exact denoiser: sampling is a known map of the noise, and inversion its inverse."""
-    scheduler = DDIMScheduler(prediction_type="sample", clip_sample=False, timestep_spacing="trailing")
+    """Clips of N(0, 1/4) under their exact denoiser: sampling is a known map of the noise, and
+    inversion its inverse.
+    """
+    scheduler = DDIMScheduler(
+        prediction_type="sample", clip_sample=False, timestep_spacing="trailing"
+    )
     levels = scheduler.alphas_cumprod.double()
 
     def denoiser(noisy, timestep, condition):

@@ -7,7 +7,10 @@ from openlumiere.diffusion.known import Known, join_known, keep
 def half_known(batch=2):
     mask = torch.zeros(batch, 1, 3, 4, 4)
     mask[..., :2] = 1
-    return Known(content=torch.randn(batch, 3, 3, 4, 4, generator=torch.Generator().manual_seed(0)), mask=mask)
+    return Known(
+        content=torch.randn(batch, 3, 3, 4, 4, generator=torch.Generator().manual_seed(0)),
+        mask=mask,
+    )
 
 
 def test_keep_pastes_known_content_exactly_and_leaves_the_rest():
@@ -34,7 +37,9 @@ def test_channels_are_masked_content_then_mask():
     known = half_known()
     channels = known.as_channels()
     assert channels.shape == (2, 4, 3, 4, 4)
-    assert torch.equal(channels[:, :3], known.content * known.mask) and torch.equal(channels[:, 3:], known.mask)
+    assert torch.equal(channels[:, :3], known.content * known.mask) and torch.equal(
+        channels[:, 3:], known.mask
+    )
 
 
 def test_nothing_is_all_zeros():
@@ -57,7 +62,11 @@ def test_select_join_and_to():
         (torch.zeros(1, 3, 3, 4, 4), torch.zeros(1, 3, 3, 4, 4), "expected a mask"),
         (torch.zeros(1, 3, 3, 4, 4), torch.zeros(1, 1, 3, 4, 5), "expected a mask"),
         (torch.zeros(1, 3, 3, 4, 4), torch.full((1, 1, 3, 4, 4), 255.0), "expected mask values in"),
-        (torch.zeros(1, 3, 3, 4, 4), torch.full((1, 1, 3, 4, 4), torch.nan), "expected mask values in"),
+        (
+            torch.zeros(1, 3, 3, 4, 4),
+            torch.full((1, 1, 3, 4, 4), torch.nan),
+            "expected mask values in",
+        ),
     ],
 )
 def test_what_does_not_belong_together_is_refused(content, mask, message):

@@ -2,7 +2,14 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from openlumiere.diffusion.loss import TRUNCATION, add_noise, clean_loss, draw_timesteps, signal_and_noise, velocity_weight
+from openlumiere.diffusion.loss import (
+    TRUNCATION,
+    add_noise,
+    clean_loss,
+    draw_timesteps,
+    signal_and_noise,
+    velocity_weight,
+)
 
 MEAN, SPREAD = 0.3, 0.5
 SCHEDULER = DDIMScheduler(beta_schedule="linear", rescale_betas_zero_snr=True)
@@ -18,7 +25,11 @@ def predictor(gain=1.0, shift=0.0):
 
     def predict(noisy, timestep):
         alpha, sigma = signal_and_noise(timestep, SIGNAL, noisy.ndim)
-        return MEAN + shift + gain * alpha * SPREAD**2 / (alpha**2 * SPREAD**2 + sigma**2) * (noisy - alpha * MEAN)
+        return (
+            MEAN
+            + shift
+            + gain * alpha * SPREAD**2 / (alpha**2 * SPREAD**2 + sigma**2) * (noisy - alpha * MEAN)
+        )
 
     return predict
 
@@ -37,7 +48,12 @@ def test_the_exact_denoiser_has_the_least_loss(worse):
 def test_the_exact_denoisers_loss_is_the_posterior_variance_weighted():
     timestep = torch.tensor([10, 100, 200, 300])
     signal = SIGNAL[timestep]
-    expected = SPREAD**2 * (1 - signal) / (signal * SPREAD**2 + 1 - signal) * velocity_weight(timestep, SIGNAL)
+    expected = (
+        SPREAD**2
+        * (1 - signal)
+        / (signal * SPREAD**2 + 1 - signal)
+        * velocity_weight(timestep, SIGNAL)
+    )
     torch.testing.assert_close(losses(predictor()), expected, rtol=0.03, atol=0)
 
 
@@ -54,18 +70,28 @@ def test_the_weight_turns_clean_error_into_velocity_error():
     timestep = torch.tensor([400, 700, 999])
     alpha, sigma = signal_and_noise(timestep, SIGNAL, 5)
     noisy = alpha * clean + sigma * noise
-    velocity = lambda clean: alpha / sigma * noisy - clean / sigma  # noqa: E731
+    velocity = lambda clean: alpha / sigma * noisy - clean / sigma
     error = (velocity(clean + off) - velocity(clean)).square().flatten(1).mean(1)
-    torch.testing.assert_close(clean_loss(lambda *_: clean + off, clean, noise, timestep, SIGNAL), error)
+    torch.testing.assert_close(
+        clean_loss(lambda *_: clean + off, clean, noise, timestep, SIGNAL), error
+    )
 
 
 def test_noise_is_added_as_diffusers_does():
-    clean, noise, timestep = random(3, 2, 2, 4, 4, seed=0), random(3, 2, 2, 4, 4, seed=1), torch.tensor([0, 500, 999])
-    torch.testing.assert_close(add_noise(clean, noise, timestep, SIGNAL), SCHEDULER.add_noise(clean, noise, timestep))
+    clean, noise, timestep = (
+        random(3, 2, 2, 4, 4, seed=0),
+        random(3, 2, 2, 4, 4, seed=1),
+        torch.tensor([0, 500, 999]),
+    )
+    torch.testing.assert_close(
+        add_noise(clean, noise, timestep, SIGNAL), SCHEDULER.add_noise(clean, noise, timestep)
+    )
 
 
 @pytest.mark.parametrize("low_noise", [1.0, 2.0])
 def test_timesteps_are_denser_at_low_noise(low_noise):
     timesteps = draw_timesteps(20_000, 1000, low_noise, torch.Generator().manual_seed(0))
     assert timesteps.min() >= 0 and timesteps.max() == 999 and timesteps.dtype == torch.int64
-    assert float((timesteps < 500).float().mean()) == pytest.approx(0.5 ** (1 / low_noise), abs=0.02)
+    assert float((timesteps < 500).float().mean()) == pytest.approx(
+        0.5 ** (1 / low_noise), abs=0.02
+    )

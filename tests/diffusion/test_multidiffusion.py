@@ -60,7 +60,9 @@ def test_two_windows_by_hand():
 
     uniform = multidiffuse(mean, Windows(frames=4))(noisy, 0, told()).flatten().tolist()
     assert uniform == pytest.approx([1.5, 1.5, 2.5, 2.5, 3.5, 3.5])
-    tapered = multidiffuse(mean, Windows(frames=4, tapered=True))(noisy, 0, told()).flatten().tolist()
+    tapered = (
+        multidiffuse(mean, Windows(frames=4, tapered=True))(noisy, 0, told()).flatten().tolist()
+    )
     assert tapered == pytest.approx([1.5, 1.5, 1.5 + 2 / 3, 1.5 + 4 / 3, 3.5, 3.5])
 
 
@@ -74,9 +76,14 @@ def test_a_clip_within_one_window_is_one_plain_call():
 @pytest.mark.parametrize(("batch", "rows"), [(1, [2] * 6), (4, [8, 4]), (100, [12])])
 def test_windows_run_in_batches_within_the_limit(batch, rows):
     net = Watched()
-    multidiffuse(net, Windows(frames=4, height=3, tile_overlap=1, batch=batch))(random(2, 3, 8, 5, 2), 5, told(2))
+    multidiffuse(net, Windows(frames=4, height=3, tile_overlap=1, batch=batch))(
+        random(2, 3, 8, 5, 2), 5, told(2)
+    )
     assert [len(noisy) for noisy, _, _ in net.calls] == rows
-    assert all(noisy.shape[1:] == (3, 4, 3, 2) and condition.batch == len(noisy) for noisy, _, condition in net.calls)
+    assert all(
+        noisy.shape[1:] == (3, 4, 3, 2) and condition.batch == len(noisy)
+        for noisy, _, condition in net.calls
+    )
 
 
 def test_every_window_begins_when_the_clip_does():
@@ -88,17 +95,32 @@ def test_every_window_begins_when_the_clip_does():
 
 def test_windows_of_other_frame_times_run_apart():
     net, times = Watched(), torch.tensor([0.0, 1, 2, 3, 4, 8, 12, 16])
-    multidiffuse(net, Windows(frames=4, overlap=0, height=2, tile_overlap=0, batch=9))(random(1, 3, 8, 4, 2), 5, told(frame_times=times))
+    multidiffuse(net, Windows(frames=4, overlap=0, height=2, tile_overlap=0, batch=9))(
+        random(1, 3, 8, 4, 2), 5, told(frame_times=times)
+    )
     assert [len(noisy) for noisy, _, _ in net.calls] == [2, 2]
-    assert [condition.frame_times.tolist() for _, _, condition in net.calls] == [[0, 1, 2, 3], [0, 4, 8, 12]]
+    assert [condition.frame_times.tolist() for _, _, condition in net.calls] == [
+        [0, 1, 2, 3],
+        [0, 4, 8, 12],
+    ]
 
 
 def test_clips_among_the_conditions_are_cut_and_all_else_goes_whole():
     content, low, pooled = random(2, 3, 8, 6, 6), random(2, 1, 8, 6, 6), random(2, 16)
-    condition = told(2, known=Known(content=content, mask=torch.ones(2, 1, 8, 6, 6)), added={"low": low, "pooled": pooled})
+    condition = told(
+        2,
+        known=Known(content=content, mask=torch.ones(2, 1, 8, 6, 6)),
+        added={"low": low, "pooled": pooled},
+    )
     window = Windows(frames=4, height=4, width=4, tile_overlap=1).over((8, 6, 6))[-1]
     part = cut(condition, window)
-    assert torch.equal(part.known.content, content[:, :, 4:, 2:, 2:]) and part.known.mask.shape == (2, 1, 4, 4, 4)
+    assert torch.equal(part.known.content, content[:, :, 4:, 2:, 2:]) and part.known.mask.shape == (
+        2,
+        1,
+        4,
+        4,
+        4,
+    )
     assert torch.equal(part.added["low"], low[:, :, 4:, 2:, 2:])
     assert part.added["pooled"] is pooled and part.text is condition.text
 
@@ -118,7 +140,9 @@ def test_windows_that_cannot_be_are_refused(options):
     ],
 )
 def test_a_condition_of_another_size_is_refused(more):
-    with pytest.raises(ValueError, match=rf"expected {next(iter(more)).replace('added', 'low')} .*, got .*, "):
+    with pytest.raises(
+        ValueError, match=rf"expected {next(iter(more)).replace('added', 'low')} .*, got .*, "
+    ):
         multidiffuse(Watched(), Windows(frames=4))(random(1, 3, 8, 2, 2), 5, told(**more))
 
 
@@ -130,28 +154,57 @@ def windowed(frames, processes=None):
 
 
 def streamed(frames, processes=None):
-    """Two clips in windows of 3 frames over two steps, a window at once: frames of each call, and the finished clips."""
+    """Two clips in windows of 3 frames over two steps, a window at once: frames of each call, and
+    the finished clips.
+    """
     net, condition, seen = Watched(), told(2), []
-    scheduler = DDIMScheduler(prediction_type="sample", timestep_spacing="trailing", rescale_betas_zero_snr=True, clip_sample=False)
+    scheduler = DDIMScheduler(
+        prediction_type="sample",
+        timestep_spacing="trailing",
+        rescale_betas_zero_snr=True,
+        clip_sample=False,
+    )
     parts = stream(
-        net, scheduler, random(2, 3, frames, 4, 4).split(1, 2), frames, lambda window: condition, Windows(frames=3, overlap=1), steps=2,
-        on_window=lambda step, window: seen.append((step, window.start)), processes=processes,
-    )  # fmt: skip
+        net,
+        scheduler,
+        random(2, 3, frames, 4, 4).split(1, 2),
+        frames,
+        lambda window: condition,
+        Windows(frames=3, overlap=1),
+        steps=2,
+        on_window=lambda step, window: seen.append((step, window.start)),
+        processes=processes,
+    )
     result = torch.cat(list(parts), 2)
     return sorted(seen), result
 
 
 @pytest.mark.long
 def test_two_processes_give_what_one_gives(tmp_path):
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", __file__, str(tmp_path)]
-    done = subprocess.run(run, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300)
+    run = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        __file__,
+        str(tmp_path),
+    ]
+    done = subprocess.run(
+        run, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
-    for frames, alone, shared in [(11, [4, 4, 2], [[4, 2], [4, 2]]), (15, [4, 4, 4, 2], [[4, 4], [4, 2]])]:
+    for frames, alone, shared in [
+        (11, [4, 4, 2], [[4, 2], [4, 2]]),
+        (15, [4, 4, 4, 2], [[4, 4], [4, 2]]),
+    ]:
         calls, expected = windowed(frames)
         assert calls == alone
         for rank in range(2):
             calls, result = torch.load(tmp_path / f"{frames}-{rank}.pt", weights_only=True)
-            assert calls == shared[rank]  # at 11 frames one is left without a last batch, and repeats the other's
+            assert (
+                calls == shared[rank]
+            )  # at 11 frames one is left without a last batch, and repeats the other's
             assert torch.equal(result, expected)
     calls, expected = streamed(8)
     assert [start for _, start in calls] == [0, 2, 4, 5] * 2
@@ -174,7 +227,14 @@ if __name__ == "__main__":
     _as_one_of_two(Path(sys.argv[1]))
 
 
-@pytest.mark.parametrize(("windows", "expected"), [(Windows(frames=80, overlap=16), (16, 4)), (Windows(frames=7, overlap=6), (3, 2)), (Windows(), (None, 2))])
+@pytest.mark.parametrize(
+    ("windows", "expected"),
+    [
+        (Windows(frames=80, overlap=16), (16, 4)),
+        (Windows(frames=7, overlap=6), (3, 2)),
+        (Windows(), (None, 2)),
+    ],
+)
 def test_windows_over_as_much_time_of_fewer_frames(windows, expected):
     fewer = windows.every(5)
     assert (fewer.frames, fewer.overlap) == expected and fewer.height == windows.height

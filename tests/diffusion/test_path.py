@@ -5,8 +5,15 @@ import torch
 
 from openlumiere.diffusion.denoiser import Condition, noise_level, to_clean
 from openlumiere.diffusion.known import Known
-from openlumiere.diffusion.path import LEAST, at_places, between, known_around, path_first, sparse_places
-from openlumiere.train.image import build_scheduler
+from openlumiere.diffusion.sparse_first import (
+    LEAST,
+    at_places,
+    between,
+    known_around,
+    path_first,
+    sparse_places,
+)
+from openlumiere.train.stages.image import build_scheduler
 
 LEVELS = build_scheduler().alphas_cumprod
 UNTIL = 500
@@ -30,7 +37,9 @@ def linear(kind, seen):
         seen.append(noisy.shape[2])
         alpha, sigma = (value.reshape(-1, 1, 1, 1, 1) for value in noise_level(timestep, LEVELS))
         clean = along(condition)
-        return clean if kind == "sample" else alpha * (noisy - alpha * clean) / sigma - sigma * clean
+        return (
+            clean if kind == "sample" else alpha * (noisy - alpha * clean) / sigma - sigma * clean
+        )
 
     return denoise
 
@@ -40,14 +49,19 @@ def linear(kind, seen):
 def test_what_is_linear_in_time_is_as_if_every_frame_were_seen(kind, timestep):
     seen = []
     net = linear(kind, seen)
-    whole, sparse = net(noisy(80), timestep, told(80)), path_first(net, net, kind, LEVELS, spacing=5, until=UNTIL)(noisy(80), timestep, told(80))
+    whole, sparse = (
+        net(noisy(80), timestep, told(80)),
+        path_first(net, net, kind, LEVELS, spacing=5, until=UNTIL)(noisy(80), timestep, told(80)),
+    )
     assert seen == [80, 16]
     torch.testing.assert_close(sparse, whole, atol=1e-4, rtol=1e-4)
 
 
 def test_below_the_noise_level_every_frame_is_seen():
     seen = []
-    denoiser = path_first(linear("sample", seen), linear("sample", []), "sample", LEVELS, spacing=5, until=UNTIL)
+    denoiser = path_first(
+        linear("sample", seen), linear("sample", []), "sample", LEVELS, spacing=5, until=UNTIL
+    )
     for timestep in (499, 0, torch.tensor([700, 499])):
         denoiser(noisy(80), timestep, told(80))
     assert seen == [80, 80, 80]
@@ -55,7 +69,18 @@ def test_below_the_noise_level_every_frame_is_seen():
 
 @pytest.mark.parametrize(
     ("frames", "step", "count"),
-    [(80, 1, 16), (81, 1, 16), (79, 1, 16), (40, 2, 16), (160, 1, 32), (160, 0.5, 16), (16, 5, None), (30, 1, None), (7, 1, None), (1, 1, None)],
+    [
+        (80, 1, 16),
+        (81, 1, 16),
+        (79, 1, 16),
+        (40, 2, 16),
+        (160, 1, 32),
+        (160, 0.5, 16),
+        (16, 5, None),
+        (30, 1, None),
+        (7, 1, None),
+        (1, 1, None),
+    ],
 )
 def test_about_every_fifth_native_frame_is_looked_at_where_that_saves_half(frames, step, count):
     places = sparse_places(torch.arange(frames) * float(step), 5)
@@ -74,7 +99,9 @@ def test_frames_on_straight_lines():
     values = torch.randn(1, 1, 16, 1, 1, generator=torch.Generator().manual_seed(0))
     made = between(values, places, 80)[0, 0, :, 0, 0]
     torch.testing.assert_close(made[[0, 79]], values[0, 0, [0, 15], 0, 0])
-    lines = torch.nn.functional.interpolate(values[:, :, :, 0, 0], 80, mode="linear", align_corners=True)[0, 0]
+    lines = torch.nn.functional.interpolate(
+        values[:, :, :, 0, 0], 80, mode="linear", align_corners=True
+    )[0, 0]
     torch.testing.assert_close(made, lines, atol=1e-5, rtol=1e-5)
 
 
@@ -100,14 +127,20 @@ def test_of_frames_that_know_alike_the_nearest_counts():
 def test_times_and_shares_of_the_places():
     shares = torch.arange(80.0).reshape(1, 1, 80, 1, 1).expand(2, 3, 80, 2, 2)
     places = torch.linspace(0, 79, 16)
-    few = at_places(told(80, 0.5, added={"shares": shares, "text_embeds": torch.ones(2, 5)}), places)
+    few = at_places(
+        told(80, 0.5, added={"shares": shares, "text_embeds": torch.ones(2, 5)}), places
+    )
     torch.testing.assert_close(few.frame_times, places * 0.5)
-    assert torch.equal(few.added["shares"][0, 0, :, 0, 0], places.round()) and few.added["text_embeds"].shape == (2, 5)
+    assert torch.equal(few.added["shares"][0, 0, :, 0, 0], places.round()) and few.added[
+        "text_embeds"
+    ].shape == (2, 5)
 
 
 def test_a_sampler_reaches_the_same_clip():
-    """Where the net knows a clip that is linear in time, all the noise goes, in the frames between too."""
-    from openlumiere.diffusion.sample import sample
+    """Where the net knows a clip that is linear in time, all the noise goes, in the frames between
+    too.
+    """
+    from openlumiere.diffusion.sampler import sample
 
     scheduler = build_scheduler()
     net = linear("sample", [])

@@ -6,7 +6,14 @@ import torch
 from diffusers import DDIMScheduler
 
 from openlumiere.diffusion.denoiser import CONVERSIONS, Condition, noise_level
-from openlumiere.diffusion.sample import SCHEDULERS, Step, draw_noise, make_scheduler, noise_to, sample
+from openlumiere.diffusion.sampler import (
+    SCHEDULERS,
+    Step,
+    draw_noise,
+    make_scheduler,
+    noise_to,
+    sample,
+)
 
 # diffusers 0.42 turns tensors to numpy in a way that numpy 2 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -17,7 +24,12 @@ ODE = [name for name in SCHEDULERS if name not in ("euler-ancestral", "lcm")]
 
 
 def schedule(kind="sample", silent=True):
-    return DDIMScheduler(beta_schedule="linear", rescale_betas_zero_snr=silent, timestep_spacing="trailing", prediction_type=kind)
+    return DDIMScheduler(
+        beta_schedule="linear",
+        rescale_betas_zero_snr=silent,
+        timestep_spacing="trailing",
+        prediction_type=kind,
+    )
 
 
 def nothing(batch):
@@ -49,19 +61,30 @@ def finish(denoiser, name, noise, *, kind="sample", silent=True, steps, seeds=No
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ODE)
 def test_the_flow_of_a_gaussian_ends_at_its_mean_and_spread(name, kind):
-    """From no signal the exact flow takes noise n to MEAN + SPREAD n; each solver is affine in n, so two points say all."""
+    """From no signal the exact flow takes noise n to MEAN + SPREAD n; each solver is affine in n,
+    so two points say all.
+    """
     noise = torch.tensor([0.0, 1.0]).reshape(1, 1, 1, 1, 2)
-    at_zero, at_one = finish(exact(gaussian_clean, kind), name, noise, kind=kind, steps=100).flatten().tolist()
+    at_zero, at_one = (
+        finish(exact(gaussian_clean, kind), name, noise, kind=kind, steps=100).flatten().tolist()
+    )
     assert at_zero == pytest.approx(MEAN, abs=2e-3)
-    assert at_one - at_zero == pytest.approx(SPREAD, rel=0.035 if name in ("ddim", "euler") else 0.01)
+    assert at_one - at_zero == pytest.approx(
+        SPREAD, rel=0.035 if name in ("ddim", "euler") else 0.01
+    )
 
 
-@pytest.mark.parametrize(("name", "error"), [("ddim", 0.28), ("euler", 0.28), ("dpm++", 0.2), ("unipc", 0.2), ("heun", 0.14)])
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("ddim", 0.28), ("euler", 0.28), ("dpm++", 0.2), ("unipc", 0.2), ("heun", 0.14)],
+)
 def test_ten_steps_come_near_and_thirty_nearer(name, error):
     noise = torch.tensor([0.0, 1.0]).reshape(1, 1, 1, 1, 2)
     errors = []
     for steps in (10, 30):
-        at_zero, at_one = finish(exact(gaussian_clean, "sample"), name, noise, steps=steps).flatten().tolist()
+        at_zero, at_one = (
+            finish(exact(gaussian_clean, "sample"), name, noise, steps=steps).flatten().tolist()
+        )
         assert at_zero == pytest.approx(MEAN, abs=3e-3)
         errors.append(abs(at_one - at_zero - SPREAD) / SPREAD)
     assert errors[0] < error and errors[1] < errors[0] / 2
@@ -69,16 +92,32 @@ def test_ten_steps_come_near_and_thirty_nearer(name, error):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_ancestral_noise_ends_at_the_mean_and_spread(kind):
-    clip = finish(exact(gaussian_clean, kind), "euler-ancestral", draw_noise((1, 2, 64, 64), [1]), kind=kind, steps=200, seeds=[1])
+    clip = finish(
+        exact(gaussian_clean, kind),
+        "euler-ancestral",
+        draw_noise((1, 2, 64, 64), [1]),
+        kind=kind,
+        steps=200,
+        seeds=[1],
+    )
     assert float(clip.mean()) == pytest.approx(MEAN, abs=0.015)
     assert float(clip.std()) == pytest.approx(SPREAD, rel=0.04)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_lcm_ends_at_the_spread_its_own_rule_gives(kind):
-    """LCM takes the prediction for the end of the flow, which only a distilled net makes it: clean, new noise, clean, ..."""
+    """LCM takes the prediction for the end of the flow, which only a distilled net makes it: clean,
+    new noise, clean, ...
+    """
     scheduler = make_scheduler("lcm", schedule(kind).config)
-    clip = finish(exact(gaussian_clean, kind), "lcm", draw_noise((1, 4, 64, 64), [1]), kind=kind, steps=10, seeds=[1])
+    clip = finish(
+        exact(gaussian_clean, kind),
+        "lcm",
+        draw_noise((1, 4, 64, 64), [1]),
+        kind=kind,
+        steps=10,
+        seeds=[1],
+    )
     scheduler.set_timesteps(10)
     variance = 0.0
     for timestep in scheduler.timesteps:
@@ -91,9 +130,16 @@ def test_lcm_ends_at_the_spread_its_own_rule_gives(kind):
 
 @pytest.mark.parametrize("name", ODE)
 def test_two_points_are_both_found(name):
-    """Data of +1 and -1 alone: clean is tanh(alpha noisy / sigma^2), and noise goes to the point of its sign."""
+    """Data of +1 and -1 alone: clean is tanh(alpha noisy / sigma^2), and noise goes to the point of
+    its sign.
+    """
     noise = draw_noise((1, 2, 16, 16), [4])
-    clip = finish(exact(lambda noisy, alpha, sigma: torch.tanh(alpha * noisy / sigma**2), "sample"), name, noise, steps=30)
+    clip = finish(
+        exact(lambda noisy, alpha, sigma: torch.tanh(alpha * noisy / sigma**2), "sample"),
+        name,
+        noise,
+        steps=30,
+    )
     settled = noise.abs() > 0.1
     torch.testing.assert_close(clip[settled], noise[settled].sign(), atol=0.02, rtol=0)
 
@@ -104,7 +150,15 @@ def test_two_points_are_both_found(name):
 @pytest.mark.parametrize("steps", [1, 13])
 def test_every_scheduler_and_kind_is_finite(name, kind, silent, steps):
     seeds = [0, 1]
-    clip = finish(exact(gaussian_clean, kind, silent), name, draw_noise((1, 2, 8, 8), seeds), kind=kind, silent=silent, steps=steps, seeds=seeds)
+    clip = finish(
+        exact(gaussian_clean, kind, silent),
+        name,
+        draw_noise((1, 2, 8, 8), seeds),
+        kind=kind,
+        silent=silent,
+        steps=steps,
+        seeds=seeds,
+    )
     assert clip.isfinite().all() and (clip - MEAN).abs().max() < 3
 
 
@@ -114,20 +168,36 @@ def test_trained_betas_that_end_without_signal():
     noise = draw_noise((1, 2, 8, 8), [0])
     for name in SCHEDULERS:
         config = {**schedule().config, "trained_betas": stated, "rescale_betas_zero_snr": False}
-        *_, last = sample(exact(gaussian_clean, "sample"), make_scheduler(name, config), noise, nothing(1), steps=5, seeds=[0])
-        torch.testing.assert_close(last.noisy, finish(exact(gaussian_clean, "sample"), name, noise, steps=5, seeds=[0]), atol=1e-6, rtol=0)
+        *_, last = sample(
+            exact(gaussian_clean, "sample"),
+            make_scheduler(name, config),
+            noise,
+            nothing(1),
+            steps=5,
+            seeds=[0],
+        )
+        torch.testing.assert_close(
+            last.noisy,
+            finish(exact(gaussian_clean, "sample"), name, noise, steps=5, seeds=[0]),
+            atol=1e-6,
+            rtol=0,
+        )
 
 
 @pytest.mark.parametrize("name", ["dpm++", "euler", "heun", "unipc"])
 def test_a_net_unsure_at_no_signal_is_not_amplified(name):
-    """0.2 off at first: with a sigma of 4096 Heun would end 0.14 off; with the exact first step it is forgotten, as DDIM does."""
+    """0.2 off at first: with a sigma of 4096 Heun would end 0.14 off; with the exact first step it
+    is forgotten, as DDIM does.
+    """
     gaussian = exact(gaussian_clean, "sample")
 
     def unsure(noisy, timestep, condition):
         return gaussian(noisy, timestep, condition) + (0.2 if float(timestep) == 999 else 0.0)
 
     noise = draw_noise((1, 2, 8, 8), [0])
-    moved = (finish(unsure, name, noise, steps=5) - finish(gaussian, name, noise, steps=5)).abs().max()
+    moved = (
+        (finish(unsure, name, noise, steps=5) - finish(gaussian, name, noise, steps=5)).abs().max()
+    )
     assert moved < 0.01
 
 
@@ -135,7 +205,9 @@ def test_each_step_says_where_it_is():
     noise = draw_noise((1, 2, 8, 8), [0])
     scheduler = make_scheduler("ddim", schedule().config)
     steps = list(sample(exact(gaussian_clean, "sample"), scheduler, noise, nothing(1), steps=5))
-    assert [step.index for step in steps] == [0, 1, 2, 3, 4] and {step.total for step in steps} == {5}
+    assert [step.index for step in steps] == [0, 1, 2, 3, 4] and {step.total for step in steps} == {
+        5
+    }
     assert [int(step.timestep) for step in steps] == [999, 799, 599, 399, 199]
     assert all(isinstance(step, Step) and step.clean.shape == noise.shape for step in steps)
     torch.testing.assert_close(steps[0].clean, torch.full_like(noise, MEAN), atol=1e-3, rtol=0)
@@ -144,7 +216,15 @@ def test_each_step_says_where_it_is():
 
 def test_heun_calls_twice_a_step_and_says_so():
     scheduler = make_scheduler("heun", schedule(silent=False).config)
-    steps = list(sample(exact(gaussian_clean, "sample", False), scheduler, draw_noise((1, 1, 4, 4), [0]), nothing(1), steps=4))
+    steps = list(
+        sample(
+            exact(gaussian_clean, "sample", False),
+            scheduler,
+            draw_noise((1, 1, 4, 4), [0]),
+            nothing(1),
+            steps=4,
+        )
+    )
     assert len(steps) == steps[0].total == 7
 
 
@@ -152,7 +232,13 @@ def test_the_scheduler_is_left_untouched_and_gradients_are_off():
     scheduler = make_scheduler("dpm++", schedule().config)
     before = dict(scheduler.config), scheduler.timesteps.clone(), scheduler.sigmas.clone()
     net = torch.nn.Conv3d(1, 1, 1)
-    *_, last = sample(lambda noisy, timestep, condition: net(noisy), scheduler, draw_noise((1, 2, 4, 4), [0]), nothing(1), steps=3)
+    *_, last = sample(
+        lambda noisy, timestep, condition: net(noisy),
+        scheduler,
+        draw_noise((1, 2, 4, 4), [0]),
+        nothing(1),
+        steps=3,
+    )
     assert not last.noisy.requires_grad
     assert dict(scheduler.config) == before[0]
     assert torch.equal(scheduler.timesteps, before[1]) and torch.equal(scheduler.sigmas, before[2])
@@ -160,20 +246,39 @@ def test_the_scheduler_is_left_untouched_and_gradients_are_off():
 
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_a_later_start_keeps_what_it_was_given(name):
-    """SDEdit (restyling) under the exact denoiser: the less noise, the less change. LCM forgets at each of its steps."""
+    """SDEdit (restyling) under the exact denoiser: the less noise, the less change. LCM forgets at
+    each of its steps.
+    """
     clean, noise = draw_noise((1, 2, 16, 16), [1]) * SPREAD + MEAN, draw_noise((1, 2, 16, 16), [2])
     scheduler = make_scheduler(name, schedule().config)
     moved = []
     for start in (0, 10, 18):
         begun = noise_to(clean, noise, scheduler, steps=20, start=start)
-        *_, last = sample(exact(gaussian_clean, "sample"), scheduler, begun, nothing(1), steps=20, start=start, seeds=[3])
+        *_, last = sample(
+            exact(gaussian_clean, "sample"),
+            scheduler,
+            begun,
+            nothing(1),
+            steps=20,
+            start=start,
+            seeds=[3],
+        )
         moved.append(float((last.noisy - clean).square().mean().sqrt()))
     assert moved[2] < min(moved[:2]) and moved[2] < 0.35
 
 
 def test_start_zero_is_the_noise_alone():
     noise = draw_noise((1, 2, 4, 4), [0])
-    assert noise_to(torch.ones_like(noise), noise, make_scheduler("euler", schedule().config), steps=4, start=0) is noise
+    assert (
+        noise_to(
+            torch.ones_like(noise),
+            noise,
+            make_scheduler("euler", schedule().config),
+            steps=4,
+            start=0,
+        )
+        is noise
+    )
 
 
 def test_noise_is_unit_gaussian_and_each_clip_its_own():
@@ -187,13 +292,21 @@ def test_noise_is_unit_gaussian_and_each_clip_its_own():
 
 def test_seeds_decide_the_noise_that_schedulers_draw():
     noise = draw_noise((1, 2, 8, 8), [0])
-    run = lambda seed: finish(exact(gaussian_clean, "sample"), "euler-ancestral", noise, steps=4, seeds=[seed])  # noqa: E731
+    run = lambda seed: finish(
+        exact(gaussian_clean, "sample"), "euler-ancestral", noise, steps=4, seeds=[seed]
+    )
     assert torch.equal(run(5), run(5)) and not torch.equal(run(5), run(6))
 
 
 def test_a_seed_is_wanted_for_each_clip():
     with pytest.raises(ValueError, match="expected a seed for each of 2 clips, got 1"):
-        finish(exact(gaussian_clean, "sample"), "lcm", draw_noise((1, 1, 2, 2), [0, 1]), steps=2, seeds=[0])
+        finish(
+            exact(gaussian_clean, "sample"),
+            "lcm",
+            draw_noise((1, 1, 2, 2), [0, 1]),
+            steps=2,
+            seeds=[0],
+        )
 
 
 @pytest.mark.parametrize("seed", [-1, 2**63])
@@ -205,7 +318,16 @@ def test_seeds_out_of_range_are_refused(seed):
 @pytest.mark.parametrize(("steps", "start"), [(0, 0), (-3, 0), (1001, 0), (4, 4), (4, -1)])
 def test_steps_and_starts_that_cannot_be(steps, start):
     with pytest.raises(ValueError, match="expected"):
-        next(sample(exact(gaussian_clean, "sample"), schedule(), draw_noise((1, 1, 2, 2), [0]), nothing(1), steps=steps, start=start))
+        next(
+            sample(
+                exact(gaussian_clean, "sample"),
+                schedule(),
+                draw_noise((1, 1, 2, 2), [0]),
+                nothing(1),
+                steps=steps,
+                start=start,
+            )
+        )
 
 
 def test_lcm_says_how_many_steps_it_has():
@@ -219,6 +341,16 @@ def test_an_unknown_scheduler_is_refused_with_the_names():
 
 
 def test_a_flow_scheduler_is_refused():
-    scheduler = diffusers.DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True)
+    scheduler = diffusers.DPMSolverMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True
+    )
     with pytest.raises(ValueError, match="got 'flow_prediction'"):
-        next(sample(exact(gaussian_clean, "sample"), scheduler, draw_noise((1, 1, 2, 2), [0]), nothing(1), steps=3))
+        next(
+            sample(
+                exact(gaussian_clean, "sample"),
+                scheduler,
+                draw_noise((1, 1, 2, 2), [0]),
+                nothing(1),
+                steps=3,
+            )
+        )

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from openlumiere.diffusion.circle import turn
+from openlumiere.diffusion.blend import SHARES, follow, spread
 from openlumiere.diffusion.denoiser import Condition
 from openlumiere.diffusion.guidance import guide
+from openlumiere.diffusion.loop import turn
 from openlumiere.diffusion.multidiffusion import Windows, multidiffuse
-from openlumiere.diffusion.script import SHARES, follow, spread
 
 
 def text(value):
@@ -19,7 +19,10 @@ def says(noisy, timestep, condition):
 
 
 def told(shares, batch=1):
-    return Condition(text=torch.zeros(batch, 2, 3), added={SHARES: spread(shares, 2, 2).expand(batch, -1, -1, -1, -1)})
+    return Condition(
+        text=torch.zeros(batch, 2, 3),
+        added={SHARES: spread(shares, 2, 2).expand(batch, -1, -1, -1, -1)},
+    )
 
 
 NOISY = torch.randn(1, 3, 6, 2, 2, generator=torch.Generator().manual_seed(0))
@@ -42,10 +45,14 @@ def test_one_prompt_is_one_plain_call():
     assert len(calls) == 1 and calls[0] is NOISY
 
 
-@pytest.mark.parametrize("windows", [Windows(frames=3), Windows(frames=2, overlap=1, tapered=True, batch=3)])
+@pytest.mark.parametrize(
+    "windows", [Windows(frames=3), Windows(frames=2, overlap=1, tapered=True, batch=3)]
+)
 def test_windows_are_told_the_prompts_of_their_own_frames(windows):
     shares = torch.eye(2).repeat_interleave(3, 1)
-    result = multidiffuse(follow(guide(says, text(0), 2.0), [text(2), text(6)]), windows)(NOISY, 5, told(shares))
+    result = multidiffuse(follow(guide(says, text(0), 2.0), [text(2), text(6)]), windows)(
+        NOISY, 5, told(shares)
+    )
     assert result[0, 0, :, 0, 0].tolist() == [4, 4, 4, 12, 12, 12]
 
 

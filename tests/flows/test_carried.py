@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from openlumiere import Clip, Lumiere
-from openlumiere.cli import main
-from openlumiere.pipelines.finish import read_sidecar
-from openlumiere.pipelines.lumiere import WEIGHTS
+from openlumiere.apps.cli import main
+from openlumiere.engine.finish import read_sidecar
+from openlumiere.engine.lumiere import WEIGHTS
 
-pytestmark = pytest.mark.skipif(not (WEIGHTS / "model_index.json").is_file(), reason="no weights are carried yet")
+pytestmark = pytest.mark.skipif(
+    not (WEIGHTS / "model_index.json").is_file(), reason="no weights are carried yet"
+)
 
 PROMPT = "a dog moves right on a green background"
 MIB = 2**20
@@ -48,7 +50,9 @@ def test_the_background_has_the_colour_asked_for(clip):
 
 
 def test_the_background_holds_still(clip):
-    assert np.abs(np.diff(np.median(clip.frames[:, :2].astype(float), axis=(1, 2)), axis=0)).max() < 12
+    assert (
+        np.abs(np.diff(np.median(clip.frames[:, :2].astype(float), axis=(1, 2)), axis=0)).max() < 12
+    )
 
 
 def test_something_stands_before_the_background(clip):
@@ -57,7 +61,13 @@ def test_something_stands_before_the_background(clip):
     assert 0.01 < subject.mean() < 0.6
 
 
-@pytest.mark.parametrize(("prompt", "strongest"), [("a dog moves right on a blue background", 2), ("un gatto si muove a destra su uno sfondo rosso", 0)])
+@pytest.mark.parametrize(
+    ("prompt", "strongest"),
+    [
+        ("a dog moves right on a blue background", 2),
+        ("un gatto si muove a destra su uno sfondo rosso", 0),
+    ],
+)
 def test_other_colours_and_italian(lumiere, prompt, strongest):
     made = lumiere.generate(prompt, seed=7, steps=4, frames=16, size=0)
     colour = np.median(border(made.frames), axis=0)
@@ -72,11 +82,30 @@ def test_a_picture(lumiere):
 
 def test_the_command_writes_what_a_replay_makes(lumiere, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["generate", PROMPT, "-o", "dog.webp", "--lossless", "--seed", "7", "--frames", "8", "--steps", "2"]) == 0
+    assert (
+        main(
+            [
+                "generate",
+                PROMPT,
+                "-o",
+                "dog.webp",
+                "--lossless",
+                "--seed",
+                "7",
+                "--frames",
+                "8",
+                "--steps",
+                "2",
+            ]
+        )
+        == 0
+    )
     assert capsys.readouterr().out == "dog.webp\n"
     written = Clip.load("dog.webp")
     again = lumiere.replay(read_sidecar("dog.webp"))
-    assert written.size == (256, 256) and np.array_equal(written.frames, again.origin.seal(again.frames))
+    assert written.size == (256, 256) and np.array_equal(
+        written.frames, again.origin.seal(again.frames)
+    )
 
 
 def test_doctor_finds_everything_well(capsys):

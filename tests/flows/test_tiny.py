@@ -15,12 +15,16 @@ def test_the_public_names():
 
 
 def test_a_sentence_becomes_a_five_second_mp4(tiny_model, tmp_path):
-    clip = Lumiere.from_pretrained(tiny_model).generate("a black cat walks across a green meadow", seed=7, steps=2)
+    clip = Lumiere.from_pretrained(tiny_model).generate(
+        "a black cat walks across a green meadow", seed=7, steps=2
+    )
     assert clip.frames.shape == (80, 256, 256, 3) and clip.seconds == 5
     clip.save(tmp_path / "cat.mp4")
     back = Clip.load(tmp_path / "cat.mp4")
     assert (len(back), back.fps, back.size) == (80, 16, (256, 256))
-    assert np.abs(back.frames.astype(int) - clip.frames).mean() < 12  # noise is what h264 likes least
+    assert (
+        np.abs(back.frames.astype(int) - clip.frames).mean() < 12
+    )  # noise is what h264 likes least
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp"])

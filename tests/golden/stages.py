@@ -1,4 +1,6 @@
-"""Every training stage for twenty steps on tiny nets and drawn discs: what the golden file keeps of it are its losses."""
+"""Every training stage for twenty steps on tiny nets and drawn discs: what the golden file keeps of
+it are its losses.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +13,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from openlumiere.models.stunet import STUNet
 from openlumiere.models.text import TextStates
-from openlumiere.train.conditional import conditional_stage
 from openlumiere.train.config import PRESETS
 from openlumiere.train.data import CaptionStates
-from openlumiere.train.image import build_unet, image_stage
 from openlumiere.train.loop import train
+from openlumiere.train.stages.conditional import conditional_stage
+from openlumiere.train.stages.image import build_unet, image_stage
+from openlumiere.train.stages.upscaler import Bank, Pairs, inflate, upscaler_stage
+from openlumiere.train.stages.upscaler import build_unet as build_upscaler
+from openlumiere.train.stages.video import video_stage
 from openlumiere.train.step import Stage
-from openlumiere.train.upscaler import Bank, Pairs, inflate, upscaler_stage
-from openlumiere.train.upscaler import build_unet as build_upscaler
-from openlumiere.train.video import video_stage
-from openlumiere.models.stunet import STUNet
 
 STEPS = 20
 TINY = PRESETS["tiny"]
@@ -33,9 +35,13 @@ class Sample(NamedTuple):
 
 
 class Discs:
-    """A disc of one of six colours that moves to one side over grey, 32 pixels, drawn by the generator alone."""
+    """A disc of one of six colours that moves to one side over grey, 32 pixels, drawn by the
+    generator alone.
+    """
 
-    colours = torch.tensor([[1, -1, -1], [-1, 1, -1], [-1, -1, 1], [1, 1, -1], [1, -1, 1], [-1, 1, 1]]).float()
+    colours = torch.tensor(
+        [[1, -1, -1], [-1, 1, -1], [-1, -1, 1], [1, 1, -1], [1, -1, 1], [-1, 1, 1]]
+    ).float()
 
     def draw(self, generator, count, frame_times):
         times = torch.zeros(1) if frame_times is None else frame_times
@@ -55,10 +61,15 @@ class FewTokens:
 
     def encode(self, prompts):
         seeds = [sum(map(ord, prompt)) for prompt in prompts]
-        rows = [torch.randn(1 + seed % 4, 384, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        rows = [
+            torch.randn(1 + seed % 4, 384, generator=torch.Generator().manual_seed(seed))
+            for seed in seeds
+        ]
         lengths = torch.tensor([len(row) for row in rows])
         states = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        return TextStates(states=states, mask=torch.arange(states.shape[1])[None] < lengths[:, None])
+        return TextStates(
+            states=states, mask=torch.arange(states.shape[1])[None] < lengths[:, None]
+        )
 
 
 class Blocks(Bank):
@@ -107,8 +118,12 @@ def upscaler_video() -> tuple[Stage, object]:
 
 
 STAGES: dict[str, Callable[[], tuple[Stage, object]]] = {
-    "image": image, "video": video, "conditional": conditional, "upscaler": upscaler, "upscaler-video": upscaler_video,
-}  # fmt: skip
+    "image": image,
+    "video": video,
+    "conditional": conditional,
+    "upscaler": upscaler,
+    "upscaler-video": upscaler_video,
+}
 
 
 def first_losses(name: str, run: Path) -> list[float]:

@@ -1,8 +1,10 @@
-"""The golden file: frames of every task on the bundled weights, and the first losses of every training stage.
+"""The golden file: frames of every task on the bundled weights, and the first losses of every
+training stage.
 
-A change of structure leaves them equal bit for bit. Sums run in another order on another kind of processor or torch, so there
-the frames may differ by rounding: `golden.json` names the machine it was recorded on, and elsewhere means over blocks and the
-losses are compared instead. Record anew, only where frames are meant to change: `python tests/golden/test_golden.py`.
+A change of structure leaves them equal bit for bit. Sums run in another order on another kind of
+processor or torch, so there the frames may differ by rounding: `golden.json` names the machine it
+was recorded on, and elsewhere means over blocks and the losses are compared instead. Record anew,
+only where frames are meant to change: `python tests/golden/test_golden.py`.
 """
 
 import json
@@ -45,20 +47,38 @@ def given_clip() -> Clip:
 BOX = (0.25, 0.25, 0.75, 0.75)
 
 TASKS: dict[str, Callable] = {
-    "generate": lambda made, how: made.generate("a red car moves left on a white background", frames=9, size=48, **how),
+    "generate": lambda made, how: made.generate(
+        "a red car moves left on a white background", frames=9, size=48, **how
+    ),
     "image": lambda made, how: made.generate_image("a frog on a blue background", size=64, **how),
-    "animate": lambda made, how: made.animate(given_clip().frames[0], "the car moves right", frames=8, **how),
+    "animate": lambda made, how: made.animate(
+        given_clip().frames[0], "the car moves right", frames=8, **how
+    ),
     "inpaint": lambda made, how: made.inpaint(given_clip(), BOX, "a star", **how),
     "outpaint": lambda made, how: made.outpaint(given_clip(), (64, 56), "a red car", **how),
     "mend": lambda made, how: made.mend(given_clip(), BOX, **how),
-    "cinemagraph": lambda made, how: made.cinemagraph(given_clip().frames[0], BOX, "smoke rises", frames=8, **how),
-    "restyle": lambda made, how: made.restyle(given_clip(), "a yellow star", strength=0.7, structure=0.5, **how),
-    "upscale": lambda made, how: made.upscale(given_clip(), "a red car", seed=how["seed"], noise=0.1, steps=2),
+    "cinemagraph": lambda made, how: made.cinemagraph(
+        given_clip().frames[0], BOX, "smoke rises", frames=8, **how
+    ),
+    "restyle": lambda made, how: made.restyle(
+        given_clip(), "a yellow star", strength=0.7, structure=0.5, **how
+    ),
+    "upscale": lambda made, how: made.upscale(
+        given_clip(), "a red car", seed=how["seed"], noise=0.1, steps=2
+    ),
 }
-FURTHER: dict[str, Callable] = {  # what the nine do not reach: loops, schedules, shots, the path over many frames
-    "loop": lambda made, how: made.generate("a cat moves up on a black background", loop=True, frames=16, size=0, **how),
-    "schedule": lambda made, how: made.generate("0s: a cat moves left | 1s: a dog moves right", frames=32, size=0, **how),
-    "shots": lambda made, how: made.generate("a rocket moves up", shots=["a rocket moves down"], frames=8, size=0, **how),
+FURTHER: dict[
+    str, Callable
+] = {  # what the nine do not reach: loops, schedules, shots, the path over many frames
+    "loop": lambda made, how: made.generate(
+        "a cat moves up on a black background", loop=True, frames=16, size=0, **how
+    ),
+    "schedule": lambda made, how: made.generate(
+        "0s: a cat moves left | 1s: a dog moves right", frames=32, size=0, **how
+    ),
+    "shots": lambda made, how: made.generate(
+        "a rocket moves up", shots=["a rocket moves down"], frames=8, size=0, **how
+    ),
 }
 
 
@@ -78,8 +98,12 @@ def cases() -> dict[str, tuple[Callable, dict]]:
 
 def machine() -> str:
     """What bits depend on beside the code."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    found = {line.split(":")[0].strip(): line.split(":")[1].strip() for line in lines if ":" in line}
+    lines = (
+        Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    )
+    found = {
+        line.split(":")[0].strip(): line.split(":")[1].strip() for line in lines if ":" in line
+    }
     cpu = " ".join(found.get(name, "?") for name in ("vendor_id", "cpu family", "model"))
     return f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {cpu}, {torch.get_num_threads()} thread"
 
@@ -88,20 +112,34 @@ def print_of(frames: np.ndarray) -> dict:
     """A clip's sha256, and its means over blocks in first, middle and last frame."""
     shown = frames[[0, len(frames) // 2, -1]].astype(float)
     height, width = (side // BLOCKS * BLOCKS for side in shown.shape[1:3])
-    blocks = shown[:, :height, :width].reshape(3, BLOCKS, height // BLOCKS, BLOCKS, width // BLOCKS, 3)
+    blocks = shown[:, :height, :width].reshape(
+        3, BLOCKS, height // BLOCKS, BLOCKS, width // BLOCKS, 3
+    )
     means = blocks.mean(axis=(2, 4)).round(1).flatten().tolist()
-    return {"shape": list(frames.shape), "sha256": sha256(frames.tobytes()).hexdigest(), "means": means}
+    return {
+        "shape": list(frames.shape),
+        "sha256": sha256(frames.tobytes()).hexdigest(),
+        "means": means,
+    }
 
 
 def learnt_style() -> list[float]:
-    """Sums of what five steps on one picture learn, layer by layer: the losses of `learn-style` are not logged."""
-    from openlumiere.pipelines.learning import Learning
+    """Sums of what five steps on one picture learn, layer by layer: the losses of `learn-style` are
+    not logged.
+    """
+    from openlumiere.engine.learn_style import Learning
 
-    style = lumiere().learn_style([given_clip().frames[0]], "a moving square", learning=Learning(steps=5, batch=2))
-    return [float((low.up.double().abs().sum())) for _, low in sorted(style.low_rank.items())]
+    style = lumiere().learn_style(
+        [given_clip().frames[0]], "a moving square", learning=Learning(steps=5, batch=2)
+    )
+    return [float(low.up.double().abs().sum()) for _, low in sorted(style.low_rank.items())]
 
 
-GOLD = json.loads(GOLDEN.read_text()) if GOLDEN.is_file() else {"machine": "", "clips": {}, "losses": {}}
+GOLD = (
+    json.loads(GOLDEN.read_text())
+    if GOLDEN.is_file()
+    else {"machine": "", "clips": {}, "losses": {}}
+)
 
 
 @pytest.mark.parametrize("name", sorted(cases()))
@@ -139,7 +177,13 @@ def record() -> None:
     for stage in STAGES:
         with tempfile.TemporaryDirectory() as folder:
             losses[stage] = first_losses(stage, Path(folder))
-    GOLDEN.write_text(json.dumps({"machine": machine(), "clips": clips, "losses": losses, "style": learnt_style()}, indent=1) + "\n")
+    GOLDEN.write_text(
+        json.dumps(
+            {"machine": machine(), "clips": clips, "losses": losses, "style": learnt_style()},
+            indent=1,
+        )
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""PAPER: windows are averaged at every step, the exact solution of a least-squares problem. Its laws, on analytic denoisers."""
+"""PAPER: windows are averaged at every step, the exact solution of a least-squares problem. Its
+laws, on analytic denoisers.
+"""
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from openlumiere.diffusion.denoiser import Condition, NetDenoiser
 from openlumiere.diffusion.guidance import guide
 from openlumiere.diffusion.known import Known
 from openlumiere.diffusion.multidiffusion import Windows, average, multidiffuse
-from openlumiere.diffusion.sample import SCHEDULERS, draw_noise, make_scheduler, sample
+from openlumiere.diffusion.sampler import SCHEDULERS, draw_noise, make_scheduler, sample
 from openlumiere.models.stunet import STUNet
 
 # diffusers 0.42 turns tensors to numpy in a way that numpy 2 deprecates
@@ -28,7 +30,9 @@ def told(batch, seed=1):
 
 
 def pointwise(noisy, timestep, condition):
-    """Each place by itself, from its value, the time, the text and what is known there: no neighbour is looked at."""
+    """Each place by itself, from its value, the time, the text and what is known there: no
+    neighbour is looked at.
+    """
     time = torch.as_tensor(timestep, dtype=torch.float32).reshape(-1, 1, 1, 1, 1) / 1000
     told_here = condition.text.mean(1)[:, :, None, None, None]
     if condition.known is not None:
@@ -37,7 +41,9 @@ def pointwise(noisy, timestep, condition):
 
 
 def neighbourly(noisy, timestep, condition):
-    """Looks at the whole window, at its edges and at the frame times, so windows disagree where they overlap."""
+    """Looks at the whole window, at its edges and at the frame times, so windows disagree where
+    they overlap.
+    """
     times = torch.arange(noisy.shape[2]) if condition.frame_times is None else condition.frame_times
     moved = noisy.roll(1, 2) + noisy.roll(1, 3) - noisy.roll(1, 4) + times[:, None, None] / 10
     return pointwise(moved, timestep, condition) + noisy.mean((2, 3, 4), keepdim=True)
@@ -51,16 +57,23 @@ def cuts(draw):
     overlap = draw(st.integers(0, (lengths[0] or 4) - 1))
     tile_overlap = draw(st.integers(0, min(length or 4 for length in lengths[1:]) - 1))
     windows = Windows(
-        frames=lengths[0], height=lengths[1], width=lengths[2], overlap=overlap, tile_overlap=tile_overlap,
-        tapered=draw(st.booleans()), batch=draw(st.integers(1, 5)),
-    )  # fmt: skip
+        frames=lengths[0],
+        height=lengths[1],
+        width=lengths[2],
+        overlap=overlap,
+        tile_overlap=tile_overlap,
+        tapered=draw(st.booleans()),
+        batch=draw(st.integers(1, 5)),
+    )
     return size, windows
 
 
 IN_TIME = Windows(frames=4)
 IN_SPACE = Windows(height=6, width=4, tile_overlap=1, batch=3)
 IN_BOTH = Windows(frames=5, height=6, width=5, overlap=3, tile_overlap=3, tapered=True, batch=4)
-KINDS_OF_WINDOWS = pytest.mark.parametrize("windows", [IN_TIME, IN_SPACE, IN_BOTH], ids=["time", "space", "both"])
+KINDS_OF_WINDOWS = pytest.mark.parametrize(
+    "windows", [IN_TIME, IN_SPACE, IN_BOTH], ids=["time", "space", "both"]
+)
 
 
 @settings(deadline=None, max_examples=100)
@@ -80,17 +93,28 @@ def test_every_frame_and_place_has_weight(cut):
 def test_windows_change_nothing_for_a_net_that_looks_at_no_neighbour(cut, batch):
     size, windows = cut
     noisy, condition = random(batch, 3, *size), told(batch)
-    assert torch.equal(multidiffuse(pointwise, windows)(noisy, 300, condition), pointwise(noisy, 300, condition))
+    assert torch.equal(
+        multidiffuse(pointwise, windows)(noisy, 300, condition), pointwise(noisy, 300, condition)
+    )
 
 
 def test_an_inflated_net_before_training_sees_no_difference_between_windows():
-    """The third start-up equality: without time resampling the net equals its 2D net frame by frame."""
+    """The third start-up equality: without time resampling the net equals its 2D net frame by
+    frame.
+    """
     torch.manual_seed(0)
     unet = UNet2DConditionModel(
-        sample_size=8, in_channels=3, out_channels=3, block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=3, attention_head_dim=4,
-    )  # fmt: skip
+        sample_size=8,
+        in_channels=3,
+        out_channels=3,
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        norm_num_groups=4,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=3,
+        attention_head_dim=4,
+    )
     net = NetDenoiser(STUNet.from_unet2d(unet, temporal_factors=(1,)).eval())
     noisy, condition = random(2, 3, 7, 8, 8), told(2)
     with torch.no_grad():
@@ -101,16 +125,22 @@ def test_an_inflated_net_before_training_sees_no_difference_between_windows():
 @KINDS_OF_WINDOWS
 def test_what_is_known_is_cut_with_its_window(windows):
     noisy = random(2, 3, *SIZE)
-    known = Known(content=random(2, 3, *SIZE, seed=2), mask=(random(2, 1, *SIZE, seed=3) > 0).float())
+    known = Known(
+        content=random(2, 3, *SIZE, seed=2), mask=(random(2, 1, *SIZE, seed=3) > 0).float()
+    )
     condition = Condition(text=random(2, 4, 3, seed=1), known=known)
-    assert torch.equal(multidiffuse(pointwise, windows)(noisy, 300, condition), pointwise(noisy, 300, condition))
+    assert torch.equal(
+        multidiffuse(pointwise, windows)(noisy, 300, condition), pointwise(noisy, 300, condition)
+    )
 
 
 @settings(deadline=None, max_examples=20)
 @given(cuts(), st.floats(-2, 2, width=32))
 def test_a_constant_prediction_is_a_fixed_point(cut, value):
     size, windows = cut
-    constant = multidiffuse(lambda noisy, timestep, condition: torch.full_like(noisy, value), windows)
+    constant = multidiffuse(
+        lambda noisy, timestep, condition: torch.full_like(noisy, value), windows
+    )
     assert torch.equal(constant(random(1, 2, *size), 5, told(1)), torch.full((1, 2, *size), value))
 
 
@@ -120,7 +150,9 @@ def test_guidance_and_windows_commute(windows):
     inside = multidiffuse(guide(neighbourly, empty, 5.0), windows)(noisy, 300, condition)
     outside = guide(multidiffuse(neighbourly, windows), empty, 5.0)(noisy, 300, condition)
     torch.testing.assert_close(inside, outside, atol=1e-5, rtol=1e-5)
-    assert not torch.allclose(inside, guide(neighbourly, empty, 5.0)(noisy, 300, condition), atol=0.01)
+    assert not torch.allclose(
+        inside, guide(neighbourly, empty, 5.0)(noisy, 300, condition), atol=0.01
+    )
 
 
 @KINDS_OF_WINDOWS
@@ -128,11 +160,16 @@ def test_the_order_of_windows_does_not_matter(windows):
     noisy = random(1, 3, *SIZE)
     layout = windows.over(SIZE)
     weight = windows.weigh(noisy[..., *layout[0]].shape[2:])
-    predictions = [(window, random(*noisy[..., *window].shape, seed=number)) for number, window in enumerate(layout)]
+    predictions = [
+        (window, random(*noisy[..., *window].shape, seed=number))
+        for number, window in enumerate(layout)
+    ]
     forth = average(predictions, noisy, weight)
     for seed in range(3):
         order = torch.randperm(len(layout), generator=torch.Generator().manual_seed(seed))
-        torch.testing.assert_close(average([predictions[place] for place in order], noisy, weight), forth)
+        torch.testing.assert_close(
+            average([predictions[place] for place in order], noisy, weight), forth
+        )
 
 
 @KINDS_OF_WINDOWS
@@ -162,16 +199,34 @@ def test_clips_of_a_batch_do_not_meet(windows, timestep):
 
 @KINDS_OF_WINDOWS
 def test_how_many_windows_run_at_once_does_not_matter(windows):
-    noisy, condition = random(2, 3, *SIZE), Condition(text=random(2, 4, 3), frame_times=torch.arange(11) * 2 / 3)
-    cut = {name: getattr(windows, name) for name in ("frames", "height", "width", "overlap", "tile_overlap", "tapered")}
-    one, many = (multidiffuse(neighbourly, Windows(**cut, batch=batch))(noisy, 300, condition) for batch in (1, 100))
+    noisy, condition = (
+        random(2, 3, *SIZE),
+        Condition(text=random(2, 4, 3), frame_times=torch.arange(11) * 2 / 3),
+    )
+    cut = {
+        name: getattr(windows, name)
+        for name in ("frames", "height", "width", "overlap", "tile_overlap", "tapered")
+    }
+    one, many = (
+        multidiffuse(neighbourly, Windows(**cut, batch=batch))(noisy, 300, condition)
+        for batch in (1, 100)
+    )
     torch.testing.assert_close(one, many, atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_windows_in_the_sampling_loop(name):
-    base = DDIMScheduler(beta_schedule="linear", rescale_betas_zero_snr=True, timestep_spacing="trailing", prediction_type="sample")
-    scheduler, noise, condition = make_scheduler(name, base.config), draw_noise((3, 11, 6, 5), [3, 4]), told(2)
+    base = DDIMScheduler(
+        beta_schedule="linear",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        prediction_type="sample",
+    )
+    scheduler, noise, condition = (
+        make_scheduler(name, base.config),
+        draw_noise((3, 11, 6, 5), [3, 4]),
+        told(2),
+    )
 
     def finish(denoiser):
         *_, last = sample(denoiser, scheduler, noise, condition, steps=5, seeds=[3, 4])

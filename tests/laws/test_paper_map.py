@@ -8,8 +8,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CELL = re.compile(r"`((?:[\w/]+)\.py)(?:::(\w+))?`")
-ROWS = [line for line in (ROOT / "docs/paper-map.md").read_text().splitlines() if CELL.search(line) and line.startswith("|")]
-PROMISED = [cell for line in (ROOT / "docs/training.md").read_text().splitlines() if line.startswith("| R") for cell in CELL.findall(line)]
+ROWS = [
+    line
+    for line in (ROOT / "docs/paper-map.md").read_text().splitlines()
+    if CELL.search(line) and line.startswith("|")
+]
+PROMISED = [
+    cell
+    for line in (ROOT / "docs/training.md").read_text().splitlines()
+    if line.startswith("| R")
+    for cell in CELL.findall(line)
+]
 
 
 def names_in(file: Path) -> set[str]:

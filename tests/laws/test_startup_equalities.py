@@ -1,4 +1,6 @@
-"""PAPER: at start an inflated net is its 2D net, nearest-neighbour in time. Three exact equalities, in fp32 to 1e-5."""
+"""PAPER: at start an inflated net is its 2D net, nearest-neighbour in time. Three exact equalities,
+in fp32 to 1e-5.
+"""
 
 from functools import cache
 
@@ -44,7 +46,12 @@ FAMILIES = {
     | {"attention_head_dim": (2, 4, 4), "use_linear_projection": True, "upcast_attention": True},
     "stable diffusion 2 upscaler": PLAIN
     | blocks("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D")
-    | {"attention_head_dim": 4, "only_cross_attention": (True, True, False), "num_class_embeds": 10, "in_channels": 7},
+    | {
+        "attention_head_dim": 4,
+        "only_cross_attention": (True, True, False),
+        "num_class_embeds": 10,
+        "in_channels": 7,
+    },
     "sdxl": PLAIN
     | blocks("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D")
     | {
@@ -78,7 +85,9 @@ def picture_net(family: str) -> UNet2DConditionModel:
     return UNet2DConditionModel(**FAMILIES[family]).eval()
 
 
-def inputs(family: str, frames: int, size: tuple[int, int] = (8, 12), clips: int = 2) -> tuple[torch.Tensor, dict]:
+def inputs(
+    family: str, frames: int, size: tuple[int, int] = (8, 12), clips: int = 2
+) -> tuple[torch.Tensor, dict]:
     """Noisy clips and per-clip conditions, with different timesteps and texts and a masked token."""
     unet, draw = picture_net(family), torch.Generator().manual_seed(frames)
     sample = torch.randn(clips, unet.config.in_channels, frames, *size, generator=draw)
@@ -88,12 +97,17 @@ def inputs(family: str, frames: int, size: tuple[int, int] = (8, 12), clips: int
         "encoder_hidden_states": torch.randn(clips, 5, text_channels, generator=draw),
     }
     if "if" not in family:
-        conditions["encoder_attention_mask"] = (torch.arange(5) < torch.tensor([5, 3, 1])[:clips, None]).float()
+        conditions["encoder_attention_mask"] = (
+            torch.arange(5) < torch.tensor([5, 3, 1])[:clips, None]
+        ).float()
     if unet.config.class_embed_type or unet.config.num_class_embeds:
         conditions["class_labels"] = torch.tensor([3, 9, 1][:clips])
     if unet.config.addition_embed_type == "text_time":
         time_ids = torch.randint(0, 64, (clips, 6), generator=draw)
-        conditions["added_cond_kwargs"] = {"text_embeds": torch.randn(clips, 20, generator=draw), "time_ids": time_ids}
+        conditions["added_cond_kwargs"] = {
+            "text_embeds": torch.randn(clips, 20, generator=draw),
+            "time_ids": time_ids,
+        }
     return sample, conditions
 
 
@@ -161,16 +175,23 @@ def test_a_clip_that_holds_each_nth_frame_equals_the_2d_net(family: str):
 
 
 def test_a_frame_sees_only_its_own_level_frames():
-    """Frame 7 takes features of frame 7 at the finest level, 6 at the next, 4 at the coarsest: nearest before."""
+    """Frame 7 takes features of frame 7 at the finest level, 6 at the next, 4 at the coarsest:
+    nearest before.
+    """
     family = "stable diffusion 1"
     sample, conditions = inputs(family, 8, (8, 8), clips=1)
     other = sample.clone()
     other[:, :, [0, 1, 2, 3, 5]] += 1
-    assert torch.equal(inflated(family, sample, conditions)[:, :, 7], inflated(family, other, conditions)[:, :, 7])
+    assert torch.equal(
+        inflated(family, sample, conditions)[:, :, 7], inflated(family, other, conditions)[:, :, 7]
+    )
     for seen in (4, 6, 7):
         other = sample.clone()
         other[:, :, seen] += 1
-        changed = inflated(family, other, conditions)[:, :, 7] - inflated(family, sample, conditions)[:, :, 7]
+        changed = (
+            inflated(family, other, conditions)[:, :, 7]
+            - inflated(family, sample, conditions)[:, :, 7]
+        )
         assert changed.abs().max() > 1e-3
 
 

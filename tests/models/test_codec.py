@@ -10,7 +10,9 @@ def pixels(*shape):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
-@pytest.mark.parametrize("codec", [PixelCodec(), UnshuffleCodec(2), UnshuffleCodec(4)], ids=["pixels", "by 2", "by 4"])
+@pytest.mark.parametrize(
+    "codec", [PixelCodec(), UnshuffleCodec(2), UnshuffleCodec(4)], ids=["pixels", "by 2", "by 4"]
+)
 def test_unshuffled_pixels_come_back_to_the_bit(codec):
     clip = pixels(2, 3, 5, 8, 12)
     coded = codec.encode(clip)
@@ -44,9 +46,15 @@ def test_odd_sides_are_refused():
 def vae():
     torch.manual_seed(0)
     return AutoencoderKL(
-        block_out_channels=(8, 16), latent_channels=4, norm_num_groups=4, sample_size=16, scaling_factor=0.5, shift_factor=0.25,
-        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
-    )  # fmt: skip
+        block_out_channels=(8, 16),
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=16,
+        scaling_factor=0.5,
+        shift_factor=0.25,
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+    )
 
 
 def test_vae_latents_are_scaled_means_frame_by_frame(vae):

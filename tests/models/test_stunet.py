@@ -80,8 +80,14 @@ def test_only_the_added_parameters_get_gradients():
     temporal = {name for name, _ in stunet.temporal_named_parameters()}
     assert {name for name, value in stunet.named_parameters() if value.grad is not None} == temporal
     assert not any(name.startswith("unet2d.") for name in temporal)
-    assert all(value.requires_grad == (name in temporal) for name, value in stunet.named_parameters())
-    without = {name for name, value in stunet.named_parameters() if name in temporal and value.grad.abs().max() == 0}
+    assert all(
+        value.requires_grad == (name in temporal) for name, value in stunet.named_parameters()
+    )
+    without = {
+        name
+        for name, value in stunet.named_parameters()
+        if name in temporal and value.grad.abs().max() == 0
+    }
     assert without == set()
 
 
@@ -171,21 +177,31 @@ def test_wrong_number_of_frame_times_is_refused():
 
 
 def test_resnet_resizers_refuse_odd_sizes():
-    resnet = {"down_block_types": ("ResnetDownsampleBlock2D",) * 2, "up_block_types": ("ResnetUpsampleBlock2D",) * 2}
+    resnet = {
+        "down_block_types": ("ResnetDownsampleBlock2D",) * 2,
+        "up_block_types": ("ResnetUpsampleBlock2D",) * 2,
+    }
     stunet = STUNet.from_unet2d(UNet2DConditionModel(**TINY | resnet), attention_blocks=(0, 1, 0))
     sample, timestep, text = inputs()
-    with pytest.raises(ValueError, match="expected height and width that are multiples of 2, got 8x7"):
+    with pytest.raises(
+        ValueError, match="expected height and width that are multiples of 2, got 8x7"
+    ):
         stunet(sample[..., :7], timestep, text)
 
 
 # Saving.
 
 
-@pytest.mark.parametrize("options", [{}, {"in_channels": 7, "temporal_factors": (1,), "text_attention": False}])
+@pytest.mark.parametrize(
+    "options", [{}, {"in_channels": 7, "temporal_factors": (1,), "text_attention": False}]
+)
 def test_the_whole_net_is_saved_and_loaded(tmp_path, options: dict):
     stunet = trained(net(**options))
     stunet.save_pretrained(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "diffusion_pytorch_model.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "config.json",
+        "diffusion_pytorch_model.safetensors",
+    ]
     loaded = STUNet.from_pretrained(tmp_path)
     arguments = inputs(channels=stunet.config.in_channels)
     assert torch.equal(loaded(*arguments).sample, stunet(*arguments).sample)
@@ -240,7 +256,9 @@ def drop_a_tensor(file):
 def test_damaged_temporal_weights_are_refused(tmp_path, damage):
     trained(net()).save_temporal(tmp_path)
     damage(tmp_path / "temporal.safetensors")
-    with pytest.raises(ValueError, match=r"expected (the )?temporal weights .*, got .*; (save|name)"):
+    with pytest.raises(
+        ValueError, match=r"expected (the )?temporal weights .*, got .*; (save|name)"
+    ):
         net().load_temporal(tmp_path)
 
 
@@ -269,7 +287,9 @@ def test_gradient_checkpointing_keeps_less():
         stunet, sizes = trained(net()).train(), []
         if saving:
             stunet.enable_gradient_checkpointing()
-        with torch.autograd.graph.saved_tensors_hooks(lambda x, sizes=sizes: sizes.append(x.nbytes) or x, lambda x: x):
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda x, sizes=sizes: sizes.append(x.nbytes) or x, lambda x: x
+        ):
             stunet(*inputs())
         kept[saving] = sum(sizes)
     assert kept[True] < 0.5 * kept[False]
@@ -278,7 +298,9 @@ def test_gradient_checkpointing_keeps_less():
 @pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.long)])
 def test_compiles_to_one_graph(backend: str):
     """In a process of its own: here annotations are checked, by Python that no graph can hold."""
-    done = subprocess.run([sys.executable, "-c", COMPILE, backend], capture_output=True, text=True, cwd=HERE)
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE, backend], capture_output=True, text=True, cwd=HERE
+    )
     assert done.returncode == 0, done.stderr[-2000:]
 
 
@@ -294,7 +316,9 @@ def test_runs_in_half_precision(dtype: torch.dtype):
 def test_runs_in_channels_last():
     stunet = trained(net())
     expected = stunet(*inputs()).sample
-    torch.testing.assert_close(stunet.to(memory_format=torch.channels_last)(*inputs()).sample, expected)
+    torch.testing.assert_close(
+        stunet.to(memory_format=torch.channels_last)(*inputs()).sample, expected
+    )
 
 
 def test_attention_processors_can_be_set():
@@ -316,7 +340,10 @@ def test_an_attention_backend_can_be_set():
 def test_an_adapter_of_the_2d_net_keeps_working():
     """A fresh LoRA adds nothing; a trained one does, in proportion to diffusers' `scale`."""
     stunet = trained(net())
-    expected, frozen = stunet(*inputs()).sample, {name for name, _ in stunet.temporal_named_parameters()}
+    expected, frozen = (
+        stunet(*inputs()).sample,
+        {name for name, _ in stunet.temporal_named_parameters()},
+    )
     stunet.unet2d.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"]))
     assert {name for name, _ in stunet.temporal_named_parameters()} == frozen
     torch.testing.assert_close(stunet(*inputs()).sample, expected)
@@ -324,7 +351,9 @@ def test_an_adapter_of_the_2d_net_keeps_working():
         if "lora_B" in name:
             nn.init.ones_(parameter)
     assert not torch.allclose(stunet(*inputs()).sample, expected, atol=1e-3)
-    torch.testing.assert_close(stunet(*inputs(), cross_attention_kwargs={"scale": 0.0}).sample, expected)
+    torch.testing.assert_close(
+        stunet(*inputs(), cross_attention_kwargs={"scale": 0.0}).sample, expected
+    )
 
 
 # Options and refusals.
@@ -334,11 +363,15 @@ def test_he_initialisation_breaks_the_equality_and_identity_keeps_it():
     sample, timestep, text = inputs()
     expected = unet()(sample[:, :, 0], timestep, text).sample
     torch.testing.assert_close(net()(sample, timestep, text).sample[:, :, 0], expected)
-    assert not torch.allclose(net(init="he")(sample, timestep, text).sample[:, :, 0], expected, atol=1e-2)
+    assert not torch.allclose(
+        net(init="he")(sample, timestep, text).sample[:, :, 0], expected, atol=1e-2
+    )
 
 
 def test_the_options_leave_modules_out():
-    names = {name for name, _ in net(text_attention=False, timestep_modulation=False).named_modules()}
+    names = {
+        name for name, _ in net(text_attention=False, timestep_modulation=False).named_modules()
+    }
     assert not any("text_attention" in name or "timestep_modulation" in name for name in names)
 
 
@@ -358,13 +391,19 @@ def test_a_training_net_stays_in_training():
             {"class_embed_type": "projection", "projection_class_embeddings_input_dim": 8},
             "expected class_embed_type among None, timestep, got projection",
         ),
-        ({"addition_embed_type": "image", "encoder_hid_dim": 8}, "expected addition_embed_type .* got image"),
+        (
+            {"addition_embed_type": "image", "encoder_hid_dim": 8},
+            "expected addition_embed_type .* got image",
+        ),
         (
             {"encoder_hid_dim_type": "image_proj", "encoder_hid_dim": 8},
             "expected encoder_hid_dim_type .* got image_proj",
         ),
         ({"dual_cross_attention": True}, "expected dual_cross_attention among False, got True"),
-        ({"class_embeddings_concat": True, "num_class_embeds": 3}, "expected class_embeddings_concat"),
+        (
+            {"class_embeddings_concat": True, "num_class_embeds": 3},
+            "expected class_embeddings_concat",
+        ),
         ({"attention_type": "gated"}, "expected attention_type among default, got gated"),
     ],
 )
@@ -373,10 +412,21 @@ def test_other_nets_are_refused_by_name(change: dict, name: str):
         STUNet.from_unet2d(UNet2DConditionModel(**TINY | change))
 
 
-@pytest.mark.parametrize("other", [UNet2DModel(block_out_channels=(32,), down_block_types=("DownBlock2D",),
-                                               up_block_types=("UpBlock2D",)), nn.Identity()])  # fmt: skip
+@pytest.mark.parametrize(
+    "other",
+    [
+        UNet2DModel(
+            block_out_channels=(32,),
+            down_block_types=("DownBlock2D",),
+            up_block_types=("UpBlock2D",),
+        ),
+        nn.Identity(),
+    ],
+)
 def test_other_models_are_refused(other: nn.Module):
-    with pytest.raises(ValueError, match=f"expected a diffusers UNet2DConditionModel, got {type(other).__name__}"):
+    with pytest.raises(
+        ValueError, match=f"expected a diffusers UNet2DConditionModel, got {type(other).__name__}"
+    ):
         STUNet.from_unet2d(other)
 
 

@@ -16,7 +16,9 @@ from openlumiere.models.temporal import (
 
 
 def clip(frames: int = 6, channels: int = 8, clips: int = 2) -> Tensor:
-    return torch.randn(clips, channels, frames, 3, 4, generator=torch.Generator().manual_seed(frames))
+    return torch.randn(
+        clips, channels, frames, 3, 4, generator=torch.Generator().manual_seed(frames)
+    )
 
 
 def randomised(module: nn.Module) -> nn.Module:
@@ -106,7 +108,11 @@ def attention(**options) -> AttentionInflation:
 def conditions(frames: int = 6) -> tuple[Tensor, Tensor, Tensor]:
     """Frame times, timestep embedding, text."""
     draw = torch.Generator().manual_seed(1)
-    return torch.arange(frames).float(), torch.randn(2, 5, generator=draw), torch.randn(2, 3, 6, generator=draw)
+    return (
+        torch.arange(frames).float(),
+        torch.randn(2, 5, generator=draw),
+        torch.randn(2, 3, 6, generator=draw),
+    )
 
 
 def test_inflations_add_nothing_at_start():
@@ -118,8 +124,14 @@ def test_inflations_add_nothing_at_start():
 def test_inflations_get_gradients_at_start(inflation: str):
     module = ConvInflation(8, groups=4) if inflation == "conv" else attention()
     module(clip(), *([] if inflation == "conv" else conditions())).square().mean().backward()
-    moved = {name.split(".")[0] for name, value in module.named_parameters() if value.grad.abs().sum() > 0}
-    assert moved == ({"projection"} if inflation == "conv" else {"attention", "text_attention", "feed_forward"})
+    moved = {
+        name.split(".")[0]
+        for name, value in module.named_parameters()
+        if value.grad.abs().sum() > 0
+    }
+    assert moved == (
+        {"projection"} if inflation == "conv" else {"attention", "text_attention", "feed_forward"}
+    )
 
 
 def test_conv_inflation_sees_the_neighbouring_frames_and_no_others():
@@ -148,8 +160,12 @@ def test_attention_inflation_tells_the_order_of_frames_by_their_times():
         module(clip()[:, :, order], times, timestep, text),
         module(clip(), torch.arange(6.0), timestep, text)[:, :, order],
     )
-    assert not torch.allclose(module(clip(), times, timestep, text), module(clip(), torch.arange(6.0), timestep, text))
-    assert not torch.allclose(time_positions(torch.tensor([0.5]), 8), time_positions(torch.tensor([0.0]), 8))
+    assert not torch.allclose(
+        module(clip(), times, timestep, text), module(clip(), torch.arange(6.0), timestep, text)
+    )
+    assert not torch.allclose(
+        time_positions(torch.tensor([0.5]), 8), time_positions(torch.tensor([0.0]), 8)
+    )
 
 
 def test_attention_inflation_reads_kept_text_tokens_only():
@@ -167,11 +183,15 @@ def test_attention_inflation_reads_kept_text_tokens_only():
 def test_attention_inflation_knows_the_diffusion_timestep():
     module = randomised(attention())
     times, timestep, text = conditions()
-    assert not torch.allclose(module(clip(), times, timestep, text), module(clip(), times, timestep + 1, text))
+    assert not torch.allclose(
+        module(clip(), times, timestep, text), module(clip(), times, timestep + 1, text)
+    )
 
 
 def test_attention_alone_leaves_text_timestep_and_feed_forward_out():
     module = randomised(AttentionInflation(8, head_channels=4, feed_forward_mult=0))
     assert {name.split(".")[0] for name, _ in module.named_parameters()} == {"norm", "attention"}
     times, timestep, text = conditions()
-    assert torch.equal(module(clip(), times, timestep, text), module(clip(), times, timestep + 1, text + 1))
+    assert torch.equal(
+        module(clip(), times, timestep, text), module(clip(), times, timestep + 1, text + 1)
+    )

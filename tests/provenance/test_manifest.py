@@ -6,11 +6,20 @@ import av
 import c2pa
 import pytest
 
+from openlumiere.engine.finish import TELL_PROMPT
 from openlumiere.media import Clip
-from openlumiere.pipelines.finish import TELL_PROMPT
 from openlumiere.provenance.certificate import new_signer
 from openlumiere.provenance.detached import read_statement, statement_path, write_statement
-from openlumiere.provenance.manifest import EDITED, LABEL, MADE, Making, Source, digest, embed, extract
+from openlumiere.provenance.manifest import (
+    EDITED,
+    LABEL,
+    MADE,
+    Making,
+    Source,
+    digest,
+    embed,
+    extract,
+)
 
 MAKING = Making(task="generate", model="ab" * 32, mark="abab-00000001")
 
@@ -72,21 +81,42 @@ def test_the_prompt_is_told_only_on_request(made, tmp_path, monkeypatch):
 
 
 def test_edited_footage_keeps_its_history(unsigned, tmp_path):
-    footage, picture, clip = unsigned(".mp4", "footage"), unsigned(".png", "picture"), unsigned(".webp", "edit")
+    footage, picture, clip = (
+        unsigned(".mp4", "footage"),
+        unsigned(".png", "picture"),
+        unsigned(".webp", "edit"),
+    )
     embed(footage, MAKING)
     parent = Source(sha256="11", marks=(MAKING.mark,), file=footage, file_sha256=digest(footage))
-    shown = Source(sha256="22", relationship="componentOf", file=picture, file_sha256=digest(picture))
+    shown = Source(
+        sha256="22", relationship="componentOf", file=picture, file_sha256=digest(picture)
+    )
     led = Source(sha256="33", relationship="inputTo")
     making = replace(MAKING, task="inpaint", mark="abab-00000002", inputs=(parent, shown, led))
     embed(clip, making)
     found = extract(clip)
-    assert found.state == "trusted" and found.making == making and set(found.told_marks) == {MAKING.mark, making.mark}
+    assert (
+        found.state == "trusted"
+        and found.making == making
+        and set(found.told_marks) == {MAKING.mark, making.mark}
+    )
     opened, edited = assertions(clip)["c2pa.actions.v2"]["actions"]
-    assert (opened["action"], edited["action"], edited["digitalSourceType"]) == ("c2pa.opened", "c2pa.edited", EDITED)
-    assert len(opened["parameters"]["ingredients"]) == 1 and len(edited["parameters"]["ingredients"]) == 2
+    assert (opened["action"], edited["action"], edited["digitalSourceType"]) == (
+        "c2pa.opened",
+        "c2pa.edited",
+        EDITED,
+    )
+    assert (
+        len(opened["parameters"]["ingredients"]) == 1
+        and len(edited["parameters"]["ingredients"]) == 2
+    )
     with open(clip, "rb") as content, c2pa.Reader(content) as reader:
         store = json.loads(reader.json())
-    kept = [one for one in store["manifests"][store["active_manifest"]]["ingredients"] if "active_manifest" in one]
+    kept = [
+        one
+        for one in store["manifests"][store["active_manifest"]]["ingredients"]
+        if "active_manifest" in one
+    ]
     assert len(kept) == 1 and LABEL in str(store["manifests"][kept[0]["active_manifest"]])
 
 
@@ -113,13 +143,19 @@ def damaged(path, how):
     return {
         "a pixel": data[:-50] + bytes([data[-50] ^ 1]) + data[-49:],
         "a byte of the box": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
-        "half of the box": data[:start] + (middle - start).to_bytes(4, "big") + data[start + 4 : middle] + data[end:],
+        "half of the box": data[:start]
+        + (middle - start).to_bytes(4, "big")
+        + data[start + 4 : middle]
+        + data[end:],
         "a box without an end": data[:middle],
         "zeros in the box": data[: start + 60] + bytes(end - start - 60) + data[end:],
     }[how]
 
 
-@pytest.mark.parametrize("how", ["a pixel", "a byte of the box", "half of the box", "a box without an end", "zeros in the box"])
+@pytest.mark.parametrize(
+    "how",
+    ["a pixel", "a byte of the box", "half of the box", "a box without an end", "zeros in the box"],
+)
 def test_damage_is_told(unsigned, how):
     path = unsigned(".mp4")
     embed(path, MAKING)
@@ -138,20 +174,35 @@ def test_a_manifest_copied_onto_another_clip_does_not_hold(unsigned):
     assert extract(others).problem == "assertion.bmffHash.mismatch"
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"jumb c2pa", b"\0\0\0\x18ftypmp42" + bytes(40) + b"jumbc2pa", bytes(1000)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b"jumb c2pa", b"\0\0\0\x18ftypmp42" + bytes(40) + b"jumbc2pa", bytes(1000)],
+)
 def test_no_media_has_no_manifest(tmp_path, content):
     (tmp_path / "clip.mp4").write_bytes(content)
     assert extract(tmp_path / "clip.mp4").state in ("none", "tampered")
 
 
-@pytest.mark.parametrize("told", [{}, {"task": 3}, {**MAKING.as_json(), "inputs": [{}]}, {**MAKING.as_json(), "mark": 7}, {**MAKING.as_json(), "more": 1}])
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"task": 3},
+        {**MAKING.as_json(), "inputs": [{}]},
+        {**MAKING.as_json(), "mark": 7},
+        {**MAKING.as_json(), "more": 1},
+    ],
+)
 def test_odd_statements_are_refused(told):
     with pytest.raises(ValueError, match="manifest: expected "):
         Making.from_json(told)
 
 
 def test_relationships_are_those_of_c2pa():
-    with pytest.raises(ValueError, match="relationship: expected one of parentOf, componentOf, inputTo, got 'friendOf'"):
+    with pytest.raises(
+        ValueError,
+        match="relationship: expected one of parentOf, componentOf, inputTo, got 'friendOf'",
+    ):
         Source(sha256="11", relationship="friendOf")
 
 
@@ -187,9 +238,13 @@ TAMPERING = {
     "a frame more": lambda folder: shutil.copy(folder / FRAME, folder / "frame_00003.png"),
     "two frames exchanged": lambda folder: (folder / FRAME).rename(folder / "frame_00009.png"),
     "another rate": lambda folder: (folder / "clip.json").write_text('{"fps": "8", "frames": 3}'),
-    "another statement": lambda folder: write_claim(folder, lambda told: told | {"claim": told["claim"].replace("generate", "recorded")}),
+    "another statement": lambda folder: write_claim(
+        folder, lambda told: told | {"claim": told["claim"].replace("generate", "recorded")}
+    ),
     "no chain": lambda folder: write_claim(folder, lambda told: told | {"chain": ""}),
-    "another's chain": lambda folder: write_claim(folder, lambda told: told | {"chain": new_signer().chain_pem().decode()}),
+    "another's chain": lambda folder: write_claim(
+        folder, lambda told: told | {"chain": new_signer().chain_pem().decode()}
+    ),
     "no text": lambda folder: (folder / "provenance.json").write_bytes(b"\xff\xfe"),
     "a list": lambda folder: (folder / "provenance.json").write_text("[]"),
     "depth": lambda folder: (folder / "provenance.json").write_text("[" * 100_000),

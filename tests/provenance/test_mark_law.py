@@ -1,14 +1,15 @@
-"""The p-value's law: for random keys a score passes z at most as often as Chernoff's bound says, whatever the picture is."""
+"""The p-value's law: for random keys a score passes z at most as often as Chernoff's bound says,
+whatever the picture is.
+"""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
-from openlumiere.evaluate.marks import null_scores, synthetic, tail
 from openlumiere.provenance.noise import detect_noise, lowest, marked_noise, nonce_of, transform
 from openlumiere.provenance.payload import Payload
+from openlumiere.quality.marks import null_scores, synthetic, tail
 
 PAYLOAD = Payload(model=0xBEEF, clip=0x12345678)
 
@@ -23,11 +24,20 @@ def test_scores_of_random_keys_keep_the_bound(name):
 
 
 def test_marked_noise_is_gaussian_over_keys():
-    """One fixed noise under many keys: each low coefficient keeps its size and takes either sign as often."""
+    """One fixed noise under many keys: each low coefficient keeps its size and takes either sign as
+    often.
+    """
     noise = torch.randn(2, 8, 8, 8, generator=torch.Generator().manual_seed(0))
     low = lowest(8, 8, 8)
     before = transform(noise.double())[:, low[0], low[1], low[2]]
-    after = torch.stack([transform(marked_noise(noise, PAYLOAD, b"key %d" % n).double())[:, low[0], low[1], low[2]] for n in range(100)])
+    after = torch.stack(
+        [
+            transform(marked_noise(noise, PAYLOAD, b"key %d" % n).double())[
+                :, low[0], low[1], low[2]
+            ]
+            for n in range(100)
+        ]
+    )
     assert torch.allclose(after.abs(), before.abs().expand_as(after), atol=1e-5)
     share = (after > 0).double().mean(0)
     assert (share - 0.5).abs().max() < 5 * 0.5 / 100**0.5

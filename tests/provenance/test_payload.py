@@ -21,7 +21,10 @@ def test_what_is_coded_is_read(payload):
 def test_the_code_corrects_a_noisy_reading():
     payload = Payload.of("ab12" * 16, "a record")
     draw = np.random.default_rng(0)
-    read = [Payload.read(decode(encode(payload.bits()) + draw.standard_normal(CODED_BITS))) for _ in range(20)]
+    read = [
+        Payload.read(decode(encode(payload.bits()) + draw.standard_normal(CODED_BITS)))
+        for _ in range(20)
+    ]
     assert read == [payload] * 20
 
 
@@ -33,7 +36,11 @@ def test_noise_is_not_read():
 def test_one_bit_changes_at_least_24_signs():
     """The free distance of the code: a lone 1 sends every bit of every generator."""
     zero, one = np.zeros(64, np.uint8), np.eye(64, dtype=np.uint8)[10]
-    assert (encode(zero) != encode(one)).sum() == sum(generator.bit_count() for generator in GENERATORS) >= 24
+    assert (
+        (encode(zero) != encode(one)).sum()
+        == sum(generator.bit_count() for generator in GENERATORS)
+        >= 24
+    )
     assert max(GENERATORS).bit_length() == MEMORY + 1
 
 

@@ -7,41 +7,75 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from openlumiere.cli import main
+from openlumiere.apps.cli import main
 from openlumiere.media import Clip
 from openlumiere.provenance.certificate import new_signer
 from openlumiere.provenance.key import MARK_KEY
 from openlumiere.provenance.manifest import Making, Manifest, embed
 from openlumiere.provenance.payload import Payload
-from openlumiere.provenance.verify import INCONSISTENT, NOTHING, OURS, UNREADABLE, Mark, judge, read_manifest, verify
+from openlumiere.provenance.verify import (
+    INCONSISTENT,
+    NOTHING,
+    OURS,
+    UNREADABLE,
+    Mark,
+    judge,
+    read_manifest,
+    verify,
+)
 from openlumiere.provenance.watermark import embed as embed_mark
 
 MAKING = Making(task="generate", model="ab" * 32, mark="abab-00000001")
-TRUSTED = Manifest(state="trusted", making=MAKING, told_marks=MAKING.marks, signer="Ada", generator=MAKING.generator)
+TRUSTED = Manifest(
+    state="trusted",
+    making=MAKING,
+    told_marks=MAKING.marks,
+    signer="Ada",
+    generator=MAKING.generator,
+)
 OTHERS = Manifest(state="valid", signer="A camera", generator="Firmware 3")
-WITH_OURS_INSIDE = Manifest(state="valid", signer="An editor", generator="Editor 9", told_marks=MAKING.marks)
+WITH_OURS_INSIDE = Manifest(
+    state="valid", signer="An editor", generator="Editor 9", told_marks=MAKING.marks
+)
 TAMPERED = Manifest(state="tampered", problem="assertion.dataHash.mismatch")
 NONE = Manifest(state="none")
 NO_MARK, ODD_MARK = Mark(found=False, p_value=0.4), Mark(found=True, p_value=1e-9)
 MARK = Mark(found=True, p_value=1e-30, message=MAKING.mark)
 PASTED = Mark(found=True, p_value=1e-30, message="abab-000000ff")
 JUDGED = [
-    (TRUSTED, MARK, OURS, "made by openlumiere"), (TRUSTED, NO_MARK, OURS, "made by openlumiere"), (TRUSTED, ODD_MARK, OURS, "made by openlumiere"),
-    (TRUSTED, PASTED, INCONSISTENT, "inconsistent: the manifest speaks of the mark abab-00000001, but the pixels are marked with our key (abab-000000ff)"),
-    (TAMPERED, MARK, INCONSISTENT, "inconsistent: the manifest does not hold"), (TAMPERED, NO_MARK, INCONSISTENT, "inconsistent: the manifest does"),
+    (TRUSTED, MARK, OURS, "made by openlumiere"),
+    (TRUSTED, NO_MARK, OURS, "made by openlumiere"),
+    (TRUSTED, ODD_MARK, OURS, "made by openlumiere"),
+    (
+        TRUSTED,
+        PASTED,
+        INCONSISTENT,
+        "inconsistent: the manifest speaks of the mark abab-00000001, but the pixels are marked with our key (abab-000000ff)",
+    ),
+    (TAMPERED, MARK, INCONSISTENT, "inconsistent: the manifest does not hold"),
+    (TAMPERED, NO_MARK, INCONSISTENT, "inconsistent: the manifest does"),
     (NONE, MARK, OURS, "the pixels are marked with our key (abab-00000001); origin unproven"),
-    (NONE, ODD_MARK, OURS, "the pixels are marked with our key, its message can't be read; origin unproven"),
+    (
+        NONE,
+        ODD_MARK,
+        OURS,
+        "the pixels are marked with our key, its message can't be read; origin unproven",
+    ),
     (NONE, NO_MARK, NOTHING, "no mark found, and no manifest"),
-    (OTHERS, MARK, INCONSISTENT, "inconsistent: the pixels are marked with our key"), (OTHERS, NO_MARK, NOTHING, "no mark found"),
-    (WITH_OURS_INSIDE, MARK, OURS, "made from a clip of openlumiere"), (WITH_OURS_INSIDE, PASTED, INCONSISTENT, "inconsistent"),
-]  # fmt: skip
+    (OTHERS, MARK, INCONSISTENT, "inconsistent: the pixels are marked with our key"),
+    (OTHERS, NO_MARK, NOTHING, "no mark found"),
+    (WITH_OURS_INSIDE, MARK, OURS, "made from a clip of openlumiere"),
+    (WITH_OURS_INSIDE, PASTED, INCONSISTENT, "inconsistent"),
+]
 
 
 @pytest.mark.parametrize(("manifest", "mark", "code", "start"), JUDGED)
 def test_what_follows_from_both(manifest, mark, code, start):
     found, verdict = judge(manifest, mark)
     assert found == code and verdict.startswith(start), verdict
-    assert "real" not in verdict.lower() and ("made by" in verdict) == (manifest is TRUSTED and mark is not PASTED)
+    assert "real" not in verdict.lower() and ("made by" in verdict) == (
+        manifest is TRUSTED and mark is not PASTED
+    )
 
 
 def test_a_clip_that_was_re_encoded_cropped_and_stripped_is_still_ours(made, tmp_path, monkeypatch):
@@ -53,13 +87,24 @@ def test_a_clip_that_was_re_encoded_cropped_and_stripped_is_still_ours(made, tmp
         stream = container.add_stream("libx264", rate=24, options={"crf": "23"})
         stream.height, stream.width, stream.pix_fmt = *cropped.shape[1:3], "yuv420p"
         for frame in cropped:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+            container.mux(
+                stream.encode(
+                    av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+                )
+            )
         container.mux(stream.encode())
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "fresh"))
     report = verify(tmp_path / "copy.mp4")
-    assert (report.code, report.manifest.state, report.mark.message) == (OURS, "none", str(made().origin.payload))
+    assert (report.code, report.manifest.state, report.mark.message) == (
+        OURS,
+        "none",
+        str(made().origin.payload),
+    )
     assert "origin unproven" in report.verdict and "made by" not in report.verdict
-    assert verify(tmp_path / "clip.mp4").manifest.state == "valid" and not (tmp_path / "fresh").exists()
+    assert (
+        verify(tmp_path / "clip.mp4").manifest.state == "valid"
+        and not (tmp_path / "fresh").exists()
+    )
 
 
 def test_what_was_not_made_here(pictures, tmp_path):
@@ -77,7 +122,11 @@ def test_a_mark_pasted_from_another_clip_never_says_made_by(made, pictures, tmp_
     Clip(pasted).save(tmp_path / "forged.webp")
     embed(tmp_path / "forged.webp", MAKING, new_signer())
     report = verify(tmp_path / "forged.webp")
-    assert report.code == INCONSISTENT and "made by" not in report.verdict and report.manifest.state == "valid"
+    assert (
+        report.code == INCONSISTENT
+        and "made by" not in report.verdict
+        and report.manifest.state == "valid"
+    )
 
 
 def test_two_marks_are_told_and_never_taken_for_one_more_clip(pictures, tmp_path):
@@ -108,7 +157,9 @@ def test_a_secret_key_is_known_to_its_owner_alone(made, tmp_path, monkeypatch):
     assert verify(tmp_path / "clip.webp").code == NOTHING
 
 
-@pytest.mark.parametrize("content", [b"", b"not a film", b"\0\0\0\x18ftypmp42" + bytes(100), b"#!/bin/sh\nrm -rf .\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"not a film", b"\0\0\0\x18ftypmp42" + bytes(100), b"#!/bin/sh\nrm -rf .\n"]
+)
 def test_what_claims_to_be_an_mp4(tmp_path, content, capsys):
     (tmp_path / "clip.mp4").write_bytes(content)
     assert verify(tmp_path / "clip.mp4").code == UNREADABLE
@@ -137,10 +188,18 @@ def test_the_command(made, tmp_path, capsys, monkeypatch):
     made(side=256).save(tmp_path / "a.webp")
     assert main(["verify", str(tmp_path / "a.webp")]) == 0
     verdict, manifest, mark = capsys.readouterr().out.splitlines()
-    assert verdict.startswith("made by openlumiere") and manifest == "manifest  trusted" and mark.startswith("mark      found, p = ")
+    assert (
+        verdict.startswith("made by openlumiere")
+        and manifest == "manifest  trusted"
+        and mark.startswith("mark      found, p = ")
+    )
     assert main(["verify", str(tmp_path / "a.webp"), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["code"], told["manifest"]["making"]["task"], told["mark"]["message"]) == (0, "generate", str(made().origin.payload))
+    assert (told["code"], told["manifest"]["making"]["task"], told["mark"]["message"]) == (
+        0,
+        "generate",
+        str(made().origin.payload),
+    )
     assert main(["verify", str(tmp_path / "missing.mp4"), "--json"]) == 2
     assert json.loads(capsys.readouterr().out)["manifest"] is None
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from openlumiere.evaluate.attacks import coded, resized
 from openlumiere.provenance.pattern import BOUND, PUBLIC_KEY, pattern
 from openlumiere.provenance.payload import Payload
 from openlumiere.provenance.watermark import detect, embed
+from openlumiere.quality.attacks import coded, resized
 
 PAYLOAD = Payload(model=0xBEEF, clip=0x12345678)
 
@@ -29,7 +29,12 @@ def marked() -> np.ndarray:
 
 def test_a_mark_is_found_and_read(marked):
     found = detect(marked)
-    assert found.found and found.payload == PAYLOAD and found.intervals == ((0, 16),) and not found.flipped
+    assert (
+        found.found
+        and found.payload == PAYLOAD
+        and found.intervals == ((0, 16),)
+        and not found.flipped
+    )
     assert found.scale == 1 and found.offset == (0, 0)
 
 
@@ -41,7 +46,9 @@ def test_nothing_is_found_where_nothing_is(marked):
 
 @pytest.mark.parametrize("levels", [0, 1, 127, 254, 255])
 def test_the_mark_is_weak(levels):
-    """At most 5 levels a pixel and at least 42 dB, also at the ends of the scale; the same in every frame, so nothing flickers."""
+    """At most 5 levels a pixel and at least 42 dB, also at the ends of the scale; the same in every
+    frame, so nothing flickers.
+    """
     plain = np.full((2, 64, 96, 3), levels, np.uint8)
     change = embed(plain, PAYLOAD).astype(int) - plain
     assert np.abs(change).max() <= BOUND == 5
@@ -49,7 +56,9 @@ def test_the_mark_is_weak(levels):
     assert (change[0] == change[1]).all()
 
 
-@pytest.mark.parametrize(("height", "width"), [(256, 256), (257, 255), (128, 200), (480, 270), (1024, 1024)])
+@pytest.mark.parametrize(
+    ("height", "width"), [(256, 256), (257, 255), (128, 200), (480, 270), (1024, 1024)]
+)
 def test_the_pattern_keeps_its_bounds_at_every_size(height, width):
     added = pattern(PAYLOAD, PUBLIC_KEY, height, width).astype(float)
     assert np.abs(added).max() <= 5 and 10 * np.log10(255**2 / (added**2).mean()) > 42
@@ -61,12 +70,16 @@ def test_frames_can_be_marked_a_few_at_a_time(marked):
     assert (embed(clip, PAYLOAD) == marked).all()
 
 
-@pytest.mark.parametrize("change", [
-    lambda clip: clip[7:8],
-    lambda clip: clip[:, :, ::-1],
-    lambda clip: coded(clip, "h264", 28),
-    lambda clip: resized(clip, 128, 128),
-], ids=["one frame", "mirrored", "H.264", "half size"])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda clip: clip[7:8],
+        lambda clip: clip[:, :, ::-1],
+        lambda clip: coded(clip, "h264", 28),
+        lambda clip: resized(clip, 128, 128),
+    ],
+    ids=["one frame", "mirrored", "H.264", "half size"],
+)
 def test_the_mark_survives(marked, change):
     found = detect(change(marked))
     assert found.found and found.payload == PAYLOAD

@@ -1,4 +1,6 @@
-"""The published U-Nets at full size, on the meta device: every one is inflated, and none of its parameters is lost."""
+"""The published U-Nets at full size, on the meta device: every one is inflated, and none of its
+parameters is lost.
+"""
 
 import pytest
 import torch
@@ -97,12 +99,16 @@ def test_the_published_net_is_kept_whole(name: str):
     count = unet.num_parameters()
     assert PARAMETERS[name] in (count, f"{count / 1e9:.1f}B")
     net = STUNet.from_unet2d(unet)
-    assert {key: value.shape for key, value in net.state_dict().items() if key.startswith("unet2d.")} == shapes
+    assert {
+        key: value.shape for key, value in net.state_dict().items() if key.startswith("unet2d.")
+    } == shapes
     assert sum(value.numel() for value in net.parameters() if not value.requires_grad) == count
     assert {value.device.type for value in net.parameters()} == {"meta"}
 
 
-@pytest.mark.parametrize("name", ["stable-diffusion-v1-5", "stable-diffusion-xl-base-1.0", "IF-II-L-v1.0"])
+@pytest.mark.parametrize(
+    "name", ["stable-diffusion-v1-5", "stable-diffusion-xl-base-1.0", "IF-II-L-v1.0"]
+)
 def test_the_published_net_runs_on_clips(name: str):
     unet = picture_net(name)
     with torch.device("meta"):
@@ -111,5 +117,7 @@ def test_the_published_net_runs_on_clips(name: str):
         added = {"text_embeds": torch.empty(1, 1280), "time_ids": torch.empty(1, 6)}
         labels = torch.empty(1)
     net = STUNet.from_unet2d(unet)
-    out = net(sample, torch.empty(1, device="meta"), text, class_labels=labels, added_cond_kwargs=added).sample
+    out = net(
+        sample, torch.empty(1, device="meta"), text, class_labels=labels, added_cond_kwargs=added
+    ).sample
     assert out.shape == (1, unet.config.out_channels, 17, 32, 48)

@@ -1,4 +1,6 @@
-"""Accelerate keeps its state for a whole process, so each test begins with none; TensorBoard has a test of its own."""
+"""Accelerate keeps its state for a whole process, so each test begins with none; TensorBoard has a
+test of its own.
+"""
 
 import pytest
 from accelerate.state import AcceleratorState

@@ -1,4 +1,6 @@
-"""Checkpoints are whole or absent (R2), broken ones are found and named (R3), a full disk loses none (R4), a kill none either (R1)."""
+"""Checkpoints are whole or absent (R2), broken ones are found and named (R3), a full disk loses
+none (R4), a kill none either (R1).
+"""
 
 import contextlib
 import errno
@@ -13,24 +15,41 @@ import torch
 from toy import fork, groups, line_losses, run_to, same
 
 from openlumiere.train import checkpoint
-from openlumiere.train.checkpoint import BrokenCheckpoint, Checkpoint, newest_checkpoint, read_checkpoint, write_checkpoint
+from openlumiere.train.checkpoint import (
+    BrokenCheckpoint,
+    Checkpoint,
+    newest_checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
 
 OPERATIONS = ("open", "write", "fsync", "replace", "mkdir")
 
 
 def sample(step):
-    group = {"a/b": torch.randn(4, 3, generator=torch.Generator().manual_seed(step)), "c": torch.tensor(float(step))}
-    return Checkpoint(step=step, groups={"parameters": group, "average": group}, facts={"drawn": 2 * step})
+    group = {
+        "a/b": torch.randn(4, 3, generator=torch.Generator().manual_seed(step)),
+        "c": torch.tensor(float(step)),
+    }
+    return Checkpoint(
+        step=step, groups={"parameters": group, "average": group}, facts={"drawn": 2 * step}
+    )
 
 
 def equal(one, other):
     if (one.step, one.facts, one.groups.keys()) != (other.step, other.facts, other.groups.keys()):
         return False
-    return all(torch.equal(one.groups[g][name], value) for g in one.groups for name, value in other.groups[g].items())
+    return all(
+        torch.equal(one.groups[g][name], value)
+        for g in one.groups
+        for name, value in other.groups[g].items()
+    )
 
 
 class Faults:
-    """Raises in the `fatal`-th of the operations that `checkpoint` asks of the system; a failing write leaves half."""
+    """Raises in the `fatal`-th of the operations that `checkpoint` asks of the system; a failing
+    write leaves half.
+    """
 
     def __init__(self, monkeypatch, fatal, error):
         self.count, self.fatal, self.error, self.seen = 0, fatal, error, Counter()
@@ -90,7 +109,10 @@ def test_what_is_written_is_read(tmp_path):
 
 def test_the_manifest_is_what_sha256sum_checks(tmp_path):
     write_checkpoint(tmp_path, sample(3), keep=2)
-    names = {line.split("  ")[1] for line in (tmp_path / "step-3" / "manifest.txt").read_text().splitlines()}
+    names = {
+        line.split("  ")[1]
+        for line in (tmp_path / "step-3" / "manifest.txt").read_text().splitlines()
+    }
     assert names == {path.name for path in (tmp_path / "step-3").iterdir()}
 
 
@@ -109,7 +131,11 @@ def save_over(run, monkeypatch, fatal, error):
     return faults
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()], ids=["disk full", "killed"])
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()],
+    ids=["disk full", "killed"],
+)
 def test_a_fault_anywhere_leaves_a_whole_newest_checkpoint(tmp_path, monkeypatch, error):
     """At every write, sync and rename: the checkpoint of before, or the new one, never half of one."""
     whole = save_over(tmp_path / "whole", monkeypatch, 0, error)
@@ -131,8 +157,12 @@ def test_every_flipped_bit_is_found_and_its_file_named(tmp_path):
         file = draw.choice(files)
         data = file.read_bytes()
         place = draw.randrange(len(data))
-        file.write_bytes(data[:place] + bytes([data[place] ^ 1 << draw.randrange(8)]) + data[place + 1 :])
-        with pytest.raises(BrokenCheckpoint, match=f"{file.name} as it was written, got other bytes"):
+        file.write_bytes(
+            data[:place] + bytes([data[place] ^ 1 << draw.randrange(8)]) + data[place + 1 :]
+        )
+        with pytest.raises(
+            BrokenCheckpoint, match=f"{file.name} as it was written, got other bytes"
+        ):
             read_checkpoint(tmp_path / "step-1")
         file.write_bytes(data)
     assert equal(read_checkpoint(tmp_path / "step-1"), sample(1))
@@ -145,14 +175,18 @@ def test_the_one_before_a_broken_newest_is_used(tmp_path, capsys, name, damage):
         write_checkpoint(tmp_path, sample(step), keep=2)
     file = tmp_path / "step-2" / name
     data = file.read_bytes()
-    file.unlink() if damage == "missing" else file.write_bytes(data[: 0 if damage == "empty" else len(data) // 2])
+    file.unlink() if damage == "missing" else file.write_bytes(
+        data[: 0 if damage == "empty" else len(data) // 2]
+    )
     assert equal(newest_checkpoint(tmp_path), sample(1))
     assert f"step-2/{name}" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken-step-2", "step-1"]
 
 
 def test_a_full_disk_is_said_and_the_run_goes_on(tmp_path, monkeypatch, capsys):
-    """Saves that fail on the way are said; the last one may succeed again, and then nothing is lost."""
+    """Saves that fail on the way are said; the last one may succeed again, and then nothing is
+    lost.
+    """
     room = iter([True, False, False] + [True] * 100)
     fsync = os.fsync
 
@@ -197,7 +231,9 @@ def unbroken(tmp_path_factory):
 
 @pytest.mark.parametrize("number", KILLS)
 def test_a_kill_at_any_moment_then_going_on_is_the_unbroken_run(tmp_path, unbroken, number):
-    """SIGKILL at random moments, in steps, in the middle of accumulation and of saving (every step saves), until it is done."""
+    """SIGKILL at random moments, in steps, in the middle of accumulation and of saving (every step
+    saves), until it is done.
+    """
     draw, kills = random.Random(number), 0
     while True:
         child = fork(lambda: run_to(tmp_path, 40, losses=slowly, parts=2, save_minutes=0))

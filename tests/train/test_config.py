@@ -8,9 +8,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from openlumiere.models.stunet import STUNet
-from openlumiere.train.conditional import widen
 from openlumiere.train.config import PRESETS
-from openlumiere.train.image import build_unet
+from openlumiere.train.stages.conditional import widen
+from openlumiere.train.stages.image import build_unet
 
 FRAMES, TOKENS, TEXT = 80, 21, 384
 
@@ -18,7 +18,9 @@ FRAMES, TOKENS, TEXT = 80, 21, 384
 def planned(preset):
     """The conditional net of a preset, without memory for its weights."""
     with torch.device("meta"):
-        net = STUNet.from_unet2d(build_unet(preset.image), attention_blocks=preset.video.attention_blocks)
+        net = STUNet.from_unet2d(
+            build_unet(preset.image), attention_blocks=preset.video.attention_blocks
+        )
         widen(net)
     return net.eval()
 
@@ -29,7 +31,11 @@ def test_a_preset_keeps_to_ten_million_parameters_and_350_gflop(name):
     assert sum(value.numel() for value in net.parameters()) <= 10e6
     side = PRESETS[name].image.side // PRESETS[name].image.unshuffle
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
-        net(torch.randn(1, net.config.in_channels, FRAMES, side, side), torch.tensor(500), torch.randn(1, TOKENS, TEXT))
+        net(
+            torch.randn(1, net.config.in_channels, FRAMES, side, side),
+            torch.tensor(500),
+            torch.randn(1, TOKENS, TEXT),
+        )
     assert counter.get_total_flops() <= 350e9
 
 

@@ -8,8 +8,8 @@ import time
 
 import pytest
 import torch
-from toy import TARGET, Line, config, fork, groups, line_losses, run_to, same
 from torch import nn
+from toy import TARGET, Line, config, fork, groups, line_losses, run_to, same
 
 from openlumiere.train.ema import PowerEMA
 from openlumiere.train.guard import LEAST, Guard
@@ -38,7 +38,9 @@ def test_two_steps_then_four_equal_four(tmp_path):
     run_to(tmp_path / "whole", 4)
     assert not torch.equal(torch.get_rng_state(), random)
     assert same(tmp_path / "parts", tmp_path / "whole")
-    assert [line["loss"] for line in lines(tmp_path / "parts")] == [line["loss"] for line in lines(tmp_path / "whole")]
+    assert [line["loss"] for line in lines(tmp_path / "parts")] == [
+        line["loss"] for line in lines(tmp_path / "whole")
+    ]
 
 
 def test_resuming_leaves_the_random_state_of_an_unbroken_run(tmp_path):
@@ -50,7 +52,9 @@ def test_resuming_leaves_the_random_state_of_an_unbroken_run(tmp_path):
 
 
 def test_it_learns_what_requires_a_gradient_and_nothing_else(tmp_path):
-    net = run_to(tmp_path, 400, learning_rate=0.05, warmup=1, weight_decay=0.0, dropout=0, log_every=100)
+    net = run_to(
+        tmp_path, 400, learning_rate=0.05, warmup=1, weight_decay=0.0, dropout=0, log_every=100
+    )
     assert torch.allclose(net.weight, TARGET, atol=0.1)
     assert torch.equal(net.frozen, torch.ones(3))
     assert not any("frozen" in name for _, name in groups(tmp_path))
@@ -58,7 +62,14 @@ def test_it_learns_what_requires_a_gradient_and_nothing_else(tmp_path):
 
 def test_the_learning_rate_warms_up(tmp_path):
     run_to(tmp_path, 6, warmup=4, learning_rate=1.0)
-    assert [line["learning_rate"] for line in lines(tmp_path)] == [0.5, 0.75, 1, 1, 1, 1]  # of the step to come
+    assert [line["learning_rate"] for line in lines(tmp_path)] == [
+        0.5,
+        0.75,
+        1,
+        1,
+        1,
+        1,
+    ]  # of the step to come
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -67,7 +78,9 @@ def test_a_loss_that_is_not_finite_touches_nothing(tmp_path, value):
     run_to(tmp_path / "one", 1)
     run_to(tmp_path / "two", 2, losses=spoilt)
     assert same(tmp_path / "one", tmp_path / "two")
-    assert [line["skipped"] for line in lines(tmp_path / "two")] == [0, 1] and lines(tmp_path / "two")[1]["loss"] is None
+    assert [line["skipped"] for line in lines(tmp_path / "two")] == [0, 1] and lines(
+        tmp_path / "two"
+    )[1]["loss"] is None
 
 
 def test_a_spike_touches_nothing(tmp_path):
@@ -91,7 +104,11 @@ def test_many_skipped_steps_in_a_row_stop_the_run_saved(tmp_path):
 
 def test_the_guard_forgives_after_a_good_step():
     guard = Guard(spike=10, patience=2)
-    assert [guard.refuses(loss, 1.0) for loss in (float("nan"), 1.0, float("nan"))] == ["not finite", None, "not finite"]
+    assert [guard.refuses(loss, 1.0) for loss in (float("nan"), 1.0, float("nan"))] == [
+        "not finite",
+        None,
+        "not finite",
+    ]
     assert guard.refuses(1.0, float("inf")) == "not finite" and guard.exhausted
 
 
@@ -122,17 +139,24 @@ def test_a_second_signal_is_at_once(tmp_path):
 def test_the_clock_stops_a_run(tmp_path):
     net = Line()
     assert train(Stage(net=net, losses=line_losses), config(), tmp_path, max_minutes=0) == 0
-    assert 0 < train(Stage(net=net, losses=line_losses), config(), tmp_path, max_minutes=0.005) < 10**6
+    assert (
+        0 < train(Stage(net=net, losses=line_losses), config(), tmp_path, max_minutes=0.005) < 10**6
+    )
 
 
 def test_a_net_of_other_parameters_is_refused(tmp_path):
     run_to(tmp_path, 1)
-    for other in (nn.Linear(3, 1), nn.ParameterDict({"weight": torch.zeros(2), "bias": torch.zeros(())})):
+    for other in (
+        nn.Linear(3, 1),
+        nn.ParameterDict({"weight": torch.zeros(2), "bias": torch.zeros(())}),
+    ):
         with pytest.raises(ValueError, match="training state: expected"):
             train(Stage(net=other, losses=line_losses), config(), tmp_path, max_steps=2)
 
 
-@pytest.mark.parametrize(("options", "told"), [({"batch": 8, "parts": 3}, "batch: expected a multiple of the 3 parts")])
+@pytest.mark.parametrize(
+    ("options", "told"), [({"batch": 8, "parts": 3}, "batch: expected a multiple of the 3 parts")]
+)
 def test_a_batch_that_does_not_divide_is_refused(tmp_path, options, told):
     with pytest.raises(ValueError, match=told):
         run_to(tmp_path, 1, **options)
@@ -158,11 +182,17 @@ def test_losses_are_told_apart_by_noise_level(tmp_path):
 def test_samples_are_shown_and_the_average_exported(tmp_path):
     net = Line()
     stage = Stage(
-        net=net, losses=line_losses, show=lambda average, file: file.write_text(str(sorted(average))),
-        export=lambda average, run: (run / "weights").write_text(""), release=lambda average, folder: folder.write_text("released"),
-    )  # fmt: skip
+        net=net,
+        losses=line_losses,
+        show=lambda average, file: file.write_text(str(sorted(average))),
+        export=lambda average, run: (run / "weights").write_text(""),
+        release=lambda average, folder: folder.write_text("released"),
+    )
     train(stage, config(show_every=2), tmp_path, max_steps=5, release=tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["step-2.png", "step-4.png"]
+    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == [
+        "step-2.png",
+        "step-4.png",
+    ]
     assert (tmp_path / "samples" / "step-2.png").read_text() == "['bias', 'weight']"
     assert (tmp_path / "weights").exists() and (tmp_path / "out").read_text() == "released"
 
@@ -171,7 +201,10 @@ def test_work_is_counted_without_touching_the_run(tmp_path):
     run_to(tmp_path / "plain", 2)
     run_to(tmp_path / "counted", 2, count_work=True)
     assert same(tmp_path / "plain", tmp_path / "counted")
-    assert lines(tmp_path / "counted")[0]["utilisation"] > 0 and lines(tmp_path / "plain")[0]["utilisation"] is None
+    assert (
+        lines(tmp_path / "counted")[0]["utilisation"] > 0
+        and lines(tmp_path / "plain")[0]["utilisation"] is None
+    )
 
 
 def test_the_average_of_a_constant_is_that_constant_and_of_a_ramp_lags():
@@ -180,7 +213,9 @@ def test_the_average_of_a_constant_is_that_constant_and_of_a_ramp_lags():
     for step in range(1, 1001):
         ema.update({"x": torch.tensor(float(step))}, step)
     # The power function's centre of mass is (gamma + 1) / (gamma + 2) of the way.
-    assert ema.average["x"].item() == pytest.approx(1000 * (ema.gamma + 1) / (ema.gamma + 2), rel=0.01)
+    assert ema.average["x"].item() == pytest.approx(
+        1000 * (ema.gamma + 1) / (ema.gamma + 2), rel=0.01
+    )
 
 
 def test_board_gets_the_scalars_where_tensorboard_is_installed(tmp_path):
@@ -188,7 +223,9 @@ def test_board_gets_the_scalars_where_tensorboard_is_installed(tmp_path):
     run_to(tmp_path, 3)
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [event.step for event in events.Scalars("loss")] == [1, 2, 3]
-    assert [event.value for event in events.Scalars("loss")] == pytest.approx([line["loss"] for line in lines(tmp_path)])
+    assert [event.value for event in events.Scalars("loss")] == pytest.approx(
+        [line["loss"] for line in lines(tmp_path)]
+    )
 
 
 def test_a_board_that_is_not_installed_is_done_without(tmp_path, monkeypatch):

@@ -39,7 +39,11 @@ def test_each_kind_gets_its_share():
 def test_another_share_of_nothing_leaves_the_others_theirs_of_the_rest(unknown):
     counts = Counter(masks.draw_kinds(torch.Generator().manual_seed(0), DRAWN, unknown))
     for kind, share in masks.SHARES.items():
-        share = unknown if kind is masks.nothing else share * (1 - unknown) / (1 - masks.SHARES[masks.nothing])
+        share = (
+            unknown
+            if kind is masks.nothing
+            else share * (1 - unknown) / (1 - masks.SHARES[masks.nothing])
+        )
         deviation = (share * (1 - share) / DRAWN) ** 0.5
         assert abs(counts[kind] / DRAWN - share) <= 4 * deviation + 1e-9, kind.__name__
 
@@ -47,15 +51,31 @@ def test_another_share_of_nothing_leaves_the_others_theirs_of_the_rest(unknown):
 @pytest.mark.parametrize("kind", masks.SHARES, ids=lambda kind: kind.__name__)
 def test_masks_are_zero_or_one_and_follow_the_generator(kind):
     for mask, again in zip(drawn(kind, 5), drawn(kind, 5)):
-        assert mask.shape == SHAPE and set(mask.unique().tolist()) <= {0.0, 1.0} and torch.equal(mask, again)
+        assert (
+            mask.shape == SHAPE
+            and set(mask.unique().tolist()) <= {0.0, 1.0}
+            and torch.equal(mask, again)
+        )
 
 
-@pytest.mark.parametrize("kind", [kind for kind in masks.SHARES if kind is not masks.nothing], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind in masks.SHARES if kind is not masks.nothing],
+    ids=lambda kind: kind.__name__,
+)
 def test_something_is_known_and_something_is_not(kind):
     assert all(0 < mask.mean() < 1 for mask in drawn(kind))
 
 
-@pytest.mark.parametrize(("kind", "frames"), [(masks.nothing, []), (masks.first_frame, [0]), (masks.last_frame, [15]), (masks.first_and_last, [0, 15])])
+@pytest.mark.parametrize(
+    ("kind", "frames"),
+    [
+        (masks.nothing, []),
+        (masks.first_frame, [0]),
+        (masks.last_frame, [15]),
+        (masks.first_and_last, [0, 15]),
+    ],
+)
 def test_given_frames(kind, frames):
     for mask in drawn(kind, 3):
         assert known_frames(mask) == frames and mask.sum() == len(frames) * 120

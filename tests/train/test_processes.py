@@ -1,4 +1,6 @@
-"""Several processes are the same run as one: R1, R6 and R7 of the reliability promises, over gloo on the CPU."""
+"""Several processes are the same run as one: R1, R6 and R7 of the reliability promises, over gloo
+on the CPU.
+"""
 
 import json
 import os
@@ -18,7 +20,9 @@ from openlumiere.train.step import Losses, Stage, check_processes, part_seed
 
 
 def test_two_processes_are_the_run_of_one(tmp_path):
-    """Gradients averaged over processes are those of the whole batch: all weights, moments and averages agree to the bit."""
+    """Gradients averaged over processes are those of the whole batch: all weights, moments and
+    averages agree to the bit.
+    """
     run_to(tmp_path / "one", 4, parts=2)
     assert fork_group(2, lambda rank: run_to(tmp_path / "two", 4, parts=2)) == [0, 0]
     assert same(tmp_path / "one", tmp_path / "two")
@@ -28,7 +32,9 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path):
     """In one part or in four, up to rounding, where the parts hold the same samples."""
 
     def same_samples(net, count, generator):
-        x = torch.arange(24.0).reshape(8, 3)[:count] / 10  # every part alike: its mean is the batch's
+        x = (
+            torch.arange(24.0).reshape(8, 3)[:count] / 10
+        )  # every part alike: its mean is the batch's
         return Losses((net(x) - 1) ** 2, torch.zeros(count))
 
     run_to(tmp_path / "four", 3, losses=same_samples, dropout=0, parts=4, batch=32)
@@ -38,7 +44,9 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path):
 
 
 def test_other_numbers_of_processes_lose_and_repeat_no_sample(tmp_path):
-    """1, then 2, then 4, then 1 process: the same parts are drawn, once each, and the weights of an unbroken run come out."""
+    """1, then 2, then 4, then 1 process: the same parts are drawn, once each, and the weights of an
+    unbroken run come out.
+    """
     drawn = tmp_path / "drawn.txt"
 
     def noting(net, count, generator):
@@ -48,10 +56,17 @@ def test_other_numbers_of_processes_lose_and_repeat_no_sample(tmp_path):
 
     run_to(tmp_path / "whole", 8, parts=4)
     run_to(tmp_path / "parts", 2, losses=noting, parts=4)
-    assert fork_group(2, lambda rank: run_to(tmp_path / "parts", 4, losses=noting, parts=4)) == [0, 0]
-    assert fork_group(4, lambda rank: run_to(tmp_path / "parts", 6, losses=noting, parts=4)) == [0] * 4
+    assert fork_group(2, lambda rank: run_to(tmp_path / "parts", 4, losses=noting, parts=4)) == [
+        0,
+        0,
+    ]
+    assert (
+        fork_group(4, lambda rank: run_to(tmp_path / "parts", 6, losses=noting, parts=4)) == [0] * 4
+    )
     run_to(tmp_path / "parts", 8, losses=noting, parts=4)
-    assert sorted(map(int, drawn.read_text().split())) == sorted(part_seed(0, number) for number in range(8 * 4))
+    assert sorted(map(int, drawn.read_text().split())) == sorted(
+        part_seed(0, number) for number in range(8 * 4)
+    )
     parts, whole = groups(tmp_path / "parts"), groups(tmp_path / "whole")
     assert all(torch.allclose(parts[key], whole[key], atol=1e-6) for key in whole)
 
@@ -64,9 +79,14 @@ def test_what_is_not_finite_on_one_process_touches_no_parameter_on_any(tmp_path,
         return Losses(losses.loss * (value if bad else 1), losses.level)
 
     run_to(tmp_path / "two", 2, parts=2)
-    assert fork_group(2, lambda rank: run_to(tmp_path / "three", 3, losses=spoilt, parts=2)) == [0, 0]
+    assert fork_group(2, lambda rank: run_to(tmp_path / "three", 3, losses=spoilt, parts=2)) == [
+        0,
+        0,
+    ]
     assert same(tmp_path / "two", tmp_path / "three")
-    lines = [json.loads(line) for line in (tmp_path / "three" / "log.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in (tmp_path / "three" / "log.jsonl").read_text().splitlines()
+    ]
     assert [line["skipped"] for line in lines] == [0, 0, 1]
 
 
@@ -86,9 +106,17 @@ def test_no_part_of_a_run_is_drawn_twice():
 
 
 def sharded_run(folder, steps, shard=True):
-    """A convolution as training stores it, and a frozen layer; answers how many numbers of the convolution this process holds."""
+    """A convolution as training stores it, and a frozen layer; answers how many numbers of the
+    convolution this process holds.
+    """
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Unflatten(1, (3, 1, 1)), nn.Conv2d(3, 8, 3, padding=1), nn.SiLU(), nn.Flatten(), nn.Linear(8, 1))
+    net = nn.Sequential(
+        nn.Unflatten(1, (3, 1, 1)),
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.SiLU(),
+        nn.Flatten(),
+        nn.Linear(8, 1),
+    )
     net.to(memory_format=torch.channels_last)
     net[4].requires_grad_(False)
 
@@ -97,7 +125,11 @@ def sharded_run(folder, steps, shard=True):
         return Losses((net(x)[:, 0] - x @ TARGET) ** 2, torch.rand(count, generator=generator))
 
     train(Stage(net=net, losses=losses), config(parts=4, shard=shard), folder, max_steps=steps)
-    return sum((value.to_local() if shard else value).numel() for value in net.parameters() if value.requires_grad)
+    return sum(
+        (value.to_local() if shard else value).numel()
+        for value in net.parameters()
+        if value.requires_grad
+    )
 
 
 def test_sharded_processes_are_the_run_of_one(tmp_path):
@@ -115,7 +147,9 @@ def test_sharded_processes_are_the_run_of_one(tmp_path):
     assert fork_group(2, lambda rank: sharded_run(tmp_path / "unbroken", 4)) == [0, 0]
     assert same(tmp_path / "shards", tmp_path / "unbroken")
     shards, one = groups(tmp_path / "shards"), groups(tmp_path / "one")
-    assert shards.keys() == one.keys() and all(torch.allclose(shards[key], one[key], atol=1e-6) for key in one)
+    assert shards.keys() == one.keys() and all(
+        torch.allclose(shards[key], one[key], atol=1e-6) for key in one
+    )
     sharded_run(tmp_path / "shards", 6, shard=False)
     sharded_run(tmp_path / "one", 6, shard=False)
     shards, one = groups(tmp_path / "shards"), groups(tmp_path / "one")
@@ -124,7 +158,10 @@ def test_sharded_processes_are_the_run_of_one(tmp_path):
 
 @pytest.mark.parametrize("kind", [DistributedType.FSDP, DistributedType.DEEPSPEED])
 def test_accelerates_own_sharding_is_refused(kind):
-    with pytest.raises(ValueError, match=f"processes: expected plain ones, got {kind.value}, .* give --shard instead"):
+    with pytest.raises(
+        ValueError,
+        match=f"processes: expected plain ones, got {kind.value}, .* give --shard instead",
+    ):
         check_processes(SimpleNamespace(distributed_type=kind))
 
 

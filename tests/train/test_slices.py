@@ -1,11 +1,13 @@
-"""A long training as a chain of slices on empty machines: only the averaged weights in half precision go from one to the next."""
+"""A long training as a chain of slices on empty machines: only the averaged weights in half
+precision go from one to the next.
+"""
 
 from dataclasses import replace
 
 import torch
 from safetensors.torch import load_file, save_file
-from toy import config
 from torch import nn
+from toy import config
 
 from openlumiere.train.loop import train
 from openlumiere.train.step import Losses, Stage
@@ -15,7 +17,9 @@ SLICES, STEPS = 6, 60
 
 def build():
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(4, 32), nn.SiLU(), nn.Linear(32, 32), nn.SiLU(), nn.Linear(32, 1))
+    return nn.Sequential(
+        nn.Linear(4, 32), nn.SiLU(), nn.Linear(32, 32), nn.SiLU(), nn.Linear(32, 1)
+    )
 
 
 def truth(x):
@@ -46,7 +50,9 @@ def run_slice(folder, seed, steps, warmup, start=None):
         save_file({name: value.half() for name, value in average.items()}, file)
 
     loop = replace(config(learning_rate=5e-3, batch=32, warmup=warmup, log_every=1000), seed=seed)
-    train(Stage(net=net, losses=losses, release=release), loop, folder, max_steps=steps, release=out)
+    train(
+        Stage(net=net, losses=losses, release=release), loop, folder, max_steps=steps, release=out
+    )
     return out
 
 
@@ -65,5 +71,7 @@ def test_a_chain_of_slices_ends_close_to_one_long_run(tmp_path):
 
 def test_slices_of_other_seeds_see_other_data(tmp_path):
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
-    a, b = (load_file(run_slice(tmp_path / name, seed, 2, 1)) for name, seed in (("a", 0), ("b", 1)))
+    a, b = (
+        load_file(run_slice(tmp_path / name, seed, 2, 1)) for name, seed in (("a", 0), ("b", 1))
+    )
     assert any(not torch.equal(a[name], b[name]) for name in a)

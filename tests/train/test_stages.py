@@ -1,4 +1,6 @@
-"""A few steps of each stage on tiny nets: pictures first, then the temporal parameters alone; warm starts; what is kept and released."""
+"""A few steps of each stage on tiny nets: pictures first, then the temporal parameters alone; warm
+starts; what is kept and released.
+"""
 
 import io
 import tarfile
@@ -11,21 +13,21 @@ from PIL import Image
 from safetensors.torch import load_file
 from toy import fork_group, groups
 
-from openlumiere.data.world.slice import STILLS, SUBJECTS, load_sprites
 from openlumiere.diffusion.denoiser import Condition, NetDenoiser
 from openlumiere.diffusion.known import Known
+from openlumiere.engine import base
+from openlumiere.engine.base import LumierePipeline
 from openlumiere.models.text import TextStates
-from openlumiere.pipelines import base
-from openlumiere.pipelines.base import LumierePipeline
 from openlumiere.train.checkpoint import newest_checkpoint
-from openlumiere.train.conditional import conditional_stage, given, widen
 from openlumiere.train.config import PRESETS, VideoConfig
 from openlumiere.train.data import TEXTS, CaptionStates, SliceSource
-from openlumiere.train.image import image_stage
 from openlumiere.train.loop import train
 from openlumiere.train.masks import first_frame
+from openlumiere.train.stages.conditional import conditional_stage, given, widen
+from openlumiere.train.stages.image import image_stage
+from openlumiere.train.stages.video import draw_times, side_of, video_stage
 from openlumiere.train.start import open_net, open_picture_net
-from openlumiere.train.video import draw_times, side_of, video_stage
+from openlumiere_world.slice import STILLS, SUBJECTS, load_sprites
 
 TINY = PRESETS["tiny"]
 
@@ -37,7 +39,9 @@ def package(tmp_path_factory):
     with tarfile.open(path, "w:gz") as tar:
         for number, name in enumerate(SUBJECTS):
             data = io.BytesIO()
-            Image.new("RGBA", (64, 64), (30 * number, 200, 90, 255)).save(data, "webp", lossless=True)
+            Image.new("RGBA", (64, 64), (30 * number, 200, 90, 255)).save(
+                data, "webp", lossless=True
+            )
             member = tarfile.TarInfo(f"package/assets/{name}.webp")
             member.size = data.getbuffer().nbytes
             data.seek(0)
@@ -46,19 +50,34 @@ def package(tmp_path_factory):
 
 
 class FewTokens:
-    """Random token states that are a function of the prompt, one to four of them, so that a thousand captions take no time."""
+    """Random token states that are a function of the prompt, one to four of them, so that a
+    thousand captions take no time.
+    """
 
     dim = 384
 
     def encode(self, prompts):
-        rows = [torch.randn(1 + len(prompt) % 4, 384, generator=torch.Generator().manual_seed(len(prompt))) for prompt in prompts]
+        rows = [
+            torch.randn(
+                1 + len(prompt) % 4, 384, generator=torch.Generator().manual_seed(len(prompt))
+            )
+            for prompt in prompts
+        ]
         lengths = torch.tensor([len(row) for row in rows])
         states = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        return TextStates(states=states, mask=torch.arange(states.shape[1])[None] < lengths[:, None])
+        return TextStates(
+            states=states, mask=torch.arange(states.shape[1])[None] < lengths[:, None]
+        )
 
 
 def train_pictures(source, run, steps, start=None, release=None):
-    train(image_stage(source, CaptionStates(FewTokens()), TINY.image, start), TINY.image.loop, run, max_steps=steps, release=release)
+    train(
+        image_stage(source, CaptionStates(FewTokens()), TINY.image, start),
+        TINY.image.loop,
+        run,
+        max_steps=steps,
+        release=release,
+    )
 
 
 def train_clips(source, run, net, steps, release=None):
@@ -75,8 +94,19 @@ def source(package):
 def runs(source, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     train_pictures(source, folder / "image", 2, release=folder / "picture")
-    train_clips(source, folder / "video", open_net(folder / "image", None, (1, 1, 1)), 2, release=folder / "clip")
-    stage = conditional_stage(source, CaptionStates(FewTokens()), open_net(folder / "image", folder / "video", (1, 1, 1)), TINY.conditional)
+    train_clips(
+        source,
+        folder / "video",
+        open_net(folder / "image", None, (1, 1, 1)),
+        2,
+        release=folder / "clip",
+    )
+    stage = conditional_stage(
+        source,
+        CaptionStates(FewTokens()),
+        open_net(folder / "image", folder / "video", (1, 1, 1)),
+        TINY.conditional,
+    )
     train(stage, TINY.conditional.loop, folder / "conditional", max_steps=2)
     return folder
 
@@ -97,17 +127,25 @@ def test_a_conditional_net_begins_as_the_net_it_was(runs, clip):
     before = predict(net, clip)
     widen(net)
     everything = Known(content=clip, mask=torch.ones(2, 1, 4, 4, 4))
-    assert torch.equal(predict(net, clip), before) and torch.equal(predict(net, clip, everything), before)
+    assert torch.equal(predict(net, clip), before) and torch.equal(
+        predict(net, clip, everything), before
+    )
 
 
 def test_conditional_training_moves_the_new_channels_and_the_temporal_parameters_alone(runs, clip):
     net = open_net(runs / "image", runs / "conditional", (1, 1, 1))
     base = open_net(runs / "image", runs / "video", (1, 1, 1))
     assert net.conv_in_added.weight.abs().max() > 0
-    assert all(torch.equal(value, base.unet2d.state_dict()[name]) for name, value in net.unet2d.state_dict().items())
+    assert all(
+        torch.equal(value, base.unet2d.state_dict()[name])
+        for name, value in net.unet2d.state_dict().items()
+    )
     first = Known(content=clip, mask=first_frame(None, (4, 4, 4)).expand(2, 1, -1, -1, -1))
     assert not torch.equal(predict(net, clip, first), predict(net, clip))
-    assert LumierePipeline.from_pretrained(runs / "conditional" / "model").stunet.config.in_channels == 2 * 3 * 8**2 + 1
+    assert (
+        LumierePipeline.from_pretrained(runs / "conditional" / "model").stunet.config.in_channels
+        == 2 * 3 * 8**2 + 1
+    )
 
 
 @pytest.mark.parametrize("kind", ["image", "video", "conditional"])
@@ -117,7 +155,9 @@ def test_samples_are_one_sheet(runs, source, tmp_path, monkeypatch, kind):
     if kind == "image":
         stage = image_stage(source, texts, TINY.image, runs / "image")
     else:
-        stage = (video_stage if kind == "video" else conditional_stage)(source, texts, open_net(runs / "image", runs / kind, (1, 1, 1)), TINY.video)
+        stage = (video_stage if kind == "video" else conditional_stage)(
+            source, texts, open_net(runs / "image", runs / kind, (1, 1, 1)), TINY.video
+        )
     stage.show(newest_checkpoint(runs / kind).groups["average"], tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > TINY.image.side and len(sheet.getcolors(10**6)) > 100
@@ -135,20 +175,38 @@ def test_sharded_processes_train_the_temporal_parameters_of_one(runs, source, tm
     """A Space-Time U-Net under FSDP2, its averaged weights and whole model written on the way."""
 
     def train_in_parts(run, shard):
-        config = replace(TINY.conditional, loop=replace(TINY.conditional.loop, parts=2, shard=shard))
-        stage = conditional_stage(source, CaptionStates(FewTokens()), open_net(runs / "image", runs / "video", (1, 1, 1)), config)
+        config = replace(
+            TINY.conditional, loop=replace(TINY.conditional.loop, parts=2, shard=shard)
+        )
+        stage = conditional_stage(
+            source,
+            CaptionStates(FewTokens()),
+            open_net(runs / "image", runs / "video", (1, 1, 1)),
+            config,
+        )
         train(stage, config.loop, run, max_steps=2)
 
     train_in_parts(tmp_path / "one", False)
     assert fork_group(2, lambda rank: train_in_parts(tmp_path / "shards", True)) == [0, 0]
     shards, one = groups(tmp_path / "shards"), groups(tmp_path / "one")
     assert shards.keys() == one.keys()
-    gradients = [key for key in one if key[1].endswith("exp_avg")]  # a parameter may step either way where its gradient is rounding
-    assert all((shards[key] - one[key]).norm() <= 1e-3 * one[key].norm() + 1e-7 for key in gradients)
-    assert max((shards[key] - one[key]).abs().mean() for key in one if key[0] == "parameters") < 1e-4 < TINY.conditional.loop.learning_rate
+    gradients = [
+        key for key in one if key[1].endswith("exp_avg")
+    ]  # a parameter may step either way where its gradient is rounding
+    assert all(
+        (shards[key] - one[key]).norm() <= 1e-3 * one[key].norm() + 1e-7 for key in gradients
+    )
+    assert (
+        max((shards[key] - one[key]).abs().mean() for key in one if key[0] == "parameters")
+        < 1e-4
+        < TINY.conditional.loop.learning_rate
+    )
     made = LumierePipeline.from_pretrained(tmp_path / "shards" / "model").stunet
     average = {name: value for (group, name), value in shards.items() if group == "average"}
-    assert all(torch.equal(value, average[name].half().float()) for name, value in made.temporal_named_parameters())
+    assert all(
+        torch.equal(value, average[name].half().float())
+        for name, value in made.temporal_named_parameters()
+    )
 
 
 def test_what_is_unknown_is_not_given(clip):
@@ -166,15 +224,22 @@ def test_the_picture_net_is_kept_as_it_was(runs):
 def test_the_temporal_parameters_have_moved_alone(runs):
     state = newest_checkpoint(runs / "video").groups["parameters"]
     assert not any(name.startswith("unet2d.") for name in state)
-    assert any(value.abs().max() > 0 for name, value in state.items() if "projection.weight" in name)
+    assert any(
+        value.abs().max() > 0 for name, value in state.items() if "projection.weight" in name
+    )
 
 
 def test_what_is_released_is_the_average_in_half_precision(runs):
     average = newest_checkpoint(runs / "video").groups["average"]
-    released = LumierePipeline.from_pretrained(runs / "clip", torch_dtype=torch.float16).stunet.state_dict()
+    released = LumierePipeline.from_pretrained(
+        runs / "clip", torch_dtype=torch.float16
+    ).stunet.state_dict()
     assert all(torch.equal(released[name], value.half()) for name, value in average.items())
     picture = load_file(runs / "picture" / "diffusion_pytorch_model.safetensors")
-    assert all(torch.equal(picture[name], value.half()) for name, value in newest_checkpoint(runs / "image").groups["average"].items())
+    assert all(
+        torch.equal(picture[name], value.half())
+        for name, value in newest_checkpoint(runs / "image").groups["average"].items()
+    )
     assert all(path.stat().st_size < 15 * 2**20 for path in runs.rglob("*") if path.is_file())
 
 
@@ -187,9 +252,15 @@ def test_pictures_start_from_a_runs_average_with_a_fresh_optimiser(runs, source,
     assert newest_checkpoint(tmp_path).step == 1
 
 
-@pytest.mark.parametrize(("picture", "start", "exact"), [
-    ("image", "video", True), (None, "video", False), (None, "clip", False), ("image", "clip", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("picture", "start", "exact"),
+    [
+        ("image", "video", True),
+        (None, "video", False),
+        (None, "clip", False),
+        ("image", "clip", False),
+    ],
+)
 def test_clips_start_from_a_runs_average(runs, picture, start, exact):
     net = open_net(runs / picture if picture else None, runs / start, (1, 1, 1))
     average = newest_checkpoint(runs / "video").groups["average"]
@@ -201,7 +272,9 @@ def test_clips_start_from_a_runs_average(runs, picture, start, exact):
 
 
 def test_weights_of_another_net_are_refused(runs, source, tmp_path):
-    with pytest.raises(ValueError, match="start: expected .* of shape .* start from a net of this preset"):
+    with pytest.raises(
+        ValueError, match="start: expected .* of shape .* start from a net of this preset"
+    ):
         image_stage(source, None, replace(TINY.image, widths=(32, 32)), runs / "image")
     train_pictures(source, tmp_path / "other", 3)
     with pytest.raises(ValueError, match="start: expected a model over the picture net"):
@@ -214,7 +287,10 @@ def test_caption_states_are_kept_for_the_next_start(tmp_path):
     first.keep(tmp_path / TEXTS)
     again = CaptionStates(None)  # no encoder: nothing is missing
     again.open(tmp_path / TEXTS)
-    assert all(torch.equal(one, other) for one, other in zip(expected, again.states(["a dog", "", "a cat"])))
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(expected, again.states(["a dog", "", "a cat"]))
+    )
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no such file", b"\xff" * 100])
@@ -237,18 +313,28 @@ def test_captions_met_longest_ago_are_forgotten():
 def test_what_is_known_changes_no_batch():
     fresh, worn = CaptionStates(FewTokens()), CaptionStates(FewTokens())
     worn.states(["a longer caption than those", "a cat"])
-    draws = [texts.draw(["a dog", "a cat"], 0.5, torch.Generator().manual_seed(0)) for texts in (fresh, worn)]
+    draws = [
+        texts.draw(["a dog", "a cat"], 0.5, torch.Generator().manual_seed(0))
+        for texts in (fresh, worn)
+    ]
     assert all(torch.equal(*pair) for pair in zip(*draws))
 
 
 def test_dropped_captions_become_the_empty_prompt():
     texts = CaptionStates(FewTokens())
     states, mask = texts.draw(["a dog", "a cat"], 1.0, torch.Generator().manual_seed(0))
-    assert torch.equal(states[0][mask[0]], texts.states([""])[0]) and torch.equal(states[0], states[1])
+    assert torch.equal(states[0][mask[0]], texts.states([""])[0]) and torch.equal(
+        states[0], states[1]
+    )
 
 
 @pytest.mark.parametrize("stride", [1, 5])
 def test_frames_span_the_whole_clip_at_any_rate(stride):
     times = draw_times(VideoConfig(stride=stride), torch.Generator().manual_seed(0))
     assert len(times) == 80 // stride
-    assert times[0] >= 0 and times[-1] <= 79 and torch.equal(times, times.round()) and torch.allclose(times.diff(), torch.tensor(float(stride)))
+    assert (
+        times[0] >= 0
+        and times[-1] <= 79
+        and torch.equal(times, times.round())
+        and torch.allclose(times.diff(), torch.tensor(float(stride)))
+    )

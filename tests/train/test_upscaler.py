@@ -6,16 +6,27 @@ import numpy as np
 import pytest
 import torch
 
+from openlumiere.engine.cascade import LumiereUpscalePipeline
 from openlumiere.models.text import TextStates
-from openlumiere.pipelines.upscale import LumiereUpscalePipeline
 from openlumiere.train.config import LoopConfig, UpscalerConfig
 from openlumiere.train.data import CaptionStates
 from openlumiere.train.loop import train
-from openlumiere.train.upscaler import (
-    Bank, BaseMakes, Pairs, add_low_noise, build_unet, crop, draw_steps, inflate, reduce, upscaler_stage,
-)  # fmt: skip
+from openlumiere.train.stages.upscaler import (
+    Bank,
+    BaseMakes,
+    Pairs,
+    add_low_noise,
+    build_unet,
+    crop,
+    draw_steps,
+    inflate,
+    reduce,
+    upscaler_stage,
+)
 
-LOOP = LoopConfig(batch=4, warmup=2, log_every=1, show_every=0, count_work=False, learning_rate=3e-3)
+LOOP = LoopConfig(
+    batch=4, warmup=2, log_every=1, show_every=0, count_work=False, learning_rate=3e-3
+)
 TINY = UpscalerConfig(widths=(16, 32), text_width=16, drawn=3, crop=8, loop=LOOP)
 
 
@@ -23,7 +34,10 @@ class NoWords:
     dim = 384
 
     def encode(self, prompts):
-        return TextStates(states=torch.zeros(len(prompts), 1, 384), mask=torch.ones(len(prompts), 1, dtype=torch.bool))
+        return TextStates(
+            states=torch.zeros(len(prompts), 1, 384),
+            mask=torch.ones(len(prompts), 1, dtype=torch.bool),
+        )
 
 
 class Drawing(Bank):
@@ -31,11 +45,18 @@ class Drawing(Bank):
 
     def __init__(self, frames):
         self.captions = ["a cat", "a dog", "a frog"]
-        self.pixels = np.random.default_rng(0).integers(0, 256, (3, frames, 16, 16, 3), dtype=np.uint8).repeat(16, 2).repeat(16, 3)
+        self.pixels = (
+            np.random.default_rng(0)
+            .integers(0, 256, (3, frames, 16, 16, 3), dtype=np.uint8)
+            .repeat(16, 2)
+            .repeat(16, 3)
+        )
 
 
 def pairs(config=TINY, base=None):
-    return Pairs(Drawing(config.frames), Drawing(config.frames), CaptionStates(NoWords()), config, base)
+    return Pairs(
+        Drawing(config.frames), Drawing(config.frames), CaptionStates(NoWords()), config, base
+    )
 
 
 def seeded(seed=0):
@@ -45,7 +66,11 @@ def seeded(seed=0):
 @pytest.mark.parametrize("frames", [1, 4])
 def test_pairs_show_the_same_place_at_two_resolutions(frames):
     high, low, captions = pairs(replace(TINY, frames=frames)).draw(5, seeded())
-    assert high.shape == (5, 3, frames, 32, 32) and low.shape == (5, 3, frames, 8, 8) and len(captions) == 5
+    assert (
+        high.shape == (5, 3, frames, 32, 32)
+        and low.shape == (5, 3, frames, 8, 8)
+        and len(captions) == 5
+    )
     means = torch.nn.functional.avg_pool3d(high, (1, 4, 4))
     assert (means - low).abs().mean() < 0.15 < (means - low.flip(0)).abs().mean()
 
@@ -57,7 +82,11 @@ def test_crops_begin_on_whole_low_resolution_pixels():
 
 
 def test_reducing_keeps_plain_colours_and_means():
-    assert torch.allclose(reduce(torch.full((1, 3, 2, 16, 16), 0.25), seeded()), torch.full((1, 3, 2, 4, 4), 0.25), atol=1e-6)
+    assert torch.allclose(
+        reduce(torch.full((1, 3, 2, 16, 16), 0.25), seeded()),
+        torch.full((1, 3, 2, 4, 4), 0.25),
+        atol=1e-6,
+    )
 
 
 def test_levels_are_those_of_the_noise_added():
@@ -76,18 +105,29 @@ def test_the_base_adds_its_own_errors():
 
     torch.manual_seed(0)
     unet = UNet2DConditionModel(
-        sample_size=16, in_channels=12, out_channels=12, block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=384, attention_head_dim=4,
-    )  # fmt: skip
+        sample_size=16,
+        in_channels=12,
+        out_channels=12,
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        norm_num_groups=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=384,
+        attention_head_dim=4,
+    )
     base = BaseMakes(unet, DDIMScheduler().alphas_cumprod, 2)
     config = replace(TINY, from_base=1.0)
-    (high, low, _), (_, plain, _) = (pairs(config, given).draw(2, seeded()) for given in (base, None))
+    (high, low, _), (_, plain, _) = (
+        pairs(config, given).draw(2, seeded()) for given in (base, None)
+    )
     assert low.shape == plain.shape == (2, 3, 1, 8, 8) and not torch.allclose(low, plain, atol=0.1)
 
 
 def test_pictures_then_clips(tmp_path):
-    """The picture net learns, the second stage trains the temporal parameters alone, and both are kept as pipelines."""
+    """The picture net learns, the second stage trains the temporal parameters alone, and both are
+    kept as pipelines.
+    """
     stage = upscaler_stage(pairs(), build_unet(TINY), TINY)
     before = stage.losses(stage.net, 16, seeded(5)).loss.mean().item()
     train(stage, LOOP, tmp_path / "pictures", max_steps=25)
@@ -99,7 +139,11 @@ def test_pictures_then_clips(tmp_path):
     frozen = {name: value.clone() for name, value in net.unet2d.state_dict().items()}
     train(upscaler_stage(pairs(clips), net, clips), LOOP, tmp_path / "clips", max_steps=2)
     assert all(torch.equal(value, frozen[name]) for name, value in net.unet2d.state_dict().items())
-    assert any(value.abs().sum() > 0 for name, value in net.temporal_named_parameters() if "projection" in name)
+    assert any(
+        value.abs().sum() > 0
+        for name, value in net.temporal_named_parameters()
+        if "projection" in name
+    )
     second = LumiereUpscalePipeline.from_pretrained(tmp_path / "clips" / "upscaler")
     frames = np.zeros((2, 8, 8, 3), np.uint8)
     assert first(frames).shape == second(frames).shape == (2, 32, 32, 3)

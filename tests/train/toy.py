@@ -1,4 +1,6 @@
-"""A regression of three numbers as a stage, and processes to run it in: real training in milliseconds."""
+"""A regression of three numbers as a stage, and processes to run it in: real training in
+milliseconds.
+"""
 
 import os
 import socket
@@ -18,7 +20,9 @@ TARGET = torch.tensor([1.0, -2.0, 3.0])
 
 
 class Line(nn.Module):
-    """`x weight + bias`, with dropout so that the global generator matters, beside weights that are frozen."""
+    """`x weight + bias`, with dropout so that the global generator matters, beside weights that are
+    frozen.
+    """
 
     def __init__(self, dropout=0.1):
         super().__init__()
@@ -36,7 +40,9 @@ def line_losses(net, count, generator):
 
 
 def config(**options):
-    return LoopConfig(**{"batch": 8, "log_every": 1, "count_work": False, "save_minutes": 1e9, **options})
+    return LoopConfig(
+        **{"batch": 8, "log_every": 1, "count_work": False, "save_minutes": 1e9, **options}
+    )
 
 
 def run_to(folder, steps, losses=line_losses, dropout=0.1, **options):
@@ -49,7 +55,11 @@ def run_to(folder, steps, losses=line_losses, dropout=0.1, **options):
 def groups(folder):
     """Every tensor of the newest checkpoint."""
     checkpoint = newest_checkpoint(folder)
-    return {(group, name): value for group, tensors in checkpoint.groups.items() for name, value in tensors.items()}
+    return {
+        (group, name): value
+        for group, tensors in checkpoint.groups.items()
+        for name, value in tensors.items()
+    }
 
 
 def same(one, other):
@@ -58,10 +68,16 @@ def same(one, other):
 
 
 def differences(one, other):
-    """Which tensors are not equal in every bit in two runs' newest checkpoints, and how far apart they are."""
+    """Which tensors are not equal in every bit in two runs' newest checkpoints, and how far apart
+    they are.
+    """
     first, second = groups(one), groups(other)
     odd = [(key, "missing") for key in sorted(first.keys() ^ second.keys())]
-    return odd + [(key, float((first[key] - second[key]).abs().max())) for key in first if not torch.equal(first[key], second[key])]
+    return odd + [
+        (key, float((first[key] - second[key]).abs().max()))
+        for key in first
+        if not torch.equal(first[key], second[key])
+    ]
 
 
 def fork(job):
@@ -86,8 +102,17 @@ def fork_group(count, job):
         port = free.getsockname()[1]
 
     def child(rank):
-        os.environ |= {"RANK": f"{rank}", "LOCAL_RANK": f"{rank}", "WORLD_SIZE": f"{count}", "LOCAL_WORLD_SIZE": f"{count}"}
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": f"{port}", "GLOO_SOCKET_IFNAME": "lo"}
+        os.environ |= {
+            "RANK": f"{rank}",
+            "LOCAL_RANK": f"{rank}",
+            "WORLD_SIZE": f"{count}",
+            "LOCAL_WORLD_SIZE": f"{count}",
+        }
+        os.environ |= {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": f"{port}",
+            "GLOO_SOCKET_IFNAME": "lo",
+        }
         job(rank)
 
     children = [fork(lambda rank=rank: child(rank)) for rank in range(count)]

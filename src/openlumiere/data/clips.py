@@ -29,11 +29,15 @@ def resample(clip: Clip, fps: Fraction = FPS) -> Clip:
 
 
 def cut(clip: Clip, start: Fraction, frames: int) -> Clip:
-    """`frames` frames from `start` seconds on. Raises ValueError when the clip does not reach that far."""
+    """`frames` frames from `start` seconds on. Raises ValueError when the clip does not reach that
+    far.
+    """
     first = round(start * clip.fps)
     if first < 0 or frames < 1 or first + frames > len(clip):
         held = f"{len(clip)} frames"
-        raise ValueError(f"expected frames {first} to {first + frames} of the clip, got {held}: ask for fewer, or start elsewhere")
+        raise ValueError(
+            f"expected frames {first} to {first + frames} of the clip, got {held}: ask for fewer, or start elsewhere"
+        )
     return Clip(clip.frames[first : first + frames], fps=clip.fps)
 
 
@@ -43,7 +47,10 @@ def square(clip: Clip, size: int) -> Clip:
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     box = (left, top, left + side, top + side)
-    pictures = [Image.fromarray(frame).crop(box).resize((size, size), Image.Resampling.LANCZOS) for frame in clip.frames]
+    pictures = [
+        Image.fromarray(frame).crop(box).resize((size, size), Image.Resampling.LANCZOS)
+        for frame in clip.frames
+    ]
     return Clip(_stacked(pictures), fps=clip.fps)
 
 

@@ -1,4 +1,6 @@
-"""Tables that say what lies in the shards: written and read as Parquet (or JSON lines), checked row by row."""
+"""Tables that say what lies in the shards: written and read as Parquet (or JSON lines), checked row
+by row.
+"""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -30,17 +32,26 @@ def read(path: Path, columns: Columns) -> list[Row]:
 
 def read_lines(text: str, columns: Columns, name: str) -> list[Row]:
     """The rows of JSON lines, one object a line. Raises ValueError as `read` does."""
-    return [validate(_parsed(line, f"{name} row {n}"), columns, f"{name} row {n}") for n, line in enumerate(text.splitlines())]
+    return [
+        validate(_parsed(line, f"{name} row {n}"), columns, f"{name} row {n}")
+        for n, line in enumerate(text.splitlines())
+    ]
 
 
 def validate(row: object, columns: Columns, where: str) -> Row:
-    """The row itself. Raises ValueError, naming `where` and the first column that is missing or of another type."""
+    """The row itself. Raises ValueError, naming `where` and the first column that is missing or of
+    another type.
+    """
     if not isinstance(row, dict):
-        raise ValueError(f"expected an object in {where}, got {type(row).__name__}: write the index again")
+        raise ValueError(
+            f"expected an object in {where}, got {type(row).__name__}: write the index again"
+        )
     for column, kind in columns.items():
         if type(row.get(column)) is not kind:
             got = type(row[column]).__name__ if column in row else "no such column"
-            raise ValueError(f"expected {kind.__name__} in column '{column}' of {where}, got {got}: write the index again")
+            raise ValueError(
+                f"expected {kind.__name__} in column '{column}' of {where}, got {got}: write the index again"
+            )
     return row
 
 
@@ -49,14 +60,20 @@ def _table(path: Path):
     import pyarrow.parquet
 
     try:
-        return pyarrow.parquet.ParquetFile(path).read()  # one file: no guessing from the folder's name
+        return pyarrow.parquet.ParquetFile(
+            path
+        ).read()  # one file: no guessing from the folder's name
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0][:80]
-        raise ValueError(f"expected a Parquet index at {path}, got '{reason}': build the data again") from None
+        raise ValueError(
+            f"expected a Parquet index at {path}, got '{reason}': build the data again"
+        ) from None
 
 
 def _parsed(line: str, where: str) -> object:
     try:
         return json.loads(line)
     except json.JSONDecodeError:
-        raise ValueError(f"expected JSON in {where}, got {line[:30]!r}: write the index again") from None
+        raise ValueError(
+            f"expected JSON in {where}, got {line[:30]!r}: write the index again"
+        ) from None

@@ -1,6 +1,7 @@
 """WebDataset shards: plain tar files in which the members `KEY.EXT` with one key make one sample.
 
-Written with the offset, length and checksum of every member, so that an index can open one sample without a scan.
+Written with the offset, length and checksum of every member, so that an index can open one sample
+without a scan.
 """
 
 import io
@@ -22,7 +23,9 @@ class Member:
 
 
 def write(path: Path, members: Iterable[tuple[str, bytes]]) -> dict[str, Member]:
-    """Write a shard, all or nothing; the same members give the same bytes. Returns where each member lies."""
+    """Write a shard, all or nothing; the same members give the same bytes. Returns where each
+    member lies.
+    """
     partial = path.with_name(path.name + ".part")
     with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
         places = {name: _append(tar, path.name, name, data) for name, data in members}
@@ -42,7 +45,9 @@ def read(folder: Path, member: Member) -> bytes:
             file.seek(member.offset)
             data = file.read(member.length)
     except OSError as error:
-        raise ValueError(f"expected shard {path}, got '{error.strerror}': build the data again") from None
+        raise ValueError(
+            f"expected shard {path}, got '{error.strerror}': build the data again"
+        ) from None
     if len(data) != member.length or zlib.crc32(data) != member.crc32:
         raise ValueError(
             f"expected {member.length} sound bytes at {member.offset} of {path}, got {len(data)} with another checksum:"
@@ -70,7 +75,9 @@ def samples(path: Path) -> Iterator[dict[str, bytes]]:
 
 
 def _append(tar: tarfile.TarFile, shard: str, name: str, data: bytes) -> Member:
-    header = tarfile.TarInfo(name)  # time, owner and mode keep fixed values: bytes depend on the content alone
+    header = tarfile.TarInfo(
+        name
+    )  # time, owner and mode keep fixed values: bytes depend on the content alone
     header.size = len(data)
     offset = tar.offset + tarfile.BLOCKSIZE  # USTAR names fit one header block
     tar.addfile(header, io.BytesIO(data))
@@ -86,7 +93,9 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
                 yield header.name, data
             _require(_ends_in_zeros(path), path)
     except (tarfile.TarError, OSError) as error:
-        raise ValueError(f"expected a whole tar shard at {path}, got '{error}': build the data again") from None
+        raise ValueError(
+            f"expected a whole tar shard at {path}, got '{error}': build the data again"
+        ) from None
 
 
 def _ends_in_zeros(path: Path) -> bool:

@@ -1,8 +1,10 @@
-"""MultiDiffusion: overlapping windows in time, tiles in space, or both, denoised apart and made to agree at every step.
+"""MultiDiffusion: overlapping windows in time, tiles in space, or both, denoised apart and made to
+agree at every step.
 
-Paper, "Super-resolution and Temporal MultiDiffusion": the clip J is cut into overlapping windows J_i, and each step takes
-`argmin_J' sum_i ||J'|_i - Phi(J_i)||^2`, which is the average of what the windows say of each place. Tiles in space are the
-same rule on the other axes (Bar-Tal et al. 2023, "MultiDiffusion"); tapered weights weigh each term of the sum (our choice).
+Paper, "Super-resolution and Temporal MultiDiffusion": the clip J is cut into overlapping windows
+J_i, and each step takes `argmin_J' sum_i ||J'|_i - Phi(J_i)||^2`, which is the average of what the
+windows say of each place. Tiles in space are the same rule on the other axes (Bar-Tal et al. 2023,
+"MultiDiffusion"); tapered weights weigh each term of the sum (our choice).
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ from torch import Tensor
 from openlumiere.diffusion.denoiser import Condition, Denoiser, Timestep, join
 from openlumiere.diffusion.known import Known
 
-
 Part = TypeVar("Part")
 
 
@@ -35,12 +36,15 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
-    """How a clip is cut; sizes count frames and places of the codec's space, None leaves an axis whole.
+    """How a clip is cut; sizes count frames and places of the codec's space, None leaves an axis
+    whole.
 
-    `overlap` frames are shared by neighbours in time (2, the paper's), `tile_overlap` places by neighbours in space (our
-    choice). The last window of an axis is shifted back to end with the clip (our choice), so that all windows are of one shape
-    and share the overlap or more. Their weights are uniform (the paper's), or `tapered`: falling linearly over the overlap.
-    `batch` windows are denoised at once, each for all clips of the batch. Raises ValueError for sizes that cannot be.
+    `overlap` frames are shared by neighbours in time (2, the paper's), `tile_overlap` places by
+    neighbours in space (our choice). The last window of an axis is shifted back to end with the
+    clip (our choice), so that all windows are of one shape and share the overlap or more. Their
+    weights are uniform (the paper's), or `tapered`: falling linearly over the overlap. `batch`
+    windows are denoised at once, each for all clips of the batch. Raises ValueError for sizes that
+    cannot be.
     """
 
     frames: int | None = None
@@ -52,11 +56,17 @@ class Windows:
     batch: int = 1
 
     def __post_init__(self) -> None:
-        for name, length, overlap in zip(("frames", "height", "width"), self.lengths, self.overlaps):
+        for name, length, overlap in zip(
+            ("frames", "height", "width"), self.lengths, self.overlaps
+        ):
             if overlap < 0 or (length is not None and length <= overlap):
-                raise ValueError(f"expected {name} above an overlap of 0 or more, got {length} and {overlap}, make windows longer")
+                raise ValueError(
+                    f"expected {name} above an overlap of 0 or more, got {length} and {overlap}, make windows longer"
+                )
         if self.batch < 1:
-            raise ValueError(f"expected at least 1 window at once, got {self.batch}, use 1 for the least memory")
+            raise ValueError(
+                f"expected at least 1 window at once, got {self.batch}, use 1 for the least memory"
+            )
 
     @property
     def lengths(self) -> tuple[int | None, int | None, int | None]:
@@ -74,17 +84,27 @@ class Windows:
         return replace(self, frames=max(overlap + 1, -(-self.frames // spacing)), overlap=overlap)
 
     def over(self, size: Sequence[int]) -> list[Window]:
-        """The windows of a clip of this size (f, h, w), in time first; they cover it and never leave it."""
-        return [Window(*box) for box in itertools.product(*map(cut_axis, size, self.lengths, self.overlaps))]
+        """The windows of a clip of this size (f, h, w), in time first; they cover it and never
+        leave it.
+        """
+        return [
+            Window(*box)
+            for box in itertools.product(*map(cut_axis, size, self.lengths, self.overlaps))
+        ]
 
     def weigh(self, size: Sequence[int]) -> Float[Tensor, "f h w"]:
         """The weight of each place of a window of this size (f, h, w), in (0, 1]."""
-        frames, rows, columns = (_taper(length, overlap if self.tapered else 0) for length, overlap in zip(size, self.overlaps))
+        frames, rows, columns = (
+            _taper(length, overlap if self.tapered else 0)
+            for length, overlap in zip(size, self.overlaps)
+        )
         return frames[:, None, None] * rows[:, None] * columns
 
 
 def cut_axis(size: int, length: int | None, overlap: int) -> list[slice]:
-    """Windows of `length` that share `overlap` places or more; one window where the axis is no longer than that."""
+    """Windows of `length` that share `overlap` places or more; one window where the axis is no
+    longer than that.
+    """
     if length is None or size <= length:
         return [slice(0, size)]
     starts = [*range(0, size - length, length - overlap), size - length]
@@ -92,24 +112,35 @@ def cut_axis(size: int, length: int | None, overlap: int) -> list[slice]:
 
 
 def borders(size: int, length: int | None, overlap: int) -> list[int]:
-    """Places b of an axis where other windows cover b than b - 1; times the codec's factor in pixels. See `evaluate.seams`."""
+    """Places b of an axis where other windows cover b than b - 1; times the codec's factor in
+    pixels. See `evaluate.seams`.
+    """
     windows = cut_axis(size, length, overlap)
-    return sorted({window.start for window in windows[1:]} | {window.stop for window in windows[:-1]})
+    return sorted(
+        {window.start for window in windows[1:]} | {window.stop for window in windows[:-1]}
+    )
 
 
 def _taper(length: int, overlap: int) -> Tensor:
-    """1 in the middle, falling in equal steps over `overlap` places to either end, where it is still above 0."""
+    """1 in the middle, falling in equal steps over `overlap` places to either end, where it is
+    still above 0.
+    """
     place = torch.arange(1.0, length + 1)
     return torch.minimum(place, place.flip(0)).clamp(max=overlap + 1) / (overlap + 1)
 
 
-def multidiffuse(denoiser: Denoiser, windows: Windows, *, processes: PartialState | None = None) -> Denoiser:
-    """`denoiser` run window by window, the predictions averaged; a clip that fits one window is one plain call.
+def multidiffuse(
+    denoiser: Denoiser, windows: Windows, *, processes: PartialState | None = None
+) -> Denoiser:
+    """`denoiser` run window by window, the predictions averaged; a clip that fits one window is one
+    plain call.
 
-    Given `processes`, an accelerate `PartialState`, its processes share the windows: all must be called alike, and all get the
-    same result, bit by bit that of one process. The prediction may be of any kind: for one noisy clip they are affine in each
-    other. Guidance commutes with windows and takes less memory inside, `multidiffuse(guide(net))`; `threshold` and rescaled
-    guidance look at the whole clip when outside, at a window when inside. Raises ValueError for a condition of another size.
+    Given `processes`, an accelerate `PartialState`, its processes share the windows: all must be
+    called alike, and all get the same result, bit by bit that of one process. The prediction may be
+    of any kind: for one noisy clip they are affine in each other. Guidance commutes with windows
+    and takes less memory inside, `multidiffuse(guide(net))`; `threshold` and rescaled guidance look
+    at the whole clip when outside, at a window when inside. Raises ValueError for a condition of
+    another size.
     """
 
     def denoise(noisy: Tensor, timestep: Timestep, condition: Condition) -> Tensor:
@@ -124,19 +155,27 @@ def multidiffuse(denoiser: Denoiser, windows: Windows, *, processes: PartialStat
             return denoiser(*_cut_all(noisy, timestep, condition, batch))
 
         predictions = by_turns(batches, denoise_batch, processes)
-        split = ((window, rows) for batch, rows in predictions for window, rows in zip(batch, rows.split(len(noisy))))
+        split = (
+            (window, rows)
+            for batch, rows in predictions
+            for window, rows in zip(batch, rows.split(len(noisy)))
+        )
         return average(split, noisy, weight)
 
     return denoise
 
 
 def average(
-    predictions: Iterable[tuple[Window, Tensor]], noisy: Float[Tensor, "b c f h w"], weight: Float[Tensor, "wf wh ww"]
+    predictions: Iterable[tuple[Window, Tensor]],
+    noisy: Float[Tensor, "b c f h w"],
+    weight: Float[Tensor, "wf wh ww"],
 ) -> Float[Tensor, "b c f h w"]:
-    """The J' that minimises `sum_i weight (J'|_i - prediction_i)^2`, of the shape of `noisy`; `weight` is that of each window.
+    """The J' that minimises `sum_i weight (J'|_i - prediction_i)^2`, of the shape of `noisy`;
+    `weight` is that of each window.
 
-    A running weighted mean (West 1979): each prediction moves the mean by its share of the weight so far. So predictions that
-    agree are returned bit by bit, which a sum divided by its weights would not do, and one batch is held at a time.
+    A running weighted mean (West 1979): each prediction moves the mean by its share of the weight
+    so far. So predictions that agree are returned bit by bit, which a sum divided by its weights
+    would not do, and one batch is held at a time.
     """
     mean = torch.zeros_like(noisy, dtype=torch.promote_types(noisy.dtype, torch.float32))
     weight = weight.to(mean)
@@ -148,17 +187,23 @@ def average(
 
 
 def cut(condition: Condition, window: Window) -> Condition:
-    """What is told of this window: its part of all that has frames and places, also among the added conditions.
+    """What is told of this window: its part of all that has frames and places, also among the added
+    conditions.
 
-    Frame times restart (our choice): every window begins when the clip does. So a net meets the times that it was trained on,
-    however long the clip, windows agree with the times that a net takes when given none, and windows can share a batch.
+    Frame times restart (our choice): every window begins when the clip does. So a net meets the
+    times that it was trained on, however long the clip, windows agree with the times that a net
+    takes when given none, and windows can share a batch.
     """
     known, added = condition.known, condition.added
     return replace(
         condition,
-        known=None if known is None else Known(content=known.content[..., *window], mask=known.mask[..., *window]),
+        known=None
+        if known is None
+        else Known(content=known.content[..., *window], mask=known.mask[..., *window]),
         frame_times=_cut_times(condition.frame_times, window),
-        added=None if added is None else {name: _cut_clip(value, window) for name, value in added.items()},
+        added=None
+        if added is None
+        else {name: _cut_clip(value, window) for name, value in added.items()},
     )
 
 
@@ -181,11 +226,15 @@ def _check_size(noisy: Tensor, condition: Condition) -> None:
     if condition.frame_times is not None and len(condition.frame_times) != noisy.shape[2]:
         wrong["frame_times"] = tuple(condition.frame_times.shape)
     for name, size in wrong.items():
-        raise ValueError(f"expected {name} for a clip of size {tuple(noisy.shape[2:])}, got {size}, give it at that size")
+        raise ValueError(
+            f"expected {name} for a clip of size {tuple(noisy.shape[2:])}, got {size}, give it at that size"
+        )
 
 
 def _batches(layout: Sequence[Window], times: Tensor | None, limit: int) -> list[list[Window]]:
-    """Windows to be denoised at once: at most `limit`, and all of the same frame times, since a condition has them but once."""
+    """Windows to be denoised at once: at most `limit`, and all of the same frame times, since a
+    condition has them but once.
+    """
     batches: list[list[Window]] = []
     for window in layout:
         if batches and len(batches[-1]) < limit and _same_times(times, batches[-1][0], window):
@@ -196,7 +245,9 @@ def _batches(layout: Sequence[Window], times: Tensor | None, limit: int) -> list
 
 
 def _same_times(times: Tensor | None, one: Window, other: Window) -> bool:
-    return times is None or torch.allclose(_cut_times(times, one), _cut_times(times, other), atol=1e-3)
+    return times is None or torch.allclose(
+        _cut_times(times, one), _cut_times(times, other), atol=1e-3
+    )
 
 
 def _cut_all(
@@ -205,17 +256,24 @@ def _cut_all(
     """What the denoiser is called with: all clips of the first window, then all of the second, ..."""
     timestep = torch.as_tensor(timestep)
     timestep = timestep.repeat(len(batch)) if timestep.ndim else timestep
-    return torch.cat([noisy[..., *window] for window in batch]), timestep, join([cut(condition, window) for window in batch])
+    return (
+        torch.cat([noisy[..., *window] for window in batch]),
+        timestep,
+        join([cut(condition, window) for window in batch]),
+    )
 
 
 def by_turns(
     parts: Sequence[Part], predict: Callable[[Part], Tensor], processes: PartialState | None
 ) -> Iterator[tuple[Part, Tensor]]:
-    """Each part (a batch of windows, a window) with its prediction, in one order however many processes there are, a part each a turn.
+    """Each part (a batch of windows, a window) with its prediction, in one order however many
+    processes there are, a part each a turn.
 
     Those left without a part in the last turn repeat another's, since all must gather.
     """
-    count, index = (1, 0) if processes is None else (processes.num_processes, processes.process_index)
+    count, index = (
+        (1, 0) if processes is None else (processes.num_processes, processes.process_index)
+    )
     for first in range(0, len(parts), count):
         turn = parts[first : first + count]
         prediction = predict(turn[min(index, len(turn) - 1)])

@@ -1,6 +1,8 @@
-"""Sampling a clip of any length in a fixed room: each denoising step follows the one before at the distance of a window.
+"""Sampling a clip of any length in a fixed room: each denoising step follows the one before at the
+distance of a window.
 
-The result is that of `sample` with `multidiffuse` (a test holds it), but no state is ever held for more than a few windows a step.
+The result is that of `sample` with `multidiffuse` (a test holds it), but no state is ever held for
+more than a few windows a step.
 """
 
 from __future__ import annotations
@@ -17,26 +19,37 @@ from torch import Tensor
 
 from openlumiere.diffusion.denoiser import Condition, Denoiser
 from openlumiere.diffusion.multidiffusion import Windows, by_turns, cut_axis
-from openlumiere.diffusion.sample import Solver
+from openlumiere.diffusion.sampler import Solver
 
 Tell = Callable[[slice], Condition]
 Predict = Callable[[Tensor, slice], Tensor]
 
 
 def stream(
-    denoiser: Denoiser, scheduler: diffusers.SchedulerMixin, noise: Iterable[Float[Tensor, "b c _ h w"]], frames: int, tell: Tell,
-    windows: Windows, *, steps: int, on_window: Callable[[int, slice], None] | None = None, processes: PartialState | None = None,
-) -> Iterator[Float[Tensor, "b c _ h w"]]:  # fmt: skip
+    denoiser: Denoiser,
+    scheduler: diffusers.SchedulerMixin,
+    noise: Iterable[Float[Tensor, "b c _ h w"]],
+    frames: int,
+    tell: Tell,
+    windows: Windows,
+    *,
+    steps: int,
+    on_window: Callable[[int, slice], None] | None = None,
+    processes: PartialState | None = None,
+) -> Iterator[Float[Tensor, "b c _ h w"]]:
     """The finished clip, part by part, from noise that comes part by part.
 
-    `tell(window)` answers what the net is told of these frames. The windows in time are those of `windows`; its tiles are the
-    denoiser's affair (`multidiffuse(net, replace(windows, frames=None))`), averages over tiles and windows being averages over both.
-    `on_window(step, window)` is called after each. Given `processes`, as for `multidiffuse`, neighbouring windows are denoised at once,
-    one by each process, and each gets the whole clip, bit by bit that of one process. Needs a scheduler whose steps look at nothing
-    but their own state: ValueError else.
+    `tell(window)` answers what the net is told of these frames. The windows in time are those of
+    `windows`; its tiles are the denoiser's affair (`multidiffuse(net, replace(windows,
+    frames=None))`), averages over tiles and windows being averages over both. `on_window(step,
+    window)` is called after each. Given `processes`, as for `multidiffuse`, neighbouring windows
+    are denoised at once, one by each process, and each gets the whole clip, bit by bit that of one
+    process. Needs a scheduler whose steps look at nothing but their own state: ValueError else.
     """
     if type(scheduler) is not diffusers.DDIMScheduler:
-        raise ValueError(f"expected a DDIMScheduler for a stream, got {type(scheduler).__name__}, set scheduler to one")
+        raise ValueError(
+            f"expected a DDIMScheduler for a stream, got {type(scheduler).__name__}, set scheduler to one"
+        )
     layout = cut_axis(frames, windows.frames, windows.overlap)
     weight = windows.weigh((layout[0].stop, 1, 1))[:, 0, 0]
     solver = Solver(scheduler, steps, 0, None, torch.device("cpu"))
@@ -49,7 +62,13 @@ def stream(
 
 @torch.no_grad()
 def _predict(
-    denoiser: Denoiser, timestep: Tensor, tell: Tell, on_window: Callable[[int, slice], None] | None, index: int, noisy: Tensor, window: slice
+    denoiser: Denoiser,
+    timestep: Tensor,
+    tell: Tell,
+    on_window: Callable[[int, slice], None] | None,
+    index: int,
+    noisy: Tensor,
+    window: slice,
 ) -> Tensor:
     prediction = denoiser(noisy, timestep.to(noisy.device), tell(window))
     if on_window is not None:
@@ -57,26 +76,35 @@ def _predict(
     return prediction
 
 
-def _advance(solver: Solver, index: int, parts: Iterable[tuple[Tensor, Tensor]]) -> Iterator[Tensor]:
+def _advance(
+    solver: Solver, index: int, parts: Iterable[tuple[Tensor, Tensor]]
+) -> Iterator[Tensor]:
     """One step of the scheduler for each part as it is ready."""
     for noisy, prediction in parts:
         yield solver.step(prediction, noisy, noisy, index)
 
 
 def average_stream(
-    parts: Iterable[Float[Tensor, "b c _ h w"]], layout: Sequence[slice], weight: Float[Tensor, " n"], predict: Predict,
+    parts: Iterable[Float[Tensor, "b c _ h w"]],
+    layout: Sequence[slice],
+    weight: Float[Tensor, " n"],
+    predict: Predict,
     processes: PartialState | None = None,
-) -> Iterator[tuple[Tensor, Tensor]]:  # fmt: skip
-    """Noisy frames and their averaged predictions, given out as soon as no later window covers them.
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Noisy frames and their averaged predictions, given out as soon as no later window covers
+    them.
 
-    `layout` are windows in time in rising order, all as long as `weight`, that cover the clip which `parts` bring frame by frame.
-    Each of `processes` (one, if not given) computes a window a turn, and as many windows are held.
+    `layout` are windows in time in rising order, all as long as `weight`, that cover the clip which
+    `parts` bring frame by frame. Each of `processes` (one, if not given) computes a window a turn,
+    and as many windows are held.
     """
     source, begin = iter(parts), 0
     noisy = next(source)
     mean, total = torch.zeros_like(noisy), noisy.new_zeros(noisy.shape[2])
     count = 1 if processes is None else processes.num_processes
-    for turn, following in pairwise([*(layout[first : first + count] for first in range(0, len(layout), count)), None]):
+    for turn, following in pairwise(
+        [*(layout[first : first + count] for first in range(0, len(layout), count)), None]
+    ):
         while begin + noisy.shape[2] < turn[-1].stop:
             noisy = torch.cat([noisy, next(source)], 2)
         missing = noisy.shape[2] - len(total)
@@ -86,7 +114,14 @@ def average_stream(
         for (_, window), prediction in by_turns(cut, lambda part: predict(*part), processes):
             here = slice(window.start - begin, window.stop - begin)
             total[here] += weight.to(total)
-            mean[:, :, here].lerp_(prediction.to(mean), (weight.to(total) / total[here])[:, None, None])
+            mean[:, :, here].lerp_(
+                prediction.to(mean), (weight.to(total) / total[here])[:, None, None]
+            )
         done = (turn[-1].stop if following is None else following[0].start) - begin
         yield noisy[:, :, :done], mean[:, :, :done]
-        begin, noisy, mean, total = begin + done, noisy[:, :, done:], mean[:, :, done:], total[done:]
+        begin, noisy, mean, total = (
+            begin + done,
+            noisy[:, :, done:],
+            mean[:, :, done:],
+            total[done:],
+        )

@@ -1,11 +1,14 @@
-"""The block structure of gif and webp files: how many frames they hold, how long each stays, and whether the end is there."""
+"""The block structure of gif and webp files: how many frames they hold, how long each stays, and
+whether the end is there.
+"""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Counted without decoding: `stays` are ticks (gif: 1/100 s, webp: 1/1000 s), `end` is where the walk ended.
+    """Counted without decoding: `stays` are ticks (gif: 1/100 s, webp: 1/1000 s), `end` is where
+    the walk ended.
 
     `whole` is false where the file breaks off there.
     """
@@ -33,7 +36,9 @@ def _colours(flags: int) -> int:
 
 
 def _sub_blocks(data: bytes, at: int) -> tuple[bytes, int]:
-    """Contents of a chain of gif sub-blocks and the place after it; IndexError where the data ends first."""
+    """Contents of a chain of gif sub-blocks and the place after it; IndexError where the data ends
+    first.
+    """
     parts = []
     while size := data[at]:
         parts.append(data[at + 1 : at + 1 + size])
@@ -67,13 +72,15 @@ def gif_blocks(data: bytes) -> Blocks:
 
 
 def webp_blocks(data: bytes) -> Blocks:
-    """Walk a webp chunk by chunk up to the length in its header. A still has one frame that stays 0 ticks."""
+    """Walk a webp chunk by chunk up to the length in its header. A still has one frame that stays 0
+    ticks.
+    """
     end = _number(data, 4, 4) + 8
     at, stays, comment, still, size = 12, [], "", False, (0, 0)
     while at + 8 <= min(end, len(data)):
         name, length = data[at : at + 4], _number(data, at + 4, 4)
         body = data[at + 8 : at + 8 + min(length, 65536)]
-        if at + 8 + length > len(data) or not name.isalnum() and name not in (b"VP8 ", b"XMP "):
+        if at + 8 + length > len(data) or (not name.isalnum() and name not in (b"VP8 ", b"XMP ")):
             break
         if name == b"VP8X":
             size = _number(body, 7, 3) + 1, _number(body, 4, 3) + 1
@@ -84,7 +91,9 @@ def webp_blocks(data: bytes) -> Blocks:
         if name in (b"VP8 ", b"VP8L"):
             still, size = True, (size if size != (0, 0) else _still_size(name, body))
         at += 8 + length + length % 2
-    return Blocks(*size, stays or [0] * still, comment, end <= at <= len(data) + 1 and end <= len(data), at)
+    return Blocks(
+        *size, stays or [0] * still, comment, end <= at <= len(data) + 1 and end <= len(data), at
+    )
 
 
 def mended_webp(data: bytes, blocks: Blocks) -> bytes:

@@ -1,4 +1,6 @@
-"""Files from strangers are opened in a child process, so a decoder that crashes, hangs or eats memory takes only that with it."""
+"""Files from strangers are opened in a child process, so a decoder that crashes, hangs or eats
+memory takes only that with it.
+"""
 
 import contextlib
 import json
@@ -20,7 +22,9 @@ from openlumiere.media.sound import Sound
 ROOT = Path(__file__).parents[2]
 
 
-def read_clip(path: str | os.PathLike, allow_partial: bool, limits: Limits) -> tuple[np.ndarray, Fraction, Sound | None]:
+def read_clip(
+    path: str | os.PathLike, allow_partial: bool, limits: Limits
+) -> tuple[np.ndarray, Fraction, Sound | None]:
     """Frames uint8 [f, h, w, 3], frames a second and sound of the clip at `path`."""
     with working("clip", path, limits, allow_partial=allow_partial) as (report, room):
         stored = _frames(room, report)
@@ -47,12 +51,22 @@ def encode_sound(sound: Sound, suffix: str, limits: Limits = Limits()) -> Sound:
 
 
 @contextlib.contextmanager
-def working(task: str, path: str | os.PathLike, limits: Limits, **settings) -> Iterator[tuple[dict, Path]]:
-    """Run one task of `worker.py` on `path`; gives its report and the folder with what it made, which is then removed."""
+def working(
+    task: str, path: str | os.PathLike, limits: Limits, **settings
+) -> Iterator[tuple[dict, Path]]:
+    """Run one task of `worker.py` on `path`; gives its report and the folder with what it made,
+    which is then removed.
+    """
     if not os.path.exists(path):
         raise MediaError("a file or folder that exists", str(path), "check the path")
     with tempfile.TemporaryDirectory(prefix="openlumiere-") as folder:
-        job = {"task": task, "path": os.path.abspath(path), "room": folder, "limits": asdict(limits), **settings}
+        job = {
+            "task": task,
+            "path": os.path.abspath(path),
+            "room": folder,
+            "limits": asdict(limits),
+            **settings,
+        }
         _run(job, limits.seconds)
         report = json.loads(Path(folder, "report.json").read_text())
         if "error" in report:
@@ -66,12 +80,22 @@ def _run(job: dict, seconds: float) -> None:
     search = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     try:
         done = subprocess.run(
-            command, input=json.dumps(job).encode(), capture_output=True, timeout=seconds, env=os.environ | {"PYTHONPATH": search}
+            command,
+            input=json.dumps(job).encode(),
+            capture_output=True,
+            timeout=seconds,
+            env=os.environ | {"PYTHONPATH": search},
         )
     except subprocess.TimeoutExpired:
-        raise MediaError(f"a file that reads within {seconds:g} s", job["path"], "cut it or raise Limits.seconds") from None
+        raise MediaError(
+            f"a file that reads within {seconds:g} s", job["path"], "cut it or raise Limits.seconds"
+        ) from None
     if not Path(job["room"], "report.json").exists():
-        raise MediaError("a file that can be read", f"{job['path']}, at which the reader {_ending(done)}", "convert or replace it")
+        raise MediaError(
+            "a file that can be read",
+            f"{job['path']}, at which the reader {_ending(done)}",
+            "convert or replace it",
+        )
 
 
 def _ending(done: subprocess.CompletedProcess) -> str:

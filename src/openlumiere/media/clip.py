@@ -24,14 +24,18 @@ class Origin(Protocol):
         """Marked frames for uint8 `frames` [f, h, w, 3], same shape and type."""
 
     def sign(self, path: Path) -> None:
-        """Sign the encoded file, or folder of frames, at `path` in place, before it gets its final name.
+        """Sign the encoded file, or folder of frames, at `path` in place, before it gets its final
+        name.
 
-        Files put beside it and named after it (`clip.mp4.json` for `clip.mp4`) go along and get its final name, too.
+        Files put beside it and named after it (`clip.mp4.json` for `clip.mp4`) go along and get its
+        final name, too.
         """
 
 
 def exact_fps(fps: int | float | str | Fraction) -> Fraction:
-    """`fps` as an exact fraction above 0 and up to 1000, its denominator up to a million; a float only when it is a whole number."""
+    """`fps` as an exact fraction above 0 and up to 1000, its denominator up to a million; a float
+    only when it is a whole number.
+    """
     whole = not isinstance(fps, float) or fps.is_integer()
     rate = Fraction(fps) if whole else Fraction(0)
     if not 0 < rate <= MAX_FPS or rate.denominator > MAX_DENOMINATOR:
@@ -44,15 +48,19 @@ def check_frames(frames: np.ndarray) -> None:
     """Raise unless `frames` is uint8 [f, h, w, 3] with at least one frame and one pixel."""
     shape, kind = getattr(frames, "shape", None), getattr(frames, "dtype", type(frames).__name__)
     if kind != np.uint8 or len(shape) != 4 or shape[3] != 3 or 0 in shape:
-        raise MediaError("uint8 frames [f, h, w, 3], none of them 0", f"{kind} {shape}", "convert them first")
+        raise MediaError(
+            "uint8 frames [f, h, w, 3], none of them 0", f"{kind} {shape}", "convert them first"
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A clip in memory: `frames` uint8 [f, h, w, 3], exact and unmarked, at `fps` frames a second (exact).
+    """A clip in memory: `frames` uint8 [f, h, w, 3], exact and unmarked, at `fps` frames a second
+    (exact).
 
-    `origin` marks and signs what leaves through `save`; None for a clip that was merely loaded. `audio` is the sound of the
-    file it came from, carried to mp4 and webm and cut to the clip's length. Clips are equal when frames and fps are.
+    `origin` marks and signs what leaves through `save`; None for a clip that was merely loaded.
+    `audio` is the sound of the file it came from, carried to mp4 and webm and cut to the clip's
+    length. Clips are equal when frames and fps are.
     """
 
     frames: np.ndarray = field(repr=False)
@@ -85,19 +93,25 @@ class Clip:
         return len(self.frames) / self.fps
 
     @classmethod
-    def load(cls, path: str | os.PathLike, allow_partial: bool = False, limits: Limits = Limits()) -> "Clip":
-        """Read a video, an animated picture, a still (one frame) or a folder of pictures, in a child process within `limits`.
+    def load(
+        cls, path: str | os.PathLike, allow_partial: bool = False, limits: Limits = Limits()
+    ) -> "Clip":
+        """Read a video, an animated picture, a still (one frame) or a folder of pictures, in a
+        child process within `limits`.
 
-        Rotation is applied, alpha laid over white, a variable rate made constant (`timing.steady_rate`); frames that change
-        size are refused. A file that holds fewer frames than it says raises `MediaError`; `allow_partial` returns those there are.
+        Rotation is applied, alpha laid over white, a variable rate made constant
+        (`timing.steady_rate`); frames that change size are refused. A file that holds fewer frames
+        than it says raises `MediaError`; `allow_partial` returns those there are.
         """
         frames, fps, audio = read_clip(path, allow_partial, limits)
         return cls(frames, fps, audio=audio)
 
     def save(self, path: str | os.PathLike, lossless: bool = False) -> Path:
-        """Write mp4, webm, gif, webp or (one frame) png by extension, or a folder of PNG frames where `path` ends in "/".
+        """Write mp4, webm, gif, webp or (one frame) png by extension, or a folder of PNG frames
+        where `path` ends in "/".
 
-        Everything is written beside `path` and renamed at the end, so an error or Ctrl-C leaves what was there before. `lossless`
-        keeps every pixel (mp4: libx264rgb; webp; webm: VP9 in rgb) and is refused for gif. Same frames, same bytes before signing.
+        Everything is written beside `path` and renamed at the end, so an error or Ctrl-C leaves
+        what was there before. `lossless` keeps every pixel (mp4: libx264rgb; webp; webm: VP9 in
+        rgb) and is refused for gif. Same frames, same bytes before signing.
         """
         return write_clip(self, path, lossless)

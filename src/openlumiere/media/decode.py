@@ -6,7 +6,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
-
 from openlumiere.media.frames import Decoded, FrameWriter
 from openlumiere.media.limits import Limits, MediaError
 from openlumiere.media.pillow import read_animation, read_still
@@ -23,7 +22,9 @@ KNOWN = "mp4, mov, webm, mkv, avi, mpeg-ts, ogg, gif, webp, png, jpeg, bmp, tiff
 
 
 def kind_of(head: bytes) -> str | None:
-    """Our name of the format that starts with `head`, or None: nothing is tried out, so nothing else is ever opened."""
+    """Our name of the format that starts with `head`, or None: nothing is tried out, so nothing
+    else is ever opened.
+    """
     starts = {
         "matroska": head.startswith(b"\x1a\x45\xdf\xa3"),
         "ogg": head.startswith(b"OggS"),
@@ -36,7 +37,10 @@ def kind_of(head: bytes) -> str | None:
         "tiff": head.startswith((b"II*\0", b"MM\0*")),
         "ppm": re.match(rb"P[4-6]\s", head) is not None,
         "mov": head[4:8] in MP4_BOXES,
-        "mpegts": any(len(head) > start + 2 * step and head[start::step][:3] == b"GGG" for start, step in ((0, 188), (4, 192))),
+        "mpegts": any(
+            len(head) > start + 2 * step and head[start::step][:3] == b"GGG"
+            for start, step in ((0, 188), (4, 192))
+        ),
     }
     return next((name for name, found in starts.items() if found), None)
 
@@ -50,8 +54,14 @@ def known_kind(path: Path) -> str:
     kind = kind_of(head)
     if kind is None:
         playlist = head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(PLAYLISTS)
-        got = "a playlist" if playlist else "an empty file" if not head else "an unknown kind of file"
-        raise MediaError(KNOWN, f"{got} ({path.name})", "pass the media file itself" if playlist else "convert it first")
+        got = (
+            "a playlist" if playlist else "an empty file" if not head else "an unknown kind of file"
+        )
+        raise MediaError(
+            KNOWN,
+            f"{got} ({path.name})",
+            "pass the media file itself" if playlist else "convert it first",
+        )
     return kind
 
 
@@ -72,12 +82,18 @@ def read_first_picture(path: Path, out: BinaryIO, limits: Limits) -> Decoded:
     """Decode the first frame of the picture at `path` to `out`."""
     kind = known_kind(path)
     if kind not in PICTURES + ANIMATIONS:
-        raise MediaError("a picture (png, jpeg, webp, gif, bmp, tiff or ppm)", f"a video ({path.name})", "use Clip.load and take a frame")
+        raise MediaError(
+            "a picture (png, jpeg, webp, gif, bmp, tiff or ppm)",
+            f"a video ({path.name})",
+            "use Clip.load and take a frame",
+        )
     return read_still(path, kind, FrameWriter(out, limits))
 
 
 def read_sound(path: Path, found: Decoded, out: Path) -> str | None:
-    """Copy the sound that belongs to the frames `found` in `path`, if any, to matroska file `out`; the name of its codec."""
+    """Copy the sound that belongs to the frames `found` in `path`, if any, to matroska file `out`;
+    the name of its codec.
+    """
     if path.is_dir():
         return None
     kind = known_kind(path)
@@ -85,24 +101,37 @@ def read_sound(path: Path, found: Decoded, out: Path) -> str | None:
 
 
 def read_folder(path: Path, writer: FrameWriter) -> Decoded:
-    """The PNG and JPEG files of a folder in the order of the numbers in their names; 16 frames a second unless `clip.json` says.
+    """The PNG and JPEG files of a folder in the order of the numbers in their names; 16 frames a
+    second unless `clip.json` says.
 
     Links inside the folder are refused, since they may lead out of it.
     """
-    files = sorted((file for file in path.iterdir() if file.suffix.lower() in (".png", ".jpg", ".jpeg")), key=_natural)
+    files = sorted(
+        (file for file in path.iterdir() if file.suffix.lower() in (".png", ".jpg", ".jpeg")),
+        key=_natural,
+    )
     fps, stated = _folder_note(path / FOLDER_NOTE, len(files))
     if not files or stated != len(files):
-        raise MediaError(f"{stated or 'some'} PNG or JPEG frames", f"{len(files)} in {path.name}", "restore the missing frames")
+        raise MediaError(
+            f"{stated or 'some'} PNG or JPEG frames",
+            f"{len(files)} in {path.name}",
+            "restore the missing frames",
+        )
     for file in files:
         if file.is_symlink():
-            raise MediaError("frames that are files", f"the link {file.name}", "copy the picture into the folder")
+            raise MediaError(
+                "frames that are files", f"the link {file.name}", "copy the picture into the folder"
+            )
         read_still(file, known_kind(file), writer)
     return writer.done(fps)
 
 
 def _natural(file: Path) -> list:
     """Sort key by which frame_10 comes after frame_9."""
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", file.stem[:255])]
+    return [
+        (int(part), "") if part.isdigit() else (0, part)
+        for part in re.split(r"(\d+)", file.stem[:255])
+    ]
 
 
 def _folder_note(note: Path, count: int) -> tuple[Fraction, int]:
@@ -113,4 +142,6 @@ def _folder_note(note: Path, count: int) -> tuple[Fraction, int]:
         said = json.loads(note.read_bytes()[:65536])
         return Fraction(str(said["fps"])[:32]), int(said["frames"])
     except (ValueError, KeyError, TypeError, ZeroDivisionError, OverflowError) as error:
-        raise MediaError('clip.json like {"fps": "16", "frames": 80}', str(error), "mend it or remove it") from error
+        raise MediaError(
+            'clip.json like {"fps": "16", "frames": 80}', str(error), "mend it or remove it"
+        ) from error

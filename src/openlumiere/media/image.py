@@ -11,19 +11,27 @@ from openlumiere.media.limits import Limits, MediaError
 
 
 def load_image(path: str | os.PathLike, limits: Limits = Limits()) -> np.ndarray:
-    """The picture at `path` as uint8 [h, w, 3]: any mode, turned as its EXIF data says, alpha over white, the first frame of many."""
+    """The picture at `path` as uint8 [h, w, 3]: any mode, turned as its EXIF data says, alpha over
+    white, the first frame of many.
+    """
     return read_image(path, limits)
 
 
 def save_image(picture: np.ndarray, path: str | os.PathLike, origin: Origin | None = None) -> Path:
-    """Write uint8 `picture` [h, w, 3] as png or webp; `origin` marks and signs it as it does a clip."""
+    """Write uint8 `picture` [h, w, 3] as png or webp; `origin` marks and signs it as it does a
+    clip.
+    """
     if Path(path).suffix.lower() not in (".png", ".webp"):
-        raise MediaError("a picture's path ending in .png or .webp", str(path), "change the output path")
+        raise MediaError(
+            "a picture's path ending in .png or .webp", str(path), "change the output path"
+        )
     return Clip(np.asarray(picture)[None], origin=origin).save(path, lossless=True)
 
 
 def load_mask(path: str | os.PathLike, limits: Limits = Limits()) -> np.ndarray:
-    """A mask as float32 in [0, 1], white is 1: [h, w] for a picture, [f, h, w] for a clip of two frames or more."""
+    """A mask as float32 in [0, 1], white is 1: [h, w] for a picture, [f, h, w] for a clip of two
+    frames or more.
+    """
     frames, _, _ = read_clip(path, False, limits)
     mask = (frames @ np.int32([299, 587, 114]) / np.float32(255_000)).astype(np.float32)
     return mask[0] if len(mask) == 1 else mask

@@ -15,10 +15,12 @@ class MediaError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The budget of one file. Headers that claim more are refused before anything is decoded (our choice of numbers).
+    """The budget of one file. Headers that claim more are refused before anything is decoded (our
+    choice of numbers).
 
-    `pixels` is per frame, `total_pixels` over all frames as they come back (3 bytes each), `rate` in frames a second,
-    `seconds` the wall time of reading, `memory` the address space of the reading process in bytes (where the system enforces it).
+    `pixels` is per frame, `total_pixels` over all frames as they come back (3 bytes each), `rate`
+    in frames a second, `seconds` the wall time of reading, `memory` the address space of the
+    reading process in bytes (where the system enforces it).
     """
 
     frames: int = 20_000
@@ -31,16 +33,34 @@ class Limits:
     def check(self, frames: int, height: int, width: int) -> None:
         """Raise `MediaError` unless `frames` pictures of `height` x `width` are within the budget."""
         if height < 1 or width < 1:
-            raise MediaError("pictures of at least 1x1 pixels", f"{width}x{height}", "use a file that holds a picture")
+            raise MediaError(
+                "pictures of at least 1x1 pixels",
+                f"{width}x{height}",
+                "use a file that holds a picture",
+            )
         if height * width > self.pixels:
-            raise MediaError(f"at most {self.pixels} pixels a frame", f"{width}x{height}", "scale it down or raise Limits.pixels")
+            raise MediaError(
+                f"at most {self.pixels} pixels a frame",
+                f"{width}x{height}",
+                "scale it down or raise Limits.pixels",
+            )
         if frames > self.frames:
-            raise MediaError(f"at most {self.frames} frames", str(frames), "cut it or raise Limits.frames")
+            raise MediaError(
+                f"at most {self.frames} frames", str(frames), "cut it or raise Limits.frames"
+            )
         if frames * height * width > self.total_pixels:
             got = f"{frames} frames of {width}x{height}"
-            raise MediaError(f"at most {self.total_pixels} pixels in all", got, "cut it, scale it down or raise Limits.total_pixels")
+            raise MediaError(
+                f"at most {self.total_pixels} pixels in all",
+                got,
+                "cut it, scale it down or raise Limits.total_pixels",
+            )
 
     def check_rate(self, rate: Fraction) -> None:
         """Raise `MediaError` unless `rate` frames a second is between 0 and the limit."""
         if not 0 < rate <= self.rate:
-            raise MediaError(f"a rate above 0 and up to {self.rate} frames a second", str(rate), "check the file or raise Limits.rate")
+            raise MediaError(
+                f"a rate above 0 and up to {self.rate} frames a second",
+                str(rate),
+                "check the file or raise Limits.rate",
+            )

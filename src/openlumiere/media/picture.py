@@ -23,7 +23,9 @@ def filmstrip(clip: Clip, n: int = 8) -> np.ndarray:
 
 
 def xt_slice(clip: Clip, row: int | None = None) -> np.ndarray:
-    """One row of each frame (the middle one unless told), stacked over time: uint8 [f, w, 3]. What holds still is upright."""
+    """One row of each frame (the middle one unless told), stacked over time: uint8 [f, w, 3]. What
+    holds still is upright.
+    """
     height = clip.frames.shape[1]
     row = height // 2 if row is None else row
     if not 0 <= row < height:
@@ -31,21 +33,33 @@ def xt_slice(clip: Clip, row: int | None = None) -> np.ndarray:
     return np.ascontiguousarray(clip.frames[:, row])
 
 
-def contact_sheet(items: Sequence[Clip | np.ndarray], columns: int, captions: Sequence[str] | None = None) -> np.ndarray:
-    """Pictures (uint8 [h, w, 3]; a clip stands for its middle frame) in rows of `columns` on white, captions below: uint8 [H, W, 3].
+def contact_sheet(
+    items: Sequence[Clip | np.ndarray], columns: int, captions: Sequence[str] | None = None
+) -> np.ndarray:
+    """Pictures (uint8 [h, w, 3]; a clip stands for its middle frame) in rows of `columns` on white,
+    captions below: uint8 [H, W, 3].
 
     Cells take the size of the largest picture. A caption is one line, cut at the cell's width.
     """
     pictures = [item.frames[len(item) // 2] if isinstance(item, Clip) else item for item in items]
     if not pictures or columns < 1:
-        raise MediaError("at least one picture and one column", f"{len(pictures)} and {columns}", "pass some")
+        raise MediaError(
+            "at least one picture and one column", f"{len(pictures)} and {columns}", "pass some"
+        )
     if captions is not None and len(captions) != len(pictures):
-        raise MediaError(f"{len(pictures)} captions", str(len(captions)), "pass one for each picture")
+        raise MediaError(
+            f"{len(pictures)} captions", str(len(captions)), "pass one for each picture"
+        )
     height = max(picture.shape[0] for picture in pictures) + GAP + (CAPTION if captions else 0)
     width = max(picture.shape[1] for picture in pictures) + GAP
-    sheet = Image.new("RGB", (min(columns, len(pictures)) * width, -(-len(pictures) // columns) * height), "white")
+    sheet = Image.new(
+        "RGB", (min(columns, len(pictures)) * width, -(-len(pictures) // columns) * height), "white"
+    )
     for k, picture in enumerate(pictures):
-        sheet.paste(_cell(picture, captions[k] if captions else None, width, height), (k % columns * width, k // columns * height))
+        sheet.paste(
+            _cell(picture, captions[k] if captions else None, width, height),
+            (k % columns * width, k // columns * height),
+        )
     return np.asarray(sheet).copy()
 
 
@@ -54,11 +68,17 @@ def _cell(picture: np.ndarray, caption: str | None, width: int, height: int) -> 
     cell.paste(Image.fromarray(picture), (GAP // 2, GAP // 2))
     if caption:
         place = GAP // 2, picture.shape[0] + GAP // 2
-        ImageDraw.Draw(cell).text(place, _drawable(caption), fill="black", font=ImageFont.load_default(12))
+        ImageDraw.Draw(cell).text(
+            place, _drawable(caption), fill="black", font=ImageFont.load_default(12)
+        )
     return cell
 
 
 def _drawable(caption: str) -> str:
-    """One line without accents, which Pillow's own font lacks (as it does other scripts: those come out as boxes)."""
+    """One line without accents, which Pillow's own font lacks (as it does other scripts: those come
+    out as boxes).
+    """
     plain = unicodedata.normalize("NFKD", caption.encode("utf-8", "replace").decode())
-    return " ".join("".join(letter for letter in plain if not unicodedata.combining(letter)).split())[:200]
+    return " ".join(
+        "".join(letter for letter in plain if not unicodedata.combining(letter)).split()
+    )[:200]

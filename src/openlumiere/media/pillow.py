@@ -21,26 +21,35 @@ BROWSER_PAUSE = Fraction(1, 10)  # what browsers make of a frame that is to stay
 
 
 @contextmanager
-def opened(path: Path, kind: str, limits: Limits, data: bytes | None = None) -> Iterator[Image.Image]:
-    """The picture at `path` (or in `data`), only as `kind`, its size within `limits` before a pixel is decoded.
+def opened(
+    path: Path, kind: str, limits: Limits, data: bytes | None = None
+) -> Iterator[Image.Image]:
+    """The picture at `path` (or in `data`), only as `kind`, its size within `limits` before a pixel
+    is decoded.
 
     Whatever Pillow fails with becomes `MediaError`.
     """
     Image.MAX_IMAGE_PIXELS = limits.pixels
     with warnings.catch_warnings(action="ignore"):
         try:
-            with Image.open(path if data is None else io.BytesIO(data), formats=[kind.upper()]) as picture:
+            with Image.open(
+                path if data is None else io.BytesIO(data), formats=[kind.upper()]
+            ) as picture:
                 limits.check(1, picture.height, picture.width)
                 yield picture
         except (MediaError, MemoryError):
             raise
         except Exception as error:  # Pillow lets struct, zlib, index and many other errors through
             reason = str(error) or type(error).__name__
-            raise MediaError(f"a whole {kind}", f"{path.name}: {reason}", "save or download it again") from error
+            raise MediaError(
+                f"a whole {kind}", f"{path.name}: {reason}", "save or download it again"
+            ) from error
 
 
 def to_rgb(picture: Image.Image) -> np.ndarray:
-    """uint8 [h, w, 3] of any mode: 16 and 32 bit grey by its upper 8 of 16 bits, floats from 0 to 1, alpha over white."""
+    """uint8 [h, w, 3] of any mode: 16 and 32 bit grey by its upper 8 of 16 bits, floats from 0 to
+    1, alpha over white.
+    """
     if picture.mode.startswith("I"):
         grey = np.clip(np.asarray(picture).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
         picture = Image.fromarray(grey)
@@ -79,7 +88,11 @@ def read_animation(path: Path, kind: str, writer: FrameWriter, allow_partial: bo
         if not (allow_partial and writer.count):
             raise
     if writer.count != blocks.frames and not allow_partial:
-        raise MediaError(f"{blocks.frames} frames as the file's blocks say", f"{writer.count}", "save or download it again")
+        raise MediaError(
+            f"{blocks.frames} frames as the file's blocks say",
+            f"{writer.count}",
+            "save or download it again",
+        )
     note = believed(blocks, PER_SECOND[kind], allow_partial)
     return writer.done(*constant_rate(blocks.stays[: writer.count], PER_SECOND[kind], note))
 
@@ -98,22 +111,37 @@ def believed(blocks: Blocks, per_second: int, allow_partial: bool) -> Note | Non
     note = Note.find(blocks.comment)
     if note is None and not blocks.comment.startswith(Note.MARK):
         return None
-    if note and (blocks.frames == 1 or cumulative_ticks(note.frames, note.fps, per_second)[-1] == sum(blocks.stays)):
+    if note and (
+        blocks.frames == 1
+        or cumulative_ticks(note.frames, note.fps, per_second)[-1] == sum(blocks.stays)
+    ):
         return note
     if allow_partial:
         return None
-    said = f"{note.frames} frames at {note.fps} a second as the file's note says" if note else "a whole note of the frames"
+    said = (
+        f"{note.frames} frames at {note.fps} a second as the file's note says"
+        if note
+        else "a whole note of the frames"
+    )
     raise MediaError(said, "something else", "pass allow_partial=True to go by the pictures alone")
 
 
-def constant_rate(stays: list[int], per_second: int, note: Note | None) -> tuple[Fraction, list[int] | None, int]:
+def constant_rate(
+    stays: list[int], per_second: int, note: Note | None
+) -> tuple[Fraction, list[int] | None, int]:
     """Rate, places and count of frames that stay `stays` ticks each; a `note` has the last word."""
     starts = np.cumsum([0, *stays]).tolist()
     if note:
-        return note.fps, [round(start * note.fps / per_second) for start in starts[:-1]], note.frames
+        return (
+            note.fps,
+            [round(start * note.fps / per_second) for start in starts[:-1]],
+            note.frames,
+        )
     if len(stays) == 1:
         return STILL_FPS, None, 1
-    seconds = [Fraction(stay, per_second) if stay * 100 > per_second else BROWSER_PAUSE for stay in stays]
+    seconds = [
+        Fraction(stay, per_second) if stay * 100 > per_second else BROWSER_PAUSE for stay in stays
+    ]
     times = np.cumsum([Fraction(0), *seconds]).tolist()
     fps, on_grid = steady_rate(times[:-1], Fraction(1, per_second))
     return fps, on_grid, max(on_grid[-1] + 1, round(times[-1] * fps))

@@ -1,4 +1,6 @@
-"""The sound of a clip: packets carried from one file to the next, encoded anew only where the format asks for it."""
+"""The sound of a clip: packets carried from one file to the next, encoded anew only where the
+format asks for it.
+"""
 
 import io
 from dataclasses import dataclass
@@ -14,7 +16,9 @@ SAMPLE_RATE = 48_000
 
 @dataclass(frozen=True)
 class Sound:
-    """One audio stream as a matroska file in memory (`data`), starting with the clip; `codec` is its name."""
+    """One audio stream as a matroska file in memory (`data`), starting with the clip; `codec` is
+    its name.
+    """
 
     data: bytes
     codec: str
@@ -24,8 +28,12 @@ class Sound:
         return self.codec in COPIED[suffix]
 
 
-def extract(source: av.container.InputContainer, begin: Fraction, seconds: Fraction, out: Path) -> str | None:
-    """Copy the first audio stream of `source`, from `begin` for `seconds`, into matroska file `out`; its codec, or None without one."""
+def extract(
+    source: av.container.InputContainer, begin: Fraction, seconds: Fraction, out: Path
+) -> str | None:
+    """Copy the first audio stream of `source`, from `begin` for `seconds`, into matroska file
+    `out`; its codec, or None without one.
+    """
     if not source.streams.audio:
         return None
     stream = source.streams.audio[0]
@@ -41,10 +49,17 @@ def extract(source: av.container.InputContainer, begin: Fraction, seconds: Fract
 
 
 def encode_anew(sound: Path, suffix: str, out: Path) -> str:
-    """Decode the audio file `sound` and write it to matroska file `out` in the codec of `suffix`; the codec's name."""
-    with av.open(str(sound), format="matroska") as source, av.open(str(out), "w", format="matroska") as target:
+    """Decode the audio file `sound` and write it to matroska file `out` in the codec of `suffix`;
+    the codec's name.
+    """
+    with (
+        av.open(str(sound), format="matroska") as source,
+        av.open(str(out), "w", format="matroska") as target,
+    ):
         stream = target.add_stream(ENCODED[suffix], rate=SAMPLE_RATE, layout="stereo")
-        resampler = av.AudioResampler(format=stream.codec_context.format, layout="stereo", rate=SAMPLE_RATE)
+        resampler = av.AudioResampler(
+            format=stream.codec_context.format, layout="stereo", rate=SAMPLE_RATE
+        )
         for frame in source.decode(audio=0):
             for part in resampler.resample(frame):
                 target.mux(stream.encode(part))

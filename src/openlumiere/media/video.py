@@ -35,8 +35,12 @@ class Survey:
 
 
 @contextmanager
-def opened(path: Path, kind: str, limits: Limits, **options: str) -> Iterator[av.container.InputContainer]:
-    """The container at `path`, opened only as `kind`, only from this file, only with the decoders above."""
+def opened(
+    path: Path, kind: str, limits: Limits, **options: str
+) -> Iterator[av.container.InputContainer]:
+    """The container at `path`, opened only as `kind`, only from this file, only with the decoders
+    above.
+    """
     fixed = {
         "protocol_whitelist": "file",
         "format_whitelist": kind,
@@ -44,10 +48,14 @@ def opened(path: Path, kind: str, limits: Limits, **options: str) -> Iterator[av
         "max_pixels": str(limits.pixels),
     }
     try:
-        with av.open(f"file:{path}", format=kind, options=fixed | options, metadata_errors="replace") as container:
+        with av.open(
+            f"file:{path}", format=kind, options=fixed | options, metadata_errors="replace"
+        ) as container:
             yield container
     except (av.FFmpegError, IndexError, OverflowError, ZeroDivisionError) as error:
-        raise MediaError(f"a whole {kind} file", f"{path.name}: {_reason(error)}", "save or download it again") from error
+        raise MediaError(
+            f"a whole {kind} file", f"{path.name}: {_reason(error)}", "save or download it again"
+        ) from error
 
 
 def _reason(error: Exception) -> str:
@@ -59,12 +67,18 @@ def picture_stream(container: av.container.InputContainer, name: str) -> av.Vide
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:
             if stream.codec_context is None:
-                raise MediaError("a video in a known codec", f"an unknown one in {name}", "convert it to h264 first")
+                raise MediaError(
+                    "a video in a known codec",
+                    f"an unknown one in {name}",
+                    "convert it to h264 first",
+                )
             return stream
     raise MediaError("a video stream", f"no video stream in {name}", "pass a file with pictures")
 
 
-def check_header(stream: av.VideoStream, container: av.container.InputContainer, limits: Limits) -> None:
+def check_header(
+    stream: av.VideoStream, container: av.container.InputContainer, limits: Limits
+) -> None:
     """Refuse by what the headers claim, before a frame is decoded."""
     rate = stream.average_rate or stream.guessed_rate
     if rate is not None:
@@ -107,7 +121,9 @@ def said(metadata: dict[str, str], key: str) -> str:
 
 
 def check_packets(path: Path, kind: str, limits: Limits) -> None:
-    """Hold the container's word against its packets. Edits are ignored here, so that all packets are met."""
+    """Hold the container's word against its packets. Edits are ignored here, so that all packets
+    are met.
+    """
     options = {"ignore_editlist": "1"} if kind == "mov" else {}
     with opened(path, kind, limits, **options) as container:
         stream = picture_stream(container, path.name)
@@ -116,9 +132,15 @@ def check_packets(path: Path, kind: str, limits: Limits) -> None:
 
 
 def check_survey(
-    path: Path, kind: str, container: av.container.InputContainer, stream: av.VideoStream, found: Survey
+    path: Path,
+    kind: str,
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    found: Survey,
 ) -> None:
-    """Raise where the packets `found` disagree with the container: on their count, the length of the track or of the file."""
+    """Raise where the packets `found` disagree with the container: on their count, the length of
+    the track or of the file.
+    """
     media_length = (stream.duration or 0) * stream.time_base
     if found.damaged is not None:
         raise _broken(path, f"a damaged packet at second {float(found.damaged):.2f}")
@@ -126,24 +148,42 @@ def check_survey(
         got = f"{found.packets} packets, up to second {float(found.end):.2f}"
         raise _broken(path, f"{got}, where the container's index says {stream.frames} frames")
     stated = Fraction(container.duration or 0, av.time_base)
-    if kind == "mov" and stream.duration and abs(found.length - media_length) > 2 * one_frame(stream) + media_length / 100:
-        raise _broken(path, f"frames for {float(found.length):.2f} s in a track of {float(media_length):.2f} s")
+    if (
+        kind == "mov"
+        and stream.duration
+        and abs(found.length - media_length) > 2 * one_frame(stream) + media_length / 100
+    ):
+        raise _broken(
+            path,
+            f"frames for {float(found.length):.2f} s in a track of {float(media_length):.2f} s",
+        )
     differs = abs(stated - found.end) if kind == "matroska" else stated - found.end
     if not stream.frames and stated and differs > one_frame(stream):
-        raise _broken(path, f"packets up to second {float(found.end):.2f} where the container says {float(stated):.2f} s")
+        raise _broken(
+            path,
+            f"packets up to second {float(found.end):.2f} where the container says {float(stated):.2f} s",
+        )
 
 
 def one_frame(stream: av.VideoStream) -> Fraction:
-    """How far two lengths may differ: just less than a frame lasts, since some clocks tick in milliseconds."""
+    """How far two lengths may differ: just less than a frame lasts, since some clocks tick in
+    milliseconds.
+    """
     return max(1 / (stream.average_rate or Fraction(4)) - Fraction(2, 1000), Fraction(2, 1000))
 
 
 def _broken(path: Path, what: str) -> MediaError:
-    return MediaError("a whole video", f"{path.name}: {what}", "download it again, or pass allow_partial=True to keep what is there")
+    return MediaError(
+        "a whole video",
+        f"{path.name}: {what}",
+        "download it again, or pass allow_partial=True to keep what is there",
+    )
 
 
 def read_video(path: Path, kind: str, writer: FrameWriter, allow_partial: bool) -> Decoded:
-    """Decode all frames; unless `allow_partial`, what came out must agree with what the container says."""
+    """Decode all frames; unless `allow_partial`, what came out must agree with what the container
+    says.
+    """
     if not allow_partial:
         check_packets(path, kind, writer.limits)
     with opened(path, kind, writer.limits) as container:
@@ -170,17 +210,26 @@ def broke_at(path: Path, error: Exception, reader: "FrameReader") -> MediaError:
     if isinstance(error, MediaError):
         return error
     second = float(reader.times[-1] - reader.times[0]) if reader.times else 0.0
-    return _broken(path, f"it breaks at second {second:.2f}, after {len(reader.times)} frames ({_reason(error)})")
+    return _broken(
+        path,
+        f"it breaks at second {second:.2f}, after {len(reader.times)} frames ({_reason(error)})",
+    )
 
 
 def stated_frames(container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
-    """Frames by our note, where the container's length agrees with it (a cut or joined file may carry a stale one)."""
+    """Frames by our note, where the container's length agrees with it (a cut or joined file may
+    carry a stale one).
+    """
     note = note_of(container)
     if stream.frames or not note:
         return None
     if not container.duration:
         return note.frames
-    return note.frames if abs(Fraction(container.duration, av.time_base) - note.frames / note.fps) < 1 / note.fps else None
+    return (
+        note.frames
+        if abs(Fraction(container.duration, av.time_base) - note.frames / note.fps) < 1 / note.fps
+        else None
+    )
 
 
 def check_count(path: Path, decoded: int, packets: int, noted: int | None) -> None:
@@ -192,24 +241,41 @@ def check_count(path: Path, decoded: int, packets: int, noted: int | None) -> No
 
 
 def shows(packet: av.Packet) -> bool:
-    """Whether a packet should give a frame: not when an edit cuts it off, nor when it only helps others (VP8's hidden frames)."""
-    hidden = packet.stream.codec_context.name == "vp8" and packet.size and not bytes(packet)[0] & VP8_SHOWN
+    """Whether a packet should give a frame: not when an edit cuts it off, nor when it only helps
+    others (VP8's hidden frames).
+    """
+    hidden = (
+        packet.stream.codec_context.name == "vp8"
+        and packet.size
+        and not bytes(packet)[0] & VP8_SHOWN
+    )
     return bool(packet.size) and not packet.is_discard and not hidden
 
 
 def check_length(path: Path, reader: "FrameReader", stream: av.VideoStream) -> None:
-    """Raise where the frames shown, after the edits of the file, don't last as long as it says (wrong times cut frames off)."""
+    """Raise where the frames shown, after the edits of the file, don't last as long as it says
+    (wrong times cut frames off).
+    """
     if stream.duration is None and reader.packets < stream.frames:
-        raise _broken(path, f"{reader.packets} of {stream.frames} frames to be shown, for a length it doesn't say")
+        raise _broken(
+            path,
+            f"{reader.packets} of {stream.frames} frames to be shown, for a length it doesn't say",
+        )
     stated, shown = (stream.duration or 0) * stream.time_base, reader.length
     if stated - shown > one_frame(stream):
-        raise _broken(path, f"frames for {float(shown):.2f} s where the container says {float(stated):.2f} s")
+        raise _broken(
+            path, f"frames for {float(shown):.2f} s where the container says {float(stated):.2f} s"
+        )
 
 
 class FrameReader:
-    """Decodes one stream; keeps the times of the frames and the number of packets that should each have given one."""
+    """Decodes one stream; keeps the times of the frames and the number of packets that should each
+    have given one.
+    """
 
-    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream, limits: Limits):
+    def __init__(
+        self, container: av.container.InputContainer, stream: av.VideoStream, limits: Limits
+    ):
         self.container, self.stream = container, stream
         self.packets, self.length, self.times = 0, Fraction(0), []
         self.decoder = stream.codec_context
@@ -250,17 +316,28 @@ def to_rgb(frame: av.VideoFrame) -> np.ndarray:
 
 def trimmed(picture: np.ndarray, note: Note | None) -> np.ndarray:
     """Without the row and column that made an odd size even, where our note tells of them."""
-    if note and all(0 <= have - said <= 1 for have, said in zip(picture.shape, (note.height, note.width), strict=False)):
+    if note and all(
+        0 <= have - said <= 1
+        for have, said in zip(picture.shape, (note.height, note.width), strict=False)
+    ):
         return picture[: note.height, : note.width]
     return picture
 
 
-def timed(writer: FrameWriter, times: list[Fraction], stream: av.VideoStream, note: Note | None) -> Decoded:
-    """The frames at a constant rate: the stream's own where every frame is within half a frame of it, else `steady_rate`."""
+def timed(
+    writer: FrameWriter, times: list[Fraction], stream: av.VideoStream, note: Note | None
+) -> Decoded:
+    """The frames at a constant rate: the stream's own where every frame is within half a frame of
+    it, else `steady_rate`.
+    """
     times = times[: writer.count]
     begin, since = times[0], [time - times[0] for time in times]
     rate = stream.average_rate or stream.guessed_rate or Fraction(16)
-    if note and note.frames == len(times) and places(since, note.fps, stream.time_base) == list(range(len(times))):
+    if (
+        note
+        and note.frames == len(times)
+        and places(since, note.fps, stream.time_base) == list(range(len(times)))
+    ):
         return writer.done(note.fps, begin=begin)
     if places(since, rate, 1 / (2 * rate)) == list(range(len(times))):
         return writer.done(rate, begin=begin)
@@ -269,9 +346,14 @@ def timed(writer: FrameWriter, times: list[Fraction], stream: av.VideoStream, no
 
 
 def read_video_sound(path: Path, kind: str, found: Decoded, out: Path) -> str | None:
-    """Copy the sound under the frames `found` to matroska file `out`; the name of its codec, or None without any to be carried."""
+    """Copy the sound under the frames `found` to matroska file `out`; the name of its codec, or
+    None without any to be carried.
+    """
     try:
         with opened(path, kind, Limits()) as container:
             return sound.extract(container, found.begin, found.count / found.fps, out)
-    except (MediaError, ValueError):  # a codec that matroska doesn't take, or damage; the pictures are good
+    except (
+        MediaError,
+        ValueError,
+    ):  # a codec that matroska doesn't take, or damage; the pictures are good
         return None

@@ -1,4 +1,6 @@
-"""The child process: reads a job on standard input, leaves frames, sound and a report in the job's folder."""
+"""The child process: reads a job on standard input, leaves frames, sound and a report in the job's
+folder.
+"""
 
 import contextlib
 import json
@@ -24,7 +26,13 @@ def main() -> None:
     except MediaError as error:
         report = {"error": error.parts}
     except MemoryError:
-        report = {"error": (f"a file that reads within {limits.memory} bytes", job["path"], "scale it down or raise Limits.memory")}
+        report = {
+            "error": (
+                f"a file that reads within {limits.memory} bytes",
+                job["path"],
+                "scale it down or raise Limits.memory",
+            )
+        }
     draft = room / "report.draft"
     draft.write_text(json.dumps(report))
     draft.rename(room / "report.json")
@@ -48,7 +56,13 @@ def read_clip(job: dict, limits: Limits, room: Path) -> dict:
     with open(room / "frames.raw", "wb") as out:
         found = decode.read(path, out, limits, job["allow_partial"])
     name = decode.read_sound(path, found, room / "sound.mka")
-    return {"height": found.height, "width": found.width, "fps": str(found.fps), "order": found.order, "sound": name}
+    return {
+        "height": found.height,
+        "width": found.width,
+        "fps": str(found.fps),
+        "order": found.order,
+        "sound": name,
+    }
 
 
 def read_image(job: dict, limits: Limits, room: Path) -> dict:
@@ -63,7 +77,9 @@ def encode_sound(job: dict, limits: Limits, room: Path) -> dict:
     try:
         return {"sound": sound.encode_anew(Path(job["path"]), job["suffix"], room / "sound.mka")}
     except av.FFmpegError as error:
-        raise MediaError("sound that can be decoded", str(error), "pass audio=None to save without it") from error
+        raise MediaError(
+            "sound that can be decoded", str(error), "pass audio=None to save without it"
+        ) from error
 
 
 TASKS = {"clip": read_clip, "image": read_image, "sound": encode_sound}

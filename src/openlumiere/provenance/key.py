@@ -13,7 +13,8 @@ SHORTEST = 16
 
 
 def own_key() -> bytes:
-    """What clips are marked with: the secret in the file that `OPENLUMIERE_MARK_KEY` names, else the public key.
+    """What clips are marked with: the secret in the file that `OPENLUMIERE_MARK_KEY` names, else
+    the public key.
 
     Raises ValueError for a file that others can read or that is too short to be a secret.
     """
@@ -23,7 +24,9 @@ def own_key() -> bytes:
     check_closed(Path(named), "mark key")
     secret = Path(named).read_bytes().strip()
     if len(secret) < SHORTEST:
-        raise ValueError(f"mark key: expected at least {SHORTEST} bytes, got {len(secret)}, do: head -c 32 /dev/urandom | base64 > {named}")
+        raise ValueError(
+            f"mark key: expected at least {SHORTEST} bytes, got {len(secret)}, do: head -c 32 /dev/urandom | base64 > {named}"
+        )
     return secret
 
 

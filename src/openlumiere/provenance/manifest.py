@@ -1,7 +1,8 @@
-"""A signed statement of how a clip came to be: C2PA inside the file, or a detached signature beside it where C2PA has no place.
+"""A signed statement of how a clip came to be: C2PA inside the file, or a detached signature beside
+it where C2PA has no place.
 
-C2PA (the specification of the Coalition for Content Provenance and Authenticity) by `c2pa-python`, without network: no timestamp
-authority, no remote manifests, no revocation look-ups.
+C2PA (the specification of the Coalition for Content Provenance and Authenticity) by `c2pa-python`,
+without network: no timestamp authority, no remote manifests, no revocation look-ups.
 """
 
 from __future__ import annotations
@@ -20,21 +21,40 @@ from cryptography.hazmat.primitives import serialization
 from openlumiere.provenance.certificate import Signer, own_signer, trusted_roots
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"  # IPTC's vocabulary, named by C2PA
-MADE, EDITED = SOURCE_TYPE + "trainedAlgorithmicMedia", SOURCE_TYPE + "compositeWithTrainedAlgorithmicMedia"
+MADE, EDITED = (
+    SOURCE_TYPE + "trainedAlgorithmicMedia",
+    SOURCE_TYPE + "compositeWithTrainedAlgorithmicMedia",
+)
 LABEL = "org.openlumiere.making"
 RELATIONSHIPS = ("parentOf", "componentOf", "inputTo")
-MIMES = {".mp4": "video/mp4", ".mov": "video/quicktime", ".webp": "image/webp", ".gif": "image/gif", ".png": "image/png"}
-BOXES = (bytes.fromhex("d8fec3d61b0e483c92975828877ec481"), b"caBX", b"C2PA", b"jumdc2pa")  # in mp4, png, webp and gif, any
-OFFLINE = {"version": 1, "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}, "builder": {"thumbnail": {"enabled": False}}}
+MIMES = {
+    ".mp4": "video/mp4",
+    ".mov": "video/quicktime",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".png": "image/png",
+}
+BOXES = (
+    bytes.fromhex("d8fec3d61b0e483c92975828877ec481"),
+    b"caBX",
+    b"C2PA",
+    b"jumdc2pa",
+)  # in mp4, png, webp and gif, any
+OFFLINE = {
+    "version": 1,
+    "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
+    "builder": {"thumbnail": {"enabled": False}},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """One thing that a clip was made from.
 
-    `sha256` is of its pixels; `relationship` is C2PA's: the clip is an edit of it (parentOf, at most one), shows it (componentOf) or
-    was led by it (inputTo). `marks` are those it may carry, its own history included. `file`, where the pixels came from one, brings
-    its manifest along, unless by then it is another than the one of `file_sha256`.
+    `sha256` is of its pixels; `relationship` is C2PA's: the clip is an edit of it (parentOf, at
+    most one), shows it (componentOf) or was led by it (inputTo). `marks` are those it may carry,
+    its own history included. `file`, where the pixels came from one, brings its manifest along,
+    unless by then it is another than the one of `file_sha256`.
     """
 
     sha256: str
@@ -45,7 +65,9 @@ class Source:
 
     def __post_init__(self) -> None:
         if self.relationship not in RELATIONSHIPS:
-            raise ValueError(f"relationship: expected one of {', '.join(RELATIONSHIPS)}, got {self.relationship!r}, name one of these")
+            raise ValueError(
+                f"relationship: expected one of {', '.join(RELATIONSHIPS)}, got {self.relationship!r}, name one of these"
+            )
 
     def as_json(self) -> dict:
         return {"sha256": self.sha256, "relationship": self.relationship, "marks": list(self.marks)}
@@ -53,7 +75,8 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Making:
-    """What a manifest says: the task, the model (sha256 of its weights), the mark in the pixels (its payload in hex), what went in.
+    """What a manifest says: the task, the model (sha256 of its weights), the mark in the pixels
+    (its payload in hex), what went in.
 
     The prompt is told only where the user asks for it.
     """
@@ -83,12 +106,27 @@ class Making:
     def from_json(cls, told: dict) -> Making:
         """Raises ValueError for what does not have this shape."""
         try:
-            inputs = tuple(Source(**{**source, "marks": tuple(source["marks"])}) for source in told["inputs"])
+            inputs = tuple(
+                Source(**{**source, "marks": tuple(source["marks"])}) for source in told["inputs"]
+            )
             making = cls(**{**told, "inputs": inputs})
         except (TypeError, KeyError) as error:
-            raise ValueError(f"manifest: expected what openlumiere writes, got {error}, look at it with another C2PA tool") from None
-        if not all(isinstance(text, str) for text in (making.task, making.model, making.generator, making.prompt or "", *making.marks)):
-            raise ValueError("manifest: expected texts, got something else, look at it with another C2PA tool")
+            raise ValueError(
+                f"manifest: expected what openlumiere writes, got {error}, look at it with another C2PA tool"
+            ) from None
+        if not all(
+            isinstance(text, str)
+            for text in (
+                making.task,
+                making.model,
+                making.generator,
+                making.prompt or "",
+                *making.marks,
+            )
+        ):
+            raise ValueError(
+                "manifest: expected texts, got something else, look at it with another C2PA tool"
+            )
         return making
 
 
@@ -96,9 +134,10 @@ class Making:
 class Manifest:
     """What was found in or beside a file.
 
-    `state`: none; tampered (the signature or the content does not hold: `problem` says how); valid (both hold, whoever signed);
-    trusted (and the signer's root is one that is trusted here). `making` is None where another program made it; `told_marks` are
-    all that it and the manifests of what the file was made from speak of.
+    `state`: none; tampered (the signature or the content does not hold: `problem` says how); valid
+    (both hold, whoever signed); trusted (and the signer's root is one that is trusted here).
+    `making` is None where another program made it; `told_marks` are all that it and the manifests
+    of what the file was made from speak of.
     """
 
     state: str
@@ -115,19 +154,25 @@ def embeds(path: Path) -> bool:
 
 
 def embed(path: Path, making: Making, signer: Signer | None = None) -> None:
-    """Sign the file at `path` in place, by this user's own signer unless told otherwise; some 10 ms and 4 kB."""
+    """Sign the file at `path` in place, by this user's own signer unless told otherwise; some 10 ms
+    and 4 kB.
+    """
     import c2pa
 
     signed = path.with_name(f"signed{path.suffix}")
     try:
-        with c2pa.Builder(definition(making), context=signing_context(signer or own_signer())) as builder:
+        with c2pa.Builder(
+            definition(making), context=signing_context(signer or own_signer())
+        ) as builder:
             for index, source in enumerate(making.inputs):
                 add_ingredient(builder, index, source)
             with open(path, "rb") as unsigned, open(signed, "w+b") as out:
                 builder.sign(MIMES[path.suffix.lower()], unsigned, out)
         os.replace(signed, path)
     except c2pa.C2paError as error:
-        raise ValueError(f"manifest: expected {path.name} to take a signature, got {error}, free some space or check the signer") from error
+        raise ValueError(
+            f"manifest: expected {path.name} to take a signature, got {error}, free some space or check the signer"
+        ) from error
     finally:
         signed.unlink(missing_ok=True)
 
@@ -135,7 +180,12 @@ def embed(path: Path, making: Making, signer: Signer | None = None) -> None:
 def signing_context(signer: Signer):
     import c2pa
 
-    info = c2pa.C2paSignerInfo(alg=signer.algorithm, sign_cert=signer.chain_pem(), private_key=signer.key_pem(), ta_url=None)
+    info = c2pa.C2paSignerInfo(
+        alg=signer.algorithm,
+        sign_cert=signer.chain_pem(),
+        private_key=signer.key_pem(),
+        ta_url=None,
+    )
     return c2pa.Context.from_dict(OFFLINE, c2pa.Signer.from_info(info))
 
 
@@ -144,7 +194,11 @@ def definition(making: Making) -> dict:
     name, _, number = making.generator.partition(" ")
     return {
         "claim_generator_info": [{"name": name, "version": number}],
-        "ingredients": [ingredient(index, source) for index, source in enumerate(making.inputs) if not carries_history(source)],
+        "ingredients": [
+            ingredient(index, source)
+            for index, source in enumerate(making.inputs)
+            if not carries_history(source)
+        ],
         "assertions": [
             {"label": "c2pa.actions.v2", "data": {"actions": actions(making)}, "created": True},
             {"label": LABEL, "data": making.as_json(), "created": True},
@@ -158,16 +212,35 @@ def actions(making: Making) -> list[dict]:
     named = [(f"source-{index}", source.relationship) for index, source in enumerate(making.inputs)]
     parents = [label for label, relationship in named if relationship == "parentOf"]
     others = [label for label, relationship in named if relationship != "parentOf"]
-    last = {"action": "c2pa.edited" if parents else "c2pa.created", "digitalSourceType": making.source_type, "softwareAgent": agent}
+    last = {
+        "action": "c2pa.edited" if parents else "c2pa.created",
+        "digitalSourceType": making.source_type,
+        "softwareAgent": agent,
+    }
     if others:
         last["parameters"] = {"ingredientIds": others}
-    opened = [{"action": "c2pa.opened", "parameters": {"ingredientIds": parents}, "softwareAgent": agent}] if parents else []
+    opened = (
+        [
+            {
+                "action": "c2pa.opened",
+                "parameters": {"ingredientIds": parents},
+                "softwareAgent": agent,
+            }
+        ]
+        if parents
+        else []
+    )
     return [*opened, last]
 
 
 def carries_history(source: Source) -> bool:
     """Whether there still is the file that C2PA can take a manifest from."""
-    return source.file is not None and embeds(source.file) and source.file.is_file() and digest(source.file) == source.file_sha256
+    return (
+        source.file is not None
+        and embeds(source.file)
+        and source.file.is_file()
+        and digest(source.file) == source.file_sha256
+    )
 
 
 def digest(path: Path) -> str:
@@ -182,20 +255,31 @@ def ingredient(index: int, source: Source) -> dict:
 def add_ingredient(builder, index: int, source: Source) -> None:
     if carries_history(source):
         with open(source.file, "rb") as content:
-            builder.add_ingredient(ingredient(index, source), MIMES[source.file.suffix.lower()], content)
+            builder.add_ingredient(
+                ingredient(index, source), MIMES[source.file.suffix.lower()], content
+            )
 
 
 def extract(path: Path, roots: tuple[x509.Certificate, ...] | None = None) -> Manifest:
-    """The manifest inside the file at `path`, whatever its name says it is; `roots` are trusted (None: `trusted_roots()`)."""
+    """The manifest inside the file at `path`, whatever its name says it is; `roots` are trusted
+    (None: `trusted_roots()`).
+    """
     import c2pa
 
     try:
-        with open(path, "rb") as content, c2pa.Reader(content, context=reading_context(roots)) as reader:
+        with (
+            open(path, "rb") as content,
+            c2pa.Reader(content, context=reading_context(roots)) as reader,
+        ):
             return told(reader.json(), str(reader.get_validation_state()))
     except (c2pa.C2paError.ManifestNotFound, c2pa.C2paError.NotSupported):
         return Manifest(state="none")
     except c2pa.C2paError as error:
-        return Manifest(state="tampered", problem=f"the manifest can't be read ({error})") if names_c2pa(path) else Manifest(state="none")
+        return (
+            Manifest(state="tampered", problem=f"the manifest can't be read ({error})")
+            if names_c2pa(path)
+            else Manifest(state="none")
+        )
 
 
 def reading_context(roots: tuple[x509.Certificate, ...] | None):
@@ -203,7 +287,9 @@ def reading_context(roots: tuple[x509.Certificate, ...] | None):
 
     known = trusted_roots() if roots is None else roots
     anchors = b"".join(root.public_bytes(serialization.Encoding.PEM) for root in known).decode()
-    return c2pa.Context.from_dict(OFFLINE | ({"trust": {"user_anchors": anchors}} if anchors else {}))
+    return c2pa.Context.from_dict(
+        OFFLINE | ({"trust": {"user_anchors": anchors}} if anchors else {})
+    )
 
 
 def names_c2pa(path: Path) -> bool:
@@ -216,21 +302,40 @@ def told(text: str, state: str) -> Manifest:
     store = json.loads(text)
     active = store.get("manifests", {}).get(store.get("active_manifest"), {})
     holds = {"Valid": "valid", "Trusted": "trusted"}.get(state, "tampered")
-    failures = [status["code"] for status in store.get("validation_status", []) if status["code"] != "signingCredential.untrusted"]
-    signature, (generator, *_) = active.get("signature_info", {}), active.get("claim_generator_info") or [{}]
+    failures = [
+        status["code"]
+        for status in store.get("validation_status", [])
+        if status["code"] != "signingCredential.untrusted"
+    ]
+    signature, (generator, *_) = (
+        active.get("signature_info", {}),
+        active.get("claim_generator_info") or [{}],
+    )
     try:
         making = making_of(active)
-        marks = tuple(mark for other in store.get("manifests", {}).values() if (made := making_of(other)) for mark in made.marks)
+        marks = tuple(
+            mark
+            for other in store.get("manifests", {}).values()
+            if (made := making_of(other))
+            for mark in made.marks
+        )
     except ValueError as error:
         return Manifest(state="tampered", problem=str(error))
     return Manifest(
-        state=holds, making=making, told_marks=marks, problem=", ".join(failures) if holds == "tampered" else "",
+        state=holds,
+        making=making,
+        told_marks=marks,
+        problem=", ".join(failures) if holds == "tampered" else "",
         signer=", ".join(filter(None, (signature.get("common_name"), signature.get("issuer")))),
         generator=" ".join(filter(None, (generator.get("name"), generator.get("version")))),
-    )  # fmt: skip
+    )
 
 
 def making_of(active: dict) -> Making | None:
     """What our own assertion says, if there is one. Raises ValueError where it can't be understood."""
-    found = [assertion["data"] for assertion in active.get("assertions", []) if assertion.get("label") == LABEL]
+    found = [
+        assertion["data"]
+        for assertion in active.get("assertions", [])
+        if assertion.get("label") == LABEL
+    ]
     return Making.from_json(found[0]) if found else None

@@ -1,8 +1,10 @@
-"""The picture that is added to every frame: waves over a square tile, half their meaning in the key, half in the payload.
+"""The picture that is added to every frame: waves over a square tile, half their meaning in the
+key, half in the payload.
 
-The tile is 128 canonical pixels wide and repeats; a canonical pixel is a 256th of a frame's shorter side, so the mark grows with
-the frame. A wave is a pair of whole numbers (cycles a tile, down and across) in a ring of the spectrum, and its phase is keyed. One wave
-in four says nothing else and is what the detector looks for; each of the others carries two signs of the coded payload.
+The tile is 128 canonical pixels wide and repeats; a canonical pixel is a 256th of a frame's shorter
+side, so the mark grows with the frame. A wave is a pair of whole numbers (cycles a tile, down and
+across) in a ring of the spectrum, and its phase is keyed. One wave in four says nothing else and is
+what the detector looks for; each of the others carries two signs of the coded payload.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from jaxtyping import Complex, Float, Int8
 
 from openlumiere.provenance.payload import CODED_BITS, Payload, encode
 
-PUBLIC_KEY = b"openlumiere public mark, version 1"  # it ships, so that anyone can check, and anyone can forge
+# it ships, so that anyone can check, and anyone can forge
+PUBLIC_KEY = b"openlumiere public mark, version 1"
 
 TILE = 128  # canonical pixels
 CANONICAL_SIDE = 256  # of the shorter side
@@ -28,7 +31,9 @@ BOUND = 5  # levels: no pixel is moved further
 
 
 def _ring() -> tuple[np.ndarray, np.ndarray]:
-    """Cycles a tile, down and across, of the waves in the ring, one of each pair that a real picture has."""
+    """Cycles a tile, down and across, of the waves in the ring, one of each pair that a real
+    picture has.
+    """
     most = int(HIGHEST * TILE)
     down, across = np.mgrid[0 : most + 1, -most : most + 1]
     radius = np.hypot(down, across) / TILE
@@ -44,7 +49,9 @@ DATA = ~SYNC
 
 @dataclass(frozen=True)
 class Secret:
-    """What a key fixes: each wave's phase as a unit complex number, and which coded bit each of the data waves' parts carries."""
+    """What a key fixes: each wave's phase as a unit complex number, and which coded bit each of the
+    data waves' parts carries.
+    """
 
     phases: Complex[np.ndarray, "waves"]
     places: np.ndarray
@@ -64,7 +71,9 @@ def scale_of(height: int, width: int) -> float:
 
 
 def amplitudes(payload: Payload, key: bytes) -> Complex[np.ndarray, "waves"]:
-    """Each wave's unit amplitude: the keyed phase, on data waves turned by two signs of the coded payload."""
+    """Each wave's unit amplitude: the keyed phase, on data waves turned by two signs of the coded
+    payload.
+    """
     keyed = secret(key)
     signs = encode(payload.bits())[keyed.places].reshape(2, -1)
     turned = keyed.phases.copy()
@@ -73,7 +82,9 @@ def amplitudes(payload: Payload, key: bytes) -> Complex[np.ndarray, "waves"]:
 
 
 def waves(length: int, scale: float) -> Complex[np.ndarray, "cycles length"]:
-    """exp(-2 pi i k x) at pixel centres for k = -MOST .. MOST cycles a tile of `TILE * scale` pixels."""
+    """exp(-2 pi i k x) at pixel centres for k = -MOST .. MOST cycles a tile of `TILE * scale`
+    pixels.
+    """
     places = (np.arange(length) + 0.5) / (TILE * scale)
     return np.exp(-2j * np.pi * np.outer(np.arange(-MOST, MOST + 1), places)).astype(np.complex64)
 
@@ -84,12 +95,16 @@ def pattern(payload: Payload, key: bytes, height: int, width: int) -> Int8[np.nd
     grid = np.zeros((2 * MOST + 1, 2 * MOST + 1), np.complex64)
     grid[DOWN + MOST, ACROSS + MOST] = amplitudes(payload, key)
     tall, wide = waves(height, scale).conj(), waves(width, scale).conj()
-    levels: Float[np.ndarray, "h w"] = (tall.T @ grid @ wide).real * (STRENGTH * (2 / len(DOWN)) ** 0.5)
+    levels: Float[np.ndarray, "h w"] = (tall.T @ grid @ wide).real * (
+        STRENGTH * (2 / len(DOWN)) ** 0.5
+    )
     return np.clip(np.rint(levels), -BOUND, BOUND).astype(np.int8)
 
 
 def spectrum(pictures: Float[np.ndarray, "n h w"], scale: float) -> Complex[np.ndarray, "n waves"]:
-    """Each picture's amplitude at every wave of a mark whose canonical pixel is `scale` pixels wide."""
+    """Each picture's amplitude at every wave of a mark whose canonical pixel is `scale` pixels
+    wide.
+    """
     tall, wide = waves(pictures.shape[1], scale)[MOST:], waves(pictures.shape[2], scale)
     rows = np.concatenate([tall.real, tall.imag]) @ pictures
     rows = rows[:, : MOST + 1] + 1j * rows[:, MOST + 1 :]

@@ -1,4 +1,6 @@
-"""What is left of a clip when its content is taken away, as far as that can be done: a picture a window of frames."""
+"""What is left of a clip when its content is taken away, as far as that can be done: a picture a
+window of frames.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,16 @@ from jaxtyping import Float, UInt8
 
 from openlumiere.provenance.pattern import CANONICAL_SIDE
 
-WINDOW, MOST_WINDOWS, LOOKED_AT = 16, 64, 8  # frames a window at least, windows a clip, frames looked at in a window
+WINDOW, MOST_WINDOWS, LOOKED_AT = (
+    16,
+    64,
+    8,
+)  # frames a window at least, windows a clip, frames looked at in a window
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
-SLOW, NEAR = 7, 2  # radii in pixels: of the mean that is taken away, of the neighbourhood that tells busy places
+SLOW, NEAR = (
+    7,
+    2,
+)  # radii in pixels: of the mean that is taken away, of the neighbourhood that tells busy places
 LOUDEST = 6  # levels: the mark's own are at most 5
 BUSY = 12  # square levels: of a residual that holds the mark and edges alike
 
@@ -20,7 +29,9 @@ Residuals = Float[np.ndarray, "n h w"]
 
 
 def edges(frames: int) -> list[int]:
-    """First frame of each window, and the end: windows of 16 frames (the last of 8 to 23), of more where a clip has over 1024."""
+    """First frame of each window, and the end: windows of 16 frames (the last of 8 to 23), of more
+    where a clip has over 1024.
+    """
     length = max(WINDOW, math.ceil(frames / MOST_WINDOWS))
     return [*range(0, max(frames - length // 2, 1), length), frames]
 
@@ -28,23 +39,36 @@ def edges(frames: int) -> list[int]:
 def residuals(frames: UInt8[np.ndarray, "f h w 3"]) -> Residuals:
     """Each window's mean residual, from eight of its frames."""
     bounds = edges(len(frames))
-    chosen = (np.unique(np.linspace(a, b - 1, LOOKED_AT).round().astype(int)) for a, b in zip(bounds, bounds[1:], strict=False))
+    chosen = (
+        np.unique(np.linspace(a, b - 1, LOOKED_AT).round().astype(int))
+        for a, b in zip(bounds, bounds[1:], strict=False)
+    )
     side = shrink(*frames.shape[1:3])
-    return np.stack([np.mean([residual(shrunk(frames[k] @ LUMA, side)) for k in few], axis=0) for few in chosen])
+    return np.stack(
+        [np.mean([residual(shrunk(frames[k] @ LUMA, side)) for k in few], axis=0) for few in chosen]
+    )
 
 
 def shrink(height: int, width: int) -> int:
-    """Large frames are averaged over squares of this side: the shorter side becomes 256 to 511 pixels."""
+    """Large frames are averaged over squares of this side: the shorter side becomes 256 to 511
+    pixels.
+    """
     return max(1, min(height, width) // CANONICAL_SIDE)
 
 
 def shrunk(luma: Float[np.ndarray, "h w"], side: int) -> Float[np.ndarray, "H W"]:
     height, width = (length // side * side for length in luma.shape)
-    return luma if side == 1 else reduce(luma[:height, :width], "(h a) (w b) -> h w", "mean", a=side, b=side)
+    return (
+        luma
+        if side == 1
+        else reduce(luma[:height, :width], "(h a) (w b) -> h w", "mean", a=side, b=side)
+    )
 
 
 def residual(luma: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
-    """Luma without its slow part, bounded, and the less the busier its surroundings are: flat places show the mark, edges hide it."""
+    """Luma without its slow part, bounded, and the less the busier its surroundings are: flat
+    places show the mark, edges hide it.
+    """
     left = luma - box_mean(box_mean(luma, SLOW), SLOW)
     busy = box_mean(np.minimum(left * left, 400), NEAR)
     return np.clip(left, -LOUDEST, LOUDEST) / (1 + (busy / BUSY) ** 2)

@@ -1,6 +1,8 @@
-"""Where does this file come from? Manifest and mark, read off the file alone, and what follows from both.
+"""Where does this file come from? Manifest and mark, read off the file alone, and what follows from
+both.
 
-The answer is never "real": what carries no mark and no manifest may still have been made by a machine.
+The answer is never "real": what carries no mark and no manifest may still have been made by a
+machine.
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ OURS, NOTHING, UNREADABLE, INCONSISTENT = 0, 1, 2, 3
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """What the pixels say, or the noise they were made from (`place`): whether a key that is known here marked them, whose key, and the
-    message, where it can be read.
+    """What the pixels say, or the noise they were made from (`place`): whether a key that is known
+    here marked them, whose key, and the message, where it can be read.
 
-    `p_value`: how probable so good a fit is in unmarked footage; `intervals`: [first, last + 1) frames where the mark is seen.
+    `p_value`: how probable so good a fit is in unmarked footage; `intervals`: [first, last + 1)
+    frames where the mark is seen.
     """
 
     found: bool
@@ -41,7 +44,8 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """`code`: 0 ours, 1 nothing of ours found, 2 unreadable, 3 inconsistent; `verdict` says it in a sentence.
+    """`code`: 0 ours, 1 nothing of ours found, 2 unreadable, 3 inconsistent; `verdict` says it in a
+    sentence.
 
     `noise` is the mark in the initial noise, where it was asked for.
     """
@@ -54,17 +58,28 @@ class Report:
 
     def as_json(self) -> dict:
         """Plain values, all that was found."""
-        manifest = self.manifest and asdict(self.manifest) | {"making": self.manifest.making and self.manifest.making.as_json()}
-        marks = {name: mark and asdict(mark) for name, mark in (("mark", self.mark), ("noise", self.noise))}
+        manifest = self.manifest and asdict(self.manifest) | {
+            "making": self.manifest.making and self.manifest.making.as_json()
+        }
+        marks = {
+            name: mark and asdict(mark)
+            for name, mark in (("mark", self.mark), ("noise", self.noise))
+        }
         return {"verdict": self.verdict, "code": self.code, "manifest": manifest, **marks}
 
 
 def verify(
-    path: str | Path, *, roots: tuple[x509.Certificate, ...] | None = None, limits: Limits = Limits(), invert: Invert | None = None
+    path: str | Path,
+    *,
+    roots: tuple[x509.Certificate, ...] | None = None,
+    limits: Limits = Limits(),
+    invert: Invert | None = None,
 ) -> Report:
-    """Check one file or folder of frames. `roots` are trusted (None: those of `certificate.trusted_roots`); nothing else is consulted.
+    """Check one file or folder of frames. `roots` are trusted (None: those of
+    `certificate.trusted_roots`); nothing else is consulted.
 
-    With `invert` the noise that the clip was made from is looked at, too; it speaks where the pixels say nothing.
+    With `invert` the noise that the clip was made from is looked at, too; it speaks where the
+    pixels say nothing.
     """
     path = Path(path)
     try:
@@ -101,7 +116,13 @@ def read_noise(clip: Clip, invert: Invert) -> Mark:
     noise = invert(clip)
     for owner, key in known_keys().items():
         seen = detect_noise(noise, key)
-        mark = Mark(found=seen.p_value < FALSE_ALARM, p_value=seen.p_value, key=owner, place="noise", message=seen.payload and str(seen.payload))
+        mark = Mark(
+            found=seen.p_value < FALSE_ALARM,
+            p_value=seen.p_value,
+            key=owner,
+            place="noise",
+            message=seen.payload and str(seen.payload),
+        )
         if mark.found:
             break
     return mark
@@ -109,13 +130,24 @@ def read_noise(clip: Clip, invert: Invert) -> Mark:
 
 def as_mark(detection: Detection, owner: str) -> Mark:
     message = str(detection.payload) if detection.payload else None
-    return Mark(found=detection.found, p_value=detection.p_value, key=owner, message=message, intervals=tuple(detection.intervals))
+    return Mark(
+        found=detection.found,
+        p_value=detection.p_value,
+        key=owner,
+        message=message,
+        intervals=tuple(detection.intervals),
+    )
 
 
 def judge(manifest: Manifest, mark: Mark) -> tuple[int, str]:
-    """Exit code and sentence. "Made by" needs a manifest that holds over this very content; a mark alone may have been pasted."""
+    """Exit code and sentence. "Made by" needs a manifest that holds over this very content; a mark
+    alone may have been pasted.
+    """
     if manifest.state == "tampered":
-        return INCONSISTENT, f"inconsistent: the manifest does not hold ({manifest.problem}); {told(mark)}"
+        return (
+            INCONSISTENT,
+            f"inconsistent: the manifest does not hold ({manifest.problem}); {told(mark)}",
+        )
     if manifest.making is not None:
         return judge_ours(manifest, mark)
     if manifest.state != "none":
@@ -128,16 +160,28 @@ def judge(manifest: Manifest, mark: Mark) -> tuple[int, str]:
 def judge_ours(manifest: Manifest, mark: Mark) -> tuple[int, str]:
     making = manifest.making
     if mark.message and mark.message not in making.marks:
-        return INCONSISTENT, f"inconsistent: the manifest speaks of the mark {making.mark}, but {told(mark)}"
-    return OURS, f"made by {making.generator} ({making.task}), says a {signed(manifest)}; {told(mark)}"
+        return (
+            INCONSISTENT,
+            f"inconsistent: the manifest speaks of the mark {making.mark}, but {told(mark)}",
+        )
+    return (
+        OURS,
+        f"made by {making.generator} ({making.task}), says a {signed(manifest)}; {told(mark)}",
+    )
 
 
 def judge_others(manifest: Manifest, mark: Mark) -> tuple[int, str]:
     if mark.message and mark.message in manifest.told_marks:
         return OURS, f"made from a clip of openlumiere, says a {signed(manifest)}; {told(mark)}"
     if mark.found:
-        return INCONSISTENT, f"inconsistent: {told(mark)}, of which the {signed(manifest)} says nothing"
-    return NOTHING, f"no mark found; there is a {signed(manifest)}, which says nothing of openlumiere"
+        return (
+            INCONSISTENT,
+            f"inconsistent: {told(mark)}, of which the {signed(manifest)} says nothing",
+        )
+    return (
+        NOTHING,
+        f"no mark found; there is a {signed(manifest)}, which says nothing of openlumiere",
+    )
 
 
 def signed(manifest: Manifest) -> str:
@@ -150,4 +194,6 @@ def told(mark: Mark) -> str:
         return "no mark found in the pixels"
     whose = "our key" if mark.key == "public" else "your own key"
     where = {"pixels": "the pixels are", "noise": "the noise that it was made from is"}[mark.place]
-    return f"{where} marked with {whose}" + (f" ({mark.message})" if mark.message else ", its message can't be read")
+    return f"{where} marked with {whose}" + (
+        f" ({mark.message})" if mark.message else ", its message can't be read"
+    )

@@ -1,11 +1,14 @@
 """The mark in the pixels: put in, and found again with its place, its size and its times.
 
-The same picture is added to every frame, so the mark does not flicker, a single frame carries all of it, and cuts, drops and other
-frame rates leave it. The detector looks for the keyed waves at every shift, at many scales and mirrored.
+The same picture is added to every frame, so the mark does not flicker, a single frame carries all
+of it, and cuts, drops and other frame rates leave it. The detector looks for the keyed waves at
+every shift, at many scales and mirrored.
 
-Its p-value assumes nothing of the footage. The fit is a sum of a_k cos(angle_k) over the waves, and for a key drawn at random the angles
-are uniform and independent whatever the picture is, so Chernoff's bound holds: P(fit > z standard deviations) <= exp(-z^2 / 2). All
-places that are tried are paid for (Bonferroni): half of the level goes to the place where the mark was written, half to the search.
+Its p-value assumes nothing of the footage. The fit is a sum of a_k cos(angle_k) over the waves, and
+for a key drawn at random the angles are uniform and independent whatever the picture is, so
+Chernoff's bound holds: P(fit > z standard deviations) <= exp(-z^2 / 2). All places that are tried
+are paid for (Bonferroni): half of the level goes to the place where the mark was written, half to
+the search.
 """
 
 from __future__ import annotations
@@ -15,17 +18,31 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Complex, Float, UInt8
 
-from openlumiere.provenance.pattern import ACROSS, DATA, DOWN, PUBLIC_KEY, SYNC, TILE, pattern, scale_of, secret, spectrum
+from openlumiere.provenance.pattern import (
+    ACROSS,
+    DATA,
+    DOWN,
+    PUBLIC_KEY,
+    SYNC,
+    TILE,
+    pattern,
+    scale_of,
+    secret,
+    spectrum,
+)
 from openlumiere.provenance.payload import CODED_BITS, Payload, decode
 from openlumiere.provenance.residual import Residuals, edges, residuals, shrink
 
 FALSE_ALARM = 1e-6  # a clip is called marked below this p-value
 CHUNK = 16  # frames marked at a time
 SPAN = 8  # windows searched together
-SCALES = 1.01 ** np.arange(-70, 81)  # relative to the place as written: from a half (borders around it) to 2.2 (a crop to 0.45)
+SCALES = 1.01 ** np.arange(
+    -70, 81
+)  # relative to the place as written: from a half (borders around it) to 2.2 (a crop to 0.45)
 FINER = 1 + np.arange(-4, 5) * 0.002
 NEAR = np.arange(-8, 9) / 4  # canonical pixels
-LOUD = 3  # times the median amplitude: waves are bounded there, since a periodic texture is all in a few
+# times the median amplitude: waves are bounded there, since a periodic texture is all in a few
+LOUD = 3
 SEEN = 0.01  # p-value below which a window of a marked clip counts as marked
 
 Waves = Complex[np.ndarray, "n waves"]
@@ -35,10 +52,12 @@ Waves = Complex[np.ndarray, "n waves"]
 class Detection:
     """What was found in a clip.
 
-    `p_value`: how probable so good a fit is in footage that knows nothing of the key; `found` where it is below 1e-6. `score`: the
-    fit in standard deviations. `payload`: None where nothing was found or the check of its 64 `bits` fails. `intervals`: [first, end)
-    in frames where the mark is seen. `scale`: a canonical pixel in pixels, to about 2 %; `offset`: where in the tile the frame's
-    corner lies, down and across, in canonical pixels; `flipped`: mirrored left to right, then scale and offset are of the mirror image.
+    `p_value`: how probable so good a fit is in footage that knows nothing of the key; `found` where
+    it is below 1e-6. `score`: the fit in standard deviations. `payload`: None where nothing was
+    found or the check of its 64 `bits` fails. `intervals`: [first, end) in frames where the mark is
+    seen. `scale`: a canonical pixel in pixels, to about 2 %; `offset`: where in the tile the
+    frame's corner lies, down and across, in canonical pixels; `flipped`: mirrored left to right,
+    then scale and offset are of the mirror image.
     """
 
     p_value: float
@@ -57,18 +76,27 @@ class Detection:
 
 @dataclass(frozen=True)
 class Fit:
-    """The best place of a search: the p-value it gives, the windows it was found in, and how the file lies over the mark."""
+    """The best place of a search: the p-value it gives, the windows it was found in, and how the
+    file lies over the mark.
+    """
 
     p_value: float
     score: float
     windows: slice
     flipped: bool
     scale: float
-    shift: tuple[float, float] = (0, 0)  # canonical pixels, down and across, that bring the file back over the mark
+    shift: tuple[float, float] = (
+        0,
+        0,
+    )  # canonical pixels, down and across, that bring the file back over the mark
 
 
-def embed(frames: UInt8[np.ndarray, "f h w 3"], payload: Payload, key: bytes = PUBLIC_KEY) -> UInt8[np.ndarray, "f h w 3"]:
-    """Marked frames. No pixel moves by more than 5 levels. All frames are treated alike, so they can be given a few at a time."""
+def embed(
+    frames: UInt8[np.ndarray, "f h w 3"], payload: Payload, key: bytes = PUBLIC_KEY
+) -> UInt8[np.ndarray, "f h w 3"]:
+    """Marked frames. No pixel moves by more than 5 levels. All frames are treated alike, so they
+    can be given a few at a time.
+    """
     added = pattern(payload, key, *frames.shape[1:3])[:, :, None]
     marked = np.empty_like(frames)
     for first in range(0, len(frames), CHUNK):
@@ -78,7 +106,9 @@ def embed(frames: UInt8[np.ndarray, "f h w 3"], payload: Payload, key: bytes = P
 
 
 def detect(frames: UInt8[np.ndarray, "f h w 3"], key: bytes = PUBLIC_KEY) -> Detection:
-    """Look for the mark of `key` in frames of any size and number; of a long clip at most 512 frames are looked at."""
+    """Look for the mark of `key` in frames of any size and number; of a long clip at most 512
+    frames are looked at.
+    """
     left = residuals(frames)
     side = shrink(*frames.shape[1:3])
     written = scale_of(*frames.shape[1:3]) / side
@@ -94,13 +124,18 @@ def as_written(left: Residuals, scale: float, key: bytes) -> Fit:
     """The mark where it was put, in the whole clip or one window, as it is or mirrored."""
     parts = groups(len(left), 1)
     views = [(part, flipped) for part in parts for flipped in (False, True)]
-    scores = score(spectrum(np.stack([view(left, *one) for one in views]), scale)[:, SYNC] * secret(key).phases[SYNC].conj())
+    scores = score(
+        spectrum(np.stack([view(left, *one) for one in views]), scale)[:, SYNC]
+        * secret(key).phases[SYNC].conj()
+    )
     best = int(scores.argmax())
     return Fit(p_value(scores[best], len(views)), float(scores[best]), *views[best], scale)
 
 
 def searched(left: Residuals, written: float, key: bytes) -> Fit:
-    """The mark at any shift and scale, in the whole clip or a span of windows, as it is or mirrored."""
+    """The mark at any shift and scale, in the whole clip or a span of windows, as it is or
+    mirrored.
+    """
     views = [(part, flipped) for part in groups(len(left), SPAN) for flipped in (False, True)]
     pictures = np.stack([view(left, *one) for one in views])
     tests = len(views) * len(SCALES) * TILE**2
@@ -116,7 +151,10 @@ def searched(left: Residuals, written: float, key: bytes) -> Fit:
 def refined(left: Residuals, fit: Fit, key: bytes) -> Fit:
     """The same fit at the best of finer scales and shifts around it; its p-value stays."""
     picture = view(left, fit.windows, fit.flipped)[None]
-    turns = [np.exp(2j * np.pi * np.outer(fit.shift[axis] + NEAR, (DOWN, ACROSS)[axis][SYNC]) / TILE) for axis in (0, 1)]
+    turns = [
+        np.exp(2j * np.pi * np.outer(fit.shift[axis] + NEAR, (DOWN, ACROSS)[axis][SYNC]) / TILE)
+        for axis in (0, 1)
+    ]
     best, scale, shift = -np.inf, fit.scale, fit.shift
     for finer in fit.scale * FINER:
         fits = ((turns[0] * keyed(spectrum(picture, finer)[0], key)) @ turns[1].T).real
@@ -129,7 +167,10 @@ def refined(left: Residuals, fit: Fit, key: bytes) -> Fit:
 
 def groups(windows: int, size: int) -> list[slice]:
     """All windows, and, where there are more than `size`, each run of that many."""
-    return [slice(None), *(slice(first, first + size) for first in range(0, windows, size) if windows > size)]
+    return [
+        slice(None),
+        *(slice(first, first + size) for first in range(0, windows, size) if windows > size),
+    ]
 
 
 def view(left: Residuals, part: slice, flipped: bool) -> Float[np.ndarray, "h w"]:
@@ -144,7 +185,9 @@ def bounded(waves: Waves) -> Waves:
 
 
 def score(turned: Waves) -> Float[np.ndarray, "n"]:
-    """How well waves, turned back by their keyed phases, agree: in standard deviations for phases drawn at random."""
+    """How well waves, turned back by their keyed phases, agree: in standard deviations for phases
+    drawn at random.
+    """
     kept = bounded(turned)
     return kept.real.sum(-1) / np.sqrt((np.abs(kept) ** 2).sum(-1) / 2 + 1e-9)
 
@@ -171,22 +214,36 @@ def p_value(score: float, tests: int) -> float:
 
 def read(fit: Fit, left: Residuals, bounds: list[int], side: int, key: bytes) -> Detection:
     """Where in time the mark is, and what it says, at a place that was found."""
-    turned = turned_back(np.stack([view(left, slice(k, k + 1), fit.flipped) for k in range(len(left))]), fit, key)
+    turned = turned_back(
+        np.stack([view(left, slice(k, k + 1), fit.flipped) for k in range(len(left))]), fit, key
+    )
     seen = len(left) * np.exp(-(np.maximum(score(turned[:, SYNC]), 0) ** 2) / 2) < SEEN
     seen = seen if seen.any() else np.isin(np.arange(len(left)), np.arange(len(left))[fit.windows])
     data = bounded(turned[seen].mean(0))[DATA]
-    bits = decode(np.bincount(secret(key).places, np.concatenate([data.real, data.imag]), CODED_BITS))
+    bits = decode(
+        np.bincount(secret(key).places, np.concatenate([data.real, data.imag]), CODED_BITS)
+    )
     offset = tuple(float(-shift % TILE) for shift in fit.shift)
     return Detection(
-        p_value=fit.p_value, score=fit.score, payload=Payload.read(bits), bits=bits, intervals=intervals(seen, bounds),
-        scale=float(fit.scale * side), offset=offset, flipped=fit.flipped,
-    )  # fmt: skip
+        p_value=fit.p_value,
+        score=fit.score,
+        payload=Payload.read(bits),
+        bits=bits,
+        intervals=intervals(seen, bounds),
+        scale=float(fit.scale * side),
+        offset=offset,
+        flipped=fit.flipped,
+    )
 
 
 def turned_back(pictures: Residuals, fit: Fit, key: bytes) -> Waves:
     """Waves at a place, without their keyed phases: the signs of the payload are left."""
     down, across = fit.shift
-    return spectrum(pictures, fit.scale) * secret(key).phases.conj() * np.exp(2j * np.pi * (DOWN * down + ACROSS * across) / TILE)
+    return (
+        spectrum(pictures, fit.scale)
+        * secret(key).phases.conj()
+        * np.exp(2j * np.pi * (DOWN * down + ACROSS * across) / TILE)
+    )
 
 
 def intervals(seen: np.ndarray, bounds: list[int]) -> tuple[tuple[int, int], ...]:

@@ -1,4 +1,6 @@
-"""A run's folder of `step-N` checkpoints: each whole or absent, hashed, read only after its hashes agree."""
+"""A run's folder of `step-N` checkpoints: each whole or absent, hashed, read only after its hashes
+agree.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from pathlib import Path
 from safetensors.torch import load, save
 from torch import Tensor
 
-MANIFEST = "manifest.txt"  # `sha256  name` a line, as sha256sum writes; the last line is of the lines before
+# `sha256  name` a line, as sha256sum writes; the last line is of the lines before
+MANIFEST = "manifest.txt"
 FACTS = "trainer.json"
 PREFIX, BROKEN = "step-", "broken-"
 
@@ -24,12 +27,16 @@ class BrokenCheckpoint(ValueError):
     """A checkpoint whose bytes are not those that were written; names the file."""
 
     def __init__(self, file: Path, got: str):
-        super().__init__(f"checkpoint: expected {file} as it was written, got {got}, delete its folder to use an older one")
+        super().__init__(
+            f"checkpoint: expected {file} as it was written, got {got}, delete its folder to use an older one"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """All that a run needs to go on as if it had not stopped: named groups of tensors on the CPU, and plain facts."""
+    """All that a run needs to go on as if it had not stopped: named groups of tensors on the CPU,
+    and plain facts.
+    """
 
     step: int
     groups: Groups
@@ -39,7 +46,8 @@ class Checkpoint:
 def write_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> None:
     """Write `run/step-N` beside and rename it; only the newest `keep` stay.
 
-    Files and folders are synced, the manifest is written last. Raises OSError, having left the older checkpoints alone.
+    Files and folders are synced, the manifest is written last. Raises OSError, having left the
+    older checkpoints alone.
     """
     room = run / ".writing"
     shutil.rmtree(room, ignore_errors=True)
@@ -57,8 +65,16 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> None:
 
 
 def fill(room: Path, checkpoint: Checkpoint) -> None:
-    lines = [write(room / f"{name}.safetensors", save(contiguous(group))) for name, group in checkpoint.groups.items()]
-    lines.append(write(room / FACTS, json.dumps({"step": checkpoint.step, **checkpoint.facts}, indent=1).encode()))
+    lines = [
+        write(room / f"{name}.safetensors", save(contiguous(group)))
+        for name, group in checkpoint.groups.items()
+    ]
+    lines.append(
+        write(
+            room / FACTS,
+            json.dumps({"step": checkpoint.step, **checkpoint.facts}, indent=1).encode(),
+        )
+    )
     body = "".join(sorted(lines)).encode()
     write(room / MANIFEST, body + line_of(MANIFEST, body).encode())
 
@@ -107,7 +123,9 @@ def numbered(run: Path) -> list[Path]:
 
 
 def newest_checkpoint(run: Path) -> Checkpoint | None:
-    """The newest that is whole; a broken one is named on stderr and set aside as `broken-step-N`. None in a new run."""
+    """The newest that is whole; a broken one is named on stderr and set aside as `broken-step-N`.
+    None in a new run.
+    """
     for folder in numbered(run):
         try:
             return read_checkpoint(folder)
@@ -119,8 +137,13 @@ def newest_checkpoint(run: Path) -> Checkpoint | None:
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    """Each file is read once: the bytes that are used are those that were hashed. Raises BrokenCheckpoint."""
-    files = {name: read(folder / name, digest) for name, digest in read_manifest(folder / MANIFEST).items()}
+    """Each file is read once: the bytes that are used are those that were hashed. Raises
+    BrokenCheckpoint.
+    """
+    files = {
+        name: read(folder / name, digest)
+        for name, digest in read_manifest(folder / MANIFEST).items()
+    }
     facts = json.loads(files.pop(FACTS))
     groups = {name.removesuffix(".safetensors"): load(data) for name, data in files.items()}
     return Checkpoint(step=facts.pop("step"), groups=groups, facts=facts)

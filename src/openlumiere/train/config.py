@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 class LoopConfig:
     """How any stage is trained.
 
-    `batch` samples a step, over all processes, are drawn in `parts`: each part has a random generator of its own and is computed
-    at once by one process. So `parts` above the number of processes is gradient accumulation, and the same parts on more or
-    fewer processes are the same run. None is one part a process.
+    `batch` samples a step, over all processes, are drawn in `parts`: each part has a random
+    generator of its own and is computed at once by one process. So `parts` above the number of
+    processes is gradient accumulation, and the same parts on more or fewer processes are the same
+    run. None is one part a process.
     """
 
     learning_rate: float = 8e-4
@@ -23,21 +24,26 @@ class LoopConfig:
     warmup: int = 100  # steps
     clip_norm: float = 1.0
     weight_decay: float = 0.01
-    spike: float = 10.0  # a loss over this many times the median of the last hundred is skipped; 0 is off
+    spike: float = (
+        10.0  # a loss over this many times the median of the last hundred is skipped; 0 is off
+    )
     patience: int = 10  # skipped steps in a row that stop the run
     save_minutes: float = 3.0
     keep: int = 3  # checkpoints
     log_every: int = 20  # steps
     show_every: int = 1000  # steps between two pictures of samples; 0 is off
     count_work: bool = True  # measure FLOPs of a step and the device's matrix rate at the start
-    shard: bool = False  # keep each trained weight, its average and moments on one process only (FSDP2)
+    shard: bool = (
+        False  # keep each trained weight, its average and moments on one process only (FSDP2)
+    )
     seed: int = 0
     device: str = "cpu"  # cpu, or cuda: the one that accelerate gives to this process
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageConfig:
-    """A picture net on unshuffled pixels: pictures of `side` pixels, squares of `unshuffle` x `unshuffle` as channels.
+    """A picture net on unshuffled pixels: pictures of `side` pixels, squares of `unshuffle` x
+    `unshuffle` as channels.
 
     `low_noise` above 1 draws more of the nearly clean timesteps, below 1 fewer.
     """
@@ -53,7 +59,9 @@ class ImageConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoConfig:
-    """Clips of `frames` native frames, every `stride`-th of them: a low rate first, then every frame."""
+    """Clips of `frames` native frames, every `stride`-th of them: a low rate first, then every
+    frame.
+    """
 
     frames: int = 80
     stride: int = 5
@@ -61,7 +69,7 @@ class VideoConfig:
     text_dropout: float = 0.1
     low_noise: float = 0.7
     unknown: float = 0.3  # of conditional training: share of clips of which nothing is known
-    path_spacing: int = 1  # native frames apart that the model's clips find their path on (`diffusion/path.py`); 1 is every frame
+    path_spacing: int = 1  # native frames apart that the model's clips find their path on (`diffusion/sparse_first.py`); 1 is every frame
     checkpointing: bool = False  # less memory, a third more work
     loop: LoopConfig = field(default_factory=LoopConfig)
 
@@ -80,14 +88,20 @@ class UpscalerConfig:
     drawn: int = 600  # pictures or clips of the whole world; `from_base` of that number of the preset's scope, too
     crop: int = 16  # low-resolution pixels of a side
     from_base: float = 0.4  # share of samples that are scenes such as the base makes
-    most_noise: float = 0.25  # standard deviation of what is added to low-resolution pixels in [-1, 1]
+    most_noise: float = (
+        0.25  # standard deviation of what is added to low-resolution pixels in [-1, 1]
+    )
     text_dropout: float = 0.3
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=1.5e-3, batch=8, warmup=50))
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(learning_rate=1.5e-3, batch=8, warmup=50)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """The stages of one model, and the scope of the world (`data.world.scope.SCOPES`) that it learns."""
+    """The stages of one model, and the scope of the world (`data.world.scope.SCOPES`) that it
+    learns.
+    """
 
     scope: str
     image: ImageConfig
@@ -103,28 +117,51 @@ def small_steps(config: VideoConfig) -> VideoConfig:
 
 
 WORLD_32 = VideoConfig(path_spacing=5, loop=LoopConfig(learning_rate=8e-4, batch=8))
-WORLD_64 = VideoConfig(stride=1, attention_blocks=(1, 3, 1), loop=LoopConfig(learning_rate=6e-4, batch=64, warmup=500, save_minutes=5))
+WORLD_64 = VideoConfig(
+    stride=1,
+    attention_blocks=(1, 3, 1),
+    loop=LoopConfig(learning_rate=6e-4, batch=64, warmup=500, save_minutes=5),
+)
 TINY = VideoConfig(
-    frames=8, stride=2, attention_blocks=(1, 1, 1), loop=LoopConfig(batch=2, warmup=2, log_every=1, show_every=0, count_work=False)
+    frames=8,
+    stride=2,
+    attention_blocks=(1, 1, 1),
+    loop=LoopConfig(batch=2, warmup=2, log_every=1, show_every=0, count_work=False),
 )
 UPSCALER = UpscalerConfig()
-UPSCALER_VIDEO = UpscalerConfig(frames=8, drawn=300, loop=LoopConfig(learning_rate=8e-4, batch=4, warmup=50))
+UPSCALER_VIDEO = UpscalerConfig(
+    frames=8, drawn=300, loop=LoopConfig(learning_rate=8e-4, batch=4, warmup=50)
+)
 TINY_UPSCALER = UpscalerConfig(widths=(16, 32), text_width=16, drawn=3, crop=8, loop=TINY.loop)
 
 PRESETS = {
     "world-32": Preset(
         scope="world-32",
         image=ImageConfig(loop=LoopConfig(learning_rate=1e-3, batch=16)),
-        video=WORLD_32, conditional=small_steps(WORLD_32), upscaler=UPSCALER, upscaler_video=UPSCALER_VIDEO,
-    ),  # fmt: skip
+        video=WORLD_32,
+        conditional=small_steps(WORLD_32),
+        upscaler=UPSCALER,
+        upscaler_video=UPSCALER_VIDEO,
+    ),
     "world-64": Preset(
         scope="world-64",
-        image=ImageConfig(side=64, unshuffle=2, widths=(64, 64, 96, 128), loop=LoopConfig(learning_rate=8e-4, batch=512, warmup=500)),
-        video=WORLD_64, conditional=small_steps(WORLD_64), upscaler=UPSCALER, upscaler_video=UPSCALER_VIDEO,
-    ),  # fmt: skip
+        image=ImageConfig(
+            side=64,
+            unshuffle=2,
+            widths=(64, 64, 96, 128),
+            loop=LoopConfig(learning_rate=8e-4, batch=512, warmup=500),
+        ),
+        video=WORLD_64,
+        conditional=small_steps(WORLD_64),
+        upscaler=UPSCALER,
+        upscaler_video=UPSCALER_VIDEO,
+    ),
     "tiny": Preset(
         scope="world-32",
-        image=ImageConfig(side=32, unshuffle=8, widths=(16, 32), loop=TINY.loop), video=TINY, conditional=small_steps(TINY),
-        upscaler=TINY_UPSCALER, upscaler_video=replace(TINY_UPSCALER, frames=3),
-    ),  # fmt: skip
+        image=ImageConfig(side=32, unshuffle=8, widths=(16, 32), loop=TINY.loop),
+        video=TINY,
+        conditional=small_steps(TINY),
+        upscaler=TINY_UPSCALER,
+        upscaler_video=replace(TINY_UPSCALER, frames=3),
+    ),
 }

@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from openlumiere.data.world import slice as first_slice
 from openlumiere.models.text import TextEncoder, TextStates
+from openlumiere_world import slice as first_slice
 
 LAST_FRAME = 79  # of a native clip
 CAPTIONS = 32_768  # whose states are kept, in half precision: 16 KB for the mean 21 tokens
@@ -30,35 +30,53 @@ class Sample(NamedTuple):
 
 
 class Source(Protocol):
-    """Where samples come from, by the generator alone: `data.world.batch.Batches`, or the first slice."""
+    """Where samples come from, by the generator alone: `data.world.batch.Batches`, or the first
+    slice.
+    """
 
-    def draw(self, generator: torch.Generator, count: int, frame_times: Float[Tensor, "*b f"] | None):
-        """What has `pixels` and `captions` like `Sample`: clips at those moments in native frames (of all, or of each), or for None pictures, of one frame."""
+    def draw(
+        self, generator: torch.Generator, count: int, frame_times: Float[Tensor, "*b f"] | None
+    ):
+        """What has `pixels` and `captions` like `Sample`: clips at those moments in native frames
+        (of all, or of each), or for None pictures, of one frame.
+        """
         ...
 
 
 class SliceSource:
     """The first slice of the world: eight subjects, six plain backgrounds, four motions."""
 
-    def __init__(self, sprites: Float[Tensor, "s 4 h w"], side: int, device: torch.device | str = "cpu"):
+    def __init__(
+        self, sprites: Float[Tensor, "s 4 h w"], side: int, device: torch.device | str = "cpu"
+    ):
         self.sprites, self.side, self.device = sprites, side, device
 
-    def draw(self, generator: torch.Generator, count: int, frame_times: Float[Tensor, "*b f"] | None) -> Sample:
+    def draw(
+        self, generator: torch.Generator, count: int, frame_times: Float[Tensor, "*b f"] | None
+    ) -> Sample:
         still = frame_times is None
         scenes = [first_slice.draw_facts(generator, still=still) for _ in range(count)]
-        progress = torch.rand(count, 1, generator=generator) if still else (frame_times / LAST_FRAME).expand(count, -1)
+        progress = (
+            torch.rand(count, 1, generator=generator)
+            if still
+            else (frame_times / LAST_FRAME).expand(count, -1)
+        )
         pixels = first_slice.render(self.sprites, scenes, progress, self.side).to(self.device)
         return Sample(pixels, [first_slice.caption(scene) for scene in scenes])
 
 
 class CaptionStates:
-    """Token states of captions, each encoded when it is first met; those met longest ago are forgotten.
+    """Token states of captions, each encoded when it is first met; those met longest ago are
+    forgotten.
 
-    Encoding takes about 50 ms a caption on a CPU core, so `keep` writes them down for the next start. States are rounded to half
-    precision at once, and on a CPU the encoder takes prompts one at a time: what is kept changes no bit.
+    Encoding takes about 50 ms a caption on a CPU core, so `keep` writes them down for the next
+    start. States are rounded to half precision at once, and on a CPU the encoder takes prompts one
+    at a time: what is kept changes no bit.
     """
 
-    def __init__(self, encoder: TextEncoder, device: torch.device | str = "cpu", room: int = CAPTIONS):
+    def __init__(
+        self, encoder: TextEncoder, device: torch.device | str = "cpu", room: int = CAPTIONS
+    ):
         self.encoder, self.device, self.room = encoder, device, room
         self.known: OrderedDict[str, Float[Tensor, "n d"]] = OrderedDict()
         self.grown = False  # since `open` or `keep`
@@ -77,7 +95,10 @@ class CaptionStates:
         missing = [caption for caption in dict.fromkeys(captions) if caption not in self.known]
         if missing:
             encoded, self.grown = self._encode(missing), True
-            self.known |= {caption: states[mask].half().to(self.device) for caption, states, mask in zip(missing, encoded.states, encoded.mask)}
+            self.known |= {
+                caption: states[mask].half().to(self.device)
+                for caption, states, mask in zip(missing, encoded.states, encoded.mask)
+            }
         for caption in captions:
             self.known.move_to_end(caption)
         rows = [self.known[caption].float() for caption in captions]
@@ -103,11 +124,15 @@ class CaptionStates:
         self.grown = False
 
     def open(self, file: Path) -> None:
-        """Know what `keep` wrote; a file that is missing or from elsewhere is passed over: it saves time, no more."""
+        """Know what `keep` wrote; a file that is missing or from elsewhere is passed over: it saves
+        time, no more.
+        """
         try:
             with safe_open(file, framework="pt") as opened:
                 captions = json.loads(opened.metadata()["captions"])
             kept = load_file(file, device=str(self.device))
-            self.known |= dict(zip(captions, kept["states"].split(kept["lengths"].tolist()), strict=True))
+            self.known |= dict(
+                zip(captions, kept["states"].split(kept["lengths"].tolist()), strict=True)
+            )
         except (OSError, ValueError, KeyError, TypeError, SafetensorError):
             return

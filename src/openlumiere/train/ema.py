@@ -7,9 +7,11 @@ from torch import Tensor
 
 
 class PowerEMA:
-    """Average over about the last tenth of training, however long it is: decay `(1 - 1/n)^(gamma + 1)` at step n.
+    """Average over about the last tenth of training, however long it is: decay `(1 - 1/n)^(gamma +
+    1)` at step n.
 
-    Our choice; the power function of Karras et al. 2024 (EDM2), section 3.1; gamma 6.94 is a relative width of 0.1.
+    Our choice; the power function of Karras et al. 2024 (EDM2), section 3.1; gamma 6.94 is a
+    relative width of 0.1.
     """
 
     gamma = 6.94
@@ -21,4 +23,8 @@ class PowerEMA:
     def update(self, parameters: dict[str, Tensor], step: int) -> None:
         """`step` counts from 1; the first update copies."""
         weight = 1 - (1 - 1 / step) ** (self.gamma + 1)
-        torch._foreach_lerp_(list(self.average.values()), [parameters[name].detach() for name in self.average], weight)
+        torch._foreach_lerp_(
+            list(self.average.values()),
+            [parameters[name].detach() for name in self.average],
+            weight,
+        )

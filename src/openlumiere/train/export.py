@@ -18,7 +18,9 @@ SHARD = "15MB"  # the most that one file of weights takes
 
 
 def write_folder(final: Path, fill: Callable[[Path], None]) -> None:
-    """Let `fill` make a folder under a hidden name, then put it in the place of `final`. Raises OSError."""
+    """Let `fill` make a folder under a hidden name, then put it in the place of `final`. Raises
+    OSError.
+    """
     room, older = (final.with_name(f".{final.name}.{word}") for word in ("writing", "older"))
     shutil.rmtree(room, ignore_errors=True)
     try:

@@ -6,11 +6,16 @@ import math
 from collections import deque
 from statistics import median
 
-MEMORY, LEAST = 100, 20  # losses that the median is of, and how many there must be before a spike is one
+MEMORY, LEAST = (
+    100,
+    20,
+)  # losses that the median is of, and how many there must be before a spike is one
 
 
 class Guard:
-    """Admits steps and counts those it refused. Every process sees the same losses, so all decide alike."""
+    """Admits steps and counts those it refused. Every process sees the same losses, so all decide
+    alike.
+    """
 
     def __init__(self, spike: float, patience: int):
         self.spike, self.patience = spike, patience

@@ -14,7 +14,9 @@ LOG = "log.jsonl"
 
 
 class Log:
-    """Gathers steps and writes their means, on the first process. Losses of skipped steps are counted, not averaged."""
+    """Gathers steps and writes their means, on the first process. Losses of skipped steps are
+    counted, not averaged.
+    """
 
     def __init__(self, run: Path, trainer: Trainer, work: Work):
         self.file, self.trainer, self.work = run / LOG, trainer, work
@@ -47,15 +49,23 @@ class Log:
             with self.file.open("a") as file:
                 file.write(line)
         except OSError as error:
-            print(f"lumiere: the log could not be written ({error.strerror or error}); going on", file=sys.stderr)
+            print(
+                f"lumiere: the log could not be written ({error.strerror or error}); going on",
+                file=sys.stderr,
+            )
 
     def _line(self, levels: list[float | None], speed: float, seconds: float) -> dict:
         trainer = self.trainer
         return {
-            "step": trainer.step, **means(self.outcomes), "levels": levels, "learning_rate": trainer.learning_rate,
-            "steps_a_second": speed, "frames_a_second": speed * trainer.config.batch * trainer.stage.frames,
-            "utilisation": self.work.utilisation(speed), "seconds": round(seconds, 1),
-        }  # fmt: skip
+            "step": trainer.step,
+            **means(self.outcomes),
+            "levels": levels,
+            "learning_rate": trainer.learning_rate,
+            "steps_a_second": speed,
+            "frames_a_second": speed * trainer.config.batch * trainer.stage.frames,
+            "utilisation": self.work.utilisation(speed),
+            "seconds": round(seconds, 1),
+        }
 
     def _draw(self, line: dict) -> None:
         if self.board is None:
@@ -79,21 +89,32 @@ class Log:
 def means(outcomes: list[Outcome]) -> dict:
     """Mean loss and gradient norm of the steps taken, and how many were skipped."""
     taken = [outcome for outcome in outcomes if outcome.skipped is None]
-    loss, norm = (sum(values) / len(taken) if taken else None for values in ([o.loss for o in taken], [o.norm for o in taken]))
+    loss, norm = (
+        sum(values) / len(taken) if taken else None
+        for values in ([o.loss for o in taken], [o.norm for o in taken])
+    )
     return {"loss": loss, "norm": norm, "skipped": len(outcomes) - len(taken)}
 
 
 def show(line: dict, to_go: float) -> None:
     """One line that replaces the last on a terminal, and follows it elsewhere."""
     parts = [
-        f"step {line['step']}", "loss none" if line["loss"] is None else f"loss {line['loss']:.4f}", f"{line['steps_a_second']:.2f} steps/s",
+        f"step {line['step']}",
+        "loss none" if line["loss"] is None else f"loss {line['loss']:.4f}",
+        f"{line['steps_a_second']:.2f} steps/s",
         f"{line['frames_a_second']:.1f} frames/s",
-    ]  # fmt: skip
-    parts += [f"{100 * line['utilisation']:.0f} % of the matrix rate"] if line["utilisation"] else []
+    ]
+    parts += (
+        [f"{100 * line['utilisation']:.0f} % of the matrix rate"] if line["utilisation"] else []
+    )
     parts += [f"{line['skipped']} skipped"] if line["skipped"] else []
     parts += [f"{clock(to_go)} to go"]
     text = "  ".join(parts)
-    print(f"\r{text:<100}" if sys.stdout.isatty() else text, end="" if sys.stdout.isatty() else "\n", flush=True)
+    print(
+        f"\r{text:<100}" if sys.stdout.isatty() else text,
+        end="" if sys.stdout.isatty() else "\n",
+        flush=True,
+    )
 
 
 def clock(seconds: float) -> str:
@@ -102,9 +123,15 @@ def clock(seconds: float) -> str:
 
 
 def forget_after(file: Path, step: int) -> None:
-    """Drop the lines of steps that are done again: those a killed run logged after its last checkpoint."""
+    """Drop the lines of steps that are done again: those a killed run logged after its last
+    checkpoint.
+    """
     if file.is_file():
-        lines = [line for line in file.read_text().splitlines() if whole(line) and json.loads(line)["step"] <= step]
+        lines = [
+            line
+            for line in file.read_text().splitlines()
+            if whole(line) and json.loads(line)["step"] <= step
+        ]
         file.write_text("".join(f"{line}\n" for line in lines))
 
 

@@ -1,6 +1,8 @@
-"""What a conditional net is given in training: masks of every task, each with its share (our choice; the paper is silent).
+"""What a conditional net is given in training: masks of every task, each with its share (our
+choice; the paper is silent).
 
-All are `f h w` on the codec's grid, 1 where the clip is known, as the tasks fill them at generation (`conditions.py`).
+All are `f h w` on the codec's grid, 1 where the clip is known, as the tasks fill them at generation
+(`tasks/region.py`).
 """
 
 from __future__ import annotations
@@ -74,10 +76,15 @@ def stroke(generator: torch.Generator, shape: Shape) -> Tensor:
 def moving(generator: torch.Generator, shape: Shape) -> Tensor:
     """Known outside a box that moves evenly from one place to another."""
     width, height = (uniform(generator, 0.25, 0.6) for _ in range(2))
-    start, end = (torch.rand(2, generator=generator) * torch.tensor([1 - width, 1 - height]) for _ in range(2))
+    start, end = (
+        torch.rand(2, generator=generator) * torch.tensor([1 - width, 1 - height]) for _ in range(2)
+    )
     corners = start + (end - start) * torch.linspace(0, 1, shape[0])[:, None]
     y, x = places(shape)
-    inside = [((x >= left) & (x <= left + width) & (y >= top) & (y <= top + height)).float() for left, top in corners]
+    inside = [
+        ((x >= left) & (x <= left + width) & (y >= top) & (y <= top + height)).float()
+        for left, top in corners
+    ]
     return 1 - torch.stack(inside)
 
 
@@ -97,29 +104,54 @@ def some_frames_missing(generator: torch.Generator, shape: Shape) -> Tensor:
     """All but up to a quarter of the frames: a run of them, or any."""
     count = whole(generator, 1, shape[0] // 4)
     first = whole(generator, 0, shape[0] - count)
-    missing = range(first, first + count) if whole(generator, 0, 1) else torch.randperm(shape[0], generator=generator)[:count].tolist()
+    missing = (
+        range(first, first + count)
+        if whole(generator, 0, 1)
+        else torch.randperm(shape[0], generator=generator)[:count].tolist()
+    )
     return 1 - frames_known(shape, *missing)
 
 
 SHARES: dict[Draw, float] = {
-    nothing: 0.30, first_frame: 0.20, last_frame: 0.04, first_and_last: 0.06, keyframes: 0.06, box: 0.08, stroke: 0.04, moving: 0.06,
-    border: 0.06, cinemagraph: 0.06, some_frames_missing: 0.04,
-}  # fmt: skip
+    nothing: 0.30,
+    first_frame: 0.20,
+    last_frame: 0.04,
+    first_and_last: 0.06,
+    keyframes: 0.06,
+    box: 0.08,
+    stroke: 0.04,
+    moving: 0.06,
+    border: 0.06,
+    cinemagraph: 0.06,
+    some_frames_missing: 0.04,
+}
 
 
-def draw_kinds(generator: torch.Generator, count: int, unknown: float = SHARES[nothing]) -> list[Draw]:
-    """Kinds of mask in their shares; where `nothing` has another share, `unknown`, the others keep theirs of the rest."""
+def draw_kinds(
+    generator: torch.Generator, count: int, unknown: float = SHARES[nothing]
+) -> list[Draw]:
+    """Kinds of mask in their shares; where `nothing` has another share, `unknown`, the others keep
+    theirs of the rest.
+    """
     rest = (1 - unknown) / (1 - SHARES[nothing])
-    shares = torch.tensor([unknown if kind is nothing else share * rest for kind, share in SHARES.items()])
+    shares = torch.tensor(
+        [unknown if kind is nothing else share * rest for kind, share in SHARES.items()]
+    )
     chosen = torch.multinomial(shares, count, replacement=True, generator=generator)
     return [list(SHARES)[number] for number in chosen.tolist()]
 
 
-def draw_masks(generator: torch.Generator, count: int, shape: Shape, unknown: float = SHARES[nothing]) -> Float[Tensor, "b 1 f h w"]:
-    return torch.stack([kind(generator, shape) for kind in draw_kinds(generator, count, unknown)])[:, None]
+def draw_masks(
+    generator: torch.Generator, count: int, shape: Shape, unknown: float = SHARES[nothing]
+) -> Float[Tensor, "b 1 f h w"]:
+    return torch.stack([kind(generator, shape) for kind in draw_kinds(generator, count, unknown)])[
+        :, None
+    ]
 
 
-def a_box(generator: torch.Generator, least: float, most: float, shape: Shape) -> Float[Tensor, "h w"]:
+def a_box(
+    generator: torch.Generator, least: float, most: float, shape: Shape
+) -> Float[Tensor, "h w"]:
     """1 inside a box whose sides are a share `least` to `most` of the frame's; never empty."""
     _, height, width = shape
     tall, wide = (max(1, round(uniform(generator, least, most) * side)) for side in (height, width))

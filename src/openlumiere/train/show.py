@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from openlumiere.engine.base import NATIVE_RATE, LumierePipeline
 from openlumiere.media import Clip, contact_sheet, filmstrip, save_image
 from openlumiere.models.stunet import STUNet
-from openlumiere.pipelines.base import NATIVE_RATE, LumierePipeline
 
 PROMPTS = (
     "a black cat moves right on a green background",
@@ -17,7 +17,14 @@ PROMPTS = (
 FRAMES, STEPS = 16, 8
 
 
-def save_sheet(net: STUNet, scheduler, unshuffle: int, file: Path, pictures: bool = False, native_frames: int = 80) -> None:
+def save_sheet(
+    net: STUNet,
+    scheduler,
+    unshuffle: int,
+    file: Path,
+    pictures: bool = False,
+    native_frames: int = 80,
+) -> None:
     """A sheet with a picture, or a strip of 8 of 16 frames that span a clip, for each prompt."""
     pipeline = LumierePipeline(net, scheduler, unshuffle=unshuffle)
     prompts, seeds = list(PROMPTS), list(range(len(PROMPTS)))
@@ -26,6 +33,8 @@ def save_sheet(net: STUNet, scheduler, unshuffle: int, file: Path, pictures: boo
     else:
         count = min(FRAMES, native_frames)
         rate = NATIVE_RATE * count / native_frames
-        clips = pipeline(prompts, seeds=seeds, num_frames=count, frame_rate=rate, num_inference_steps=STEPS).frames
+        clips = pipeline(
+            prompts, seeds=seeds, num_frames=count, frame_rate=rate, num_inference_steps=STEPS
+        ).frames
         frames = [filmstrip(Clip(clip), min(8, count)) for clip in clips]
     save_image(contact_sheet(list(frames), len(prompts) if pictures else 1, prompts), file)

@@ -8,7 +8,8 @@ from types import FrameType, TracebackType
 
 
 class Stop:
-    """`wished` after SIGTERM, SIGINT or `max_minutes`. A second signal ends the process at once, unsaved.
+    """`wished` after SIGTERM, SIGINT or `max_minutes`. A second signal ends the process at once,
+    unsaved.
 
     Use as a context; the handlers of before come back at its end.
     """
@@ -27,10 +28,14 @@ class Stop:
         return self.seconds - (time.monotonic() - self.start)
 
     def __enter__(self) -> Stop:
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+        self._before = {
+            number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)
+        }
         return self
 
-    def __exit__(self, kind: type | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

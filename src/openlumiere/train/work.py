@@ -14,7 +14,9 @@ SIDE, REPEATS = 1024, 5
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """`flops` of a step over all processes, and FLOPs a second that the devices of all processes reach on matrices; 0 is unknown."""
+    """`flops` of a step over all processes, and FLOPs a second that the devices of all processes
+    reach on matrices; 0 is unknown.
+    """
 
     flops: float = 0.0
     rate: float = 0.0
@@ -24,13 +26,17 @@ class Work:
 
 
 def count_flops(run: Callable[[], None]) -> float:
-    """FLOPs of what `run` computes: matrix products, convolutions and attention, forward and backward."""
+    """FLOPs of what `run` computes: matrix products, convolutions and attention, forward and
+    backward.
+    """
     with FlopCounterMode(display=False) as counter:
         run()
     return counter.get_total_flops()
 
 
-def matrix_rate(device: torch.device, dtype: torch.dtype = torch.float32, side: int = SIDE) -> float:
+def matrix_rate(
+    device: torch.device, dtype: torch.dtype = torch.float32, side: int = SIDE
+) -> float:
     """FLOPs a second of square matrix products of this `side`, the best of a few."""
     left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     best = min(timed(lambda: left @ right, device) for _ in range(REPEATS))

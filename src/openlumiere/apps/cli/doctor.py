@@ -1,0 +1,92 @@
+"""`lumiere doctor`: what this machine has, whether what is carried is intact, and what a run will
+need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import torch
+
+from openlumiere.apps.cli.arguments import parse
+from openlumiere.apps.cli.loading import check_device, load
+from openlumiere.engine.finish import PACKAGES
+from openlumiere.engine.lumiere import Lumiere
+from openlumiere.engine.memory import cascade_memory, free_memory, gigabytes
+from openlumiere.models.text import carried_e5_path, check_e5
+from openlumiere.tasks.request import DEFAULT_FRAMES, DEFAULT_SIZE, DEFAULT_STEPS, Request
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doctor:
+    """Device, threads, memory and versions; whether text encoder and weights are intact; whether a
+    run fits.
+    """
+
+    frames: int = DEFAULT_FRAMES
+    """Frames of the run to weigh."""
+    size: int = DEFAULT_SIZE
+    """Side of its written frames in pixels."""
+    steps: int = DEFAULT_STEPS
+    """Its denoising steps (they take time, not memory)."""
+    model: str | None = None
+    """A model folder instead of the carried weights."""
+    device: str = "cpu"
+    """cpu, cuda, cuda:1, mps."""
+
+
+def main(words: list[str]) -> int:
+    options = parse(Doctor, words, "doctor")
+    run = Request(
+        prompt="a run to weigh", frames=options.frames, size=options.size, steps=options.steps
+    )
+    check_device(options.device)
+    device = torch.device(options.device)
+    report("device", ", ".join([options.device, f"{torch.get_num_threads()} threads", *gpus()]))
+    report("memory", f"{gigabytes(free_memory(device))} free")
+    report("versions", ", ".join(f"{name} {version(name)}" for name in PACKAGES))
+    problems = [tell("text", check_text), tell("weights", lambda: check_weights(options, run))]
+    return 1 if any(problems) else 0
+
+
+def report(name: str, what: str) -> None:
+    print(f"{name:<10}{what}")
+
+
+def tell(name: str, check: Callable[[], str]) -> bool:
+    """Report what a check found; whether it found a problem."""
+    try:
+        report(name, check())
+    except ValueError as error:
+        report(name, f"not well: {error}")
+        return True
+    return False
+
+
+def gpus() -> list[str]:
+    return [
+        f"cuda:{index} {torch.cuda.get_device_name(index)}"
+        for index in range(torch.cuda.device_count())
+    ]
+
+
+def check_text() -> str:
+    check_e5(carried_e5_path())
+    return "multilingual-e5-small in 4 bits, intact"
+
+
+def check_weights(options: Doctor, run: Request) -> str:
+    lumiere = load(options.model, options.device, "float32")
+    parameters = sum(value.numel() for value in lumiere.base.stunet.parameters())
+    return f"{parameters / 1e6:.1f} M parameters, {lumiere.base.native_size} px, intact\n{told_run(lumiere, run)}"
+
+
+def told_run(lumiere: Lumiere, run: Request) -> str:
+    needed, free = (
+        cascade_memory(lumiere.base, lumiere.upscaler, run),
+        free_memory(lumiere.base.device),
+    )
+    verdict = "fits" if needed <= free else "may not fit: ask for fewer frames or a smaller size"
+    return f"{'run':<10}{run.frames} frames of {run.size} px in {run.steps} steps: about {gigabytes(needed)} in all, {gigabytes(free)} free, {verdict}"

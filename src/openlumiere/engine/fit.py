@@ -1,0 +1,189 @@
+"""A canvas of any size, length and rate brought to the net, and what the net made brought back.
+
+Our choices, all of them: the shorter side becomes the net's own, the longer one keeps the
+proportions; a rate from 24 frames a second up is thinned to about 16, and what lies between is
+blended; what is known never goes through the net in the clip that comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, UInt8
+from PIL import Image
+from torch import Tensor
+
+from openlumiere.diffusion.known import Known
+from openlumiere.models.codec import Codec
+from openlumiere.tasks.region import Canvas
+
+NATIVE_RATE = Fraction(16)  # frames a second, as every clip the paper's authors published
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Which `indices` of a canvas's `frames` the net sees, and at which sides in pixels."""
+
+    frames: int
+    indices: tuple[int, ...]
+    height: int
+    width: int
+
+    def times(self, fps: Fraction, pace: float = 1.0) -> Tensor:
+        """Moments of the frames in native frames (1/16 s), time running `pace` times as fast."""
+        return torch.tensor(self.indices) * (float(NATIVE_RATE / fps) * pace)
+
+
+def fit(canvas: Canvas, side: int, multiple: int, loop: bool = False) -> Fit:
+    """The shorter side of `side` pixels, the longer one to the nearest `multiple`; a loop needs
+    evenly spaced frames and no last one.
+    """
+    (width, height), frames = canvas.size, len(canvas.frames)
+    short = min(width, height)
+    stride = max(1, round(canvas.fps / NATIVE_RATE))
+    must = () if loop else (*canvas.anchors, frames - 1)
+    return Fit(
+        frames=frames,
+        indices=tuple(sorted({*range(0, frames, stride), *must})),
+        height=nearest(side * height / short, multiple),
+        width=nearest(side * width / short, multiple),
+    )
+
+
+def nearest(length: float, multiple: int) -> int:
+    return max(1, round(length / multiple)) * multiple
+
+
+def encode(canvas: Canvas, to: Fit, codec: Codec) -> Known:
+    """What the net is told: a place of the codec's grid is known only where all pixels under it
+    are, and holds none that is not.
+    """
+    grid = to.height // codec.factor, to.width // codec.factor
+    pictures, masks = zip(
+        *(shrink(canvas.frames[i], canvas.known[i], to, grid) for i in to.indices), strict=True
+    )
+    return Known(
+        content=codec.encode(torch.stack(pictures, 1)[None]), mask=torch.stack(masks, 1)[None]
+    )
+
+
+def encode_whole(canvas: Canvas, to: Fit, codec: Codec) -> Tensor:
+    """All pixels of the canvas, known or not, as the net sees them: `1 c f h w`."""
+    return codec.encode(torch.stack([average(canvas.frames[i], to) for i in to.indices], 1)[None])
+
+
+def shrink(
+    picture: np.ndarray, known: np.ndarray, to: Fit, grid: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """The known pixels in [-1, 1] (grey elsewhere) at the net's size, and the mask on the codec's
+    grid.
+    """
+    unknown = torch.from_numpy(~known)[None].float()
+    pixels = (
+        average(picture, to)
+        if known.all()
+        else average(np.where(known[..., None], picture, 127), to)
+    )
+    return pixels, 1 - F.adaptive_max_pool2d(unknown, grid)
+
+
+def average(picture: UInt8[np.ndarray, "h w 3"], to: Fit) -> Tensor:
+    """Means of the pixels under each of the net's, in [-1, 1]."""
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float()
+    return F.adaptive_avg_pool2d(pixels, (to.height, to.width)) / 127.5 - 1
+
+
+def restore(
+    made: UInt8[np.ndarray, "n h w 3"],
+    canvas: Canvas,
+    to: Fit,
+    keep: str,
+    feather: int,
+    loop: bool = False,
+) -> np.ndarray:
+    """All frames at the canvas's size: what the net made, and with `keep` "exact" the known pixels
+    bit by bit.
+    """
+    frames = np.empty(canvas.frames.shape, np.uint8)
+    for index in range(to.frames):
+        frames[index] = enlarge(blend(made, to, index, loop)[None], *canvas.size)[0]
+        if keep == "exact":
+            frames[index] = paste(frames[index], canvas.frames[index], canvas.known[index], feather)
+    return frames
+
+
+def blend(made: np.ndarray, to: Fit, index: int, loop: bool) -> UInt8[np.ndarray, "h w 3"]:
+    """The frame at `index`: the net's own, or a mix of the two around it by their distances; in a
+    loop the first follows the last.
+    """
+    indices = (*to.indices, to.frames) if loop else to.indices
+    after = int(np.searchsorted(indices, index))
+    if indices[after] == index:
+        return made[after]
+    share = (index - indices[after - 1]) / (indices[after] - indices[after - 1])
+    mixed = (1 - share) * made[after - 1].astype(np.float32) + share * made[after % len(made)]
+    return mixed.round().astype(np.uint8)
+
+
+def enlarge(
+    frames: Iterable[UInt8[np.ndarray, "h w 3"]], width: int, height: int
+) -> UInt8[np.ndarray, "f H W 3"]:
+    """Frames brought to this size by Lanczos resampling."""
+    small = np.asarray(frames)
+    if small.shape[1:3] == (height, width):
+        return small
+    enlarged = np.empty((len(small), height, width, 3), np.uint8)
+    for source, target in zip(small, enlarged, strict=True):
+        target[:] = Image.fromarray(source).resize((width, height), Image.Resampling.LANCZOS)
+    return enlarged
+
+
+def paste(
+    made: UInt8[np.ndarray, "h w 3"],
+    given: UInt8[np.ndarray, "h w 3"],
+    known: Bool[np.ndarray, "h w"],
+    feather: int,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """`given` where it is known, bit by bit; beside it, within about `feather` pixels, `made` is
+    moved to meet it (0: a hard edge).
+
+    What is moved is only what was made: by the mean difference of the known pixels nearby, all of
+    it at the border, less further in. So no edge of another brightness shows, and nothing of what
+    the region held before comes through.
+    """
+    if known.all():
+        return np.array(given)
+    if not known.any():
+        return made
+    if feather:
+        made = meet(made, given, known, feather)
+    return np.where(known[..., None], given, made)
+
+
+def meet(
+    made: np.ndarray, given: np.ndarray, known: np.ndarray, feather: int
+) -> UInt8[np.ndarray, "h w 3"]:
+    weight = torch.from_numpy(known)[None].float()
+    difference = torch.from_numpy(given.astype(np.float32) - made).permute(2, 0, 1) * weight
+    near = blur(torch.cat([difference, weight]), feather)
+    shift = (
+        near[:3] / near[3:].clamp(min=1e-6) * (2 * near[3:]).clamp(max=1)
+    )  # half of the blur's weight is known at the border
+    moved = torch.from_numpy(made.astype(np.float32)) + shift.permute(1, 2, 0)
+    return moved.round().clamp(0, 255).byte().numpy()
+
+
+def blur(planes: Tensor, radius: int) -> Tensor:
+    """Means over squares of 2 x radius + 1, taken twice: a weight that falls evenly to nothing at
+    twice the radius.
+    """
+    for _ in range(2):
+        planes = F.avg_pool2d(
+            planes[None], 2 * radius + 1, stride=1, padding=radius, count_include_pad=False
+        )[0]
+    return planes

@@ -1,0 +1,227 @@
+"""How much memory a run will take, before it runs.
+
+Constants from the peak resident memory of real runs of a random net of widths (64, 96, 128) at 64
+px (codec factor 4), guidance on, one step, one thread, each run in a process of its own: 727, 853
+and 1085 MiB for 16, 80 and 160 frames written at 256 px. `pytest -m long
+tests/pipelines/test_memory.py` repeats that and holds the estimate to 20 %. Nets with a VAE take
+more. Those of the super-resolution net are from the carried one (`benchmarks/memory.py`).
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from math import prod
+
+import numpy as np
+import psutil
+import torch
+
+from openlumiere.diffusion.multidiffusion import Windows
+from openlumiere.engine.base import LumierePipeline
+from openlumiere.engine.cascade import WINDOWS, LumiereUpscalePipeline
+from openlumiere.engine.fit import fit
+from openlumiere.engine.long import windows_at
+from openlumiere.tasks.region import Canvas
+from openlumiere.tasks.request import DEFAULT_FRAMES, Request
+
+PROCESS = 640 * 2**20  # bytes of Python, torch, diffusers and the carried text encoder
+STATES = 20  # tensors of the finest level's size that are alive at once
+UPSCALE_STATES = 12  # the same in the super-resolution net
+NOISY = 6  # copies of the noisy clip that a step of a scheduler makes
+# copies of a window of whole frames in the stream of the super-resolution net, decoding among them
+UPSCALE_NOISY = 9
+WRITING = (
+    240 * 2**20
+)  # bytes that marking, encoding and signing 80 frames of 256 px take, when the net's own are given back or worn
+# bytes a pixel of a frame, above 256 x 256 of them, that encoding holds (one run at 1024 px)
+ENCODING = 450
+# bytes a pixel of a given clip: its frames, what is known, what is made, and what is looked at (an
+# estimate)
+EDITED = 16
+MAPPED = 256 * 2**20  # bytes of frames beyond which they lie in a file
+TILES = (
+    (16, 64),
+    (16, 48),
+    (8, 48),
+    (8, 32),
+    (4, 32),
+    (4, 16),
+)  # frames and low-resolution pixels of a side, in falling order
+
+
+def memory_needed(pipeline: LumierePipeline, run: Request, windows: Windows | None = None) -> int:
+    """Bytes at the peak of making a clip by these windows: on the CPU of the whole process, on
+    another device of what lies there.
+    """
+    net, windows = pipeline.stunet, windows or windows_at(Fraction(run.fps))
+    number, weights = net.dtype.itemsize, weights_of(pipeline)
+    passes = 1 if run.guidance == 1 else 2
+    places = net.config.unet["sample_size"] ** 2
+    frames = min(windows.batch * windows.frames, run.frames)
+    state = number * passes * frames * places * net.config.unet["block_out_channels"][0]
+    if pipeline.device.type != "cpu":
+        return weights + STATES * state
+    pictures = 3 * run.frames * (1 + len(run.shots)) * (run.size or pipeline.native_size) ** 2
+    noisy = NOISY * 4 * run.frames * places * net.config.unet["in_channels"]
+    return PROCESS + weights + STATES * state + noisy + min(pictures, MAPPED) + encoding(run.size)
+
+
+def encoding(size: int) -> int:
+    """Bytes that encoding frames of this side holds beyond those of 256 px."""
+    return ENCODING * max(0, size**2 - 256**2)
+
+
+def edit_memory(
+    pipeline: LumierePipeline, frames: int, size: tuple[int, int], fps: Fraction, guidance: float
+) -> int:
+    """Bytes at the peak of an edit of so many frames of `size` (width, height): the net at its own
+    size, the clip at the given one.
+    """
+    net, pixels = pipeline.stunet, (frames, size[1], size[0])
+    nothing = Canvas(
+        frames=np.broadcast_to(np.uint8(0), (*pixels, 3)),
+        known=np.broadcast_to(np.False_, pixels),
+        fps=fps,
+    )
+    to = fit(nothing, pipeline.native_size, pipeline.side_multiple)
+    places = to.height * to.width // pipeline.codec.factor**2
+    number, weights, passes = net.dtype.itemsize, weights_of(pipeline), 1 if guidance == 1 else 2
+    state = (
+        number
+        * passes
+        * min(len(to.indices), DEFAULT_FRAMES)
+        * places
+        * net.config.unet["block_out_channels"][0]
+    )
+    if pipeline.device.type != "cpu":
+        return weights + STATES * state
+    noisy = NOISY * 4 * len(to.indices) * places * net.config.unet["in_channels"]
+    return PROCESS + weights + STATES * state + noisy + EDITED * prod(pixels)
+
+
+def weights_of(pipeline: LumierePipeline) -> int:
+    """Bytes of the net's weights."""
+    return pipeline.stunet.dtype.itemsize * sum(
+        value.numel() for value in pipeline.stunet.parameters()
+    )
+
+
+def upscale_memory(
+    pipeline: LumiereUpscalePipeline,
+    size: Sequence[int],
+    windows: Windows = WINDOWS,
+    beside: int = 0,
+) -> int:
+    """Bytes at the peak of enlarging a clip of this size (f, h, w), of the whole process; what is
+    made counts where it is held.
+
+    `beside` are bytes of what else is loaded: the weights of the base.
+    """
+    lengths = [min(side, length or side) for side, length in zip(size, windows.lengths)]
+    state = (
+        pipeline.stunet.dtype.itemsize
+        * prod(lengths)
+        * pipeline.stunet.config.unet["block_out_channels"][0]
+    )
+    noisy = UPSCALE_NOISY * 4 * lengths[0] * size[1] * size[2] * pipeline.codec.channels
+    pictures = min(3 * prod(size) * pipeline.codec.factor**2, MAPPED)
+    return PROCESS + WRITING + beside + UPSCALE_STATES * state + noisy + pictures
+
+
+def cascade_memory(
+    base: LumierePipeline, upscaler: LumiereUpscalePipeline | None, run: Request
+) -> int:
+    """Bytes at the peak of a whole run: of the base or, where it is used, of the super-resolution
+    net. Raises ValueError for a limit too low.
+    """
+    needed = memory_needed(base, run, pick_windows(base, run, run.memory_limit))
+    if upscaler is None or not run.upscale or run.size <= base.native_size:
+        return needed
+    size = (run.frames * (1 + len(run.shots)), base.native_size, base.native_size)
+    beside = weights_of(base)
+    windows = pick_tiles(upscaler, size, run.memory_limit, beside)
+    written = min(3 * size[0] * run.size**2, MAPPED) + encoding(run.size)
+    return max(needed, upscale_memory(upscaler, size, windows, beside) + written)
+
+
+def pick_windows(pipeline: LumierePipeline, run: Request, limit: int) -> Windows:
+    """Windows of the base net within so many bytes: as many at once as fit, or else shorter ones.
+    Raises ValueError where none do.
+
+    Without a limit (0) one at a time, which is fastest on a CPU.
+    """
+    rate = Fraction(run.fps)
+    if not limit:
+        return windows_at(rate)
+    choices = [windows_at(rate, batch) for batch in (8, 4, 2, 1)] + [
+        windows_at(rate, part=Fraction(1, n)) for n in (2, 4)
+    ]
+    return first_that_fits(
+        choices, [memory_needed(pipeline, run, windows) for windows in choices], limit
+    )
+
+
+def pick_tiles(
+    pipeline: LumiereUpscalePipeline, size: Sequence[int], limit: int, beside: int = 0
+) -> Windows:
+    """The largest windows and tiles of the super-resolution net within so many bytes. Raises
+    ValueError where none fit.
+    """
+    choices = [replace(WINDOWS, frames=frames, height=side, width=side) for frames, side in TILES]
+    if not limit:
+        return WINDOWS
+    return first_that_fits(
+        choices, [upscale_memory(pipeline, size, windows, beside) for windows in choices], limit
+    )
+
+
+def first_that_fits(choices: Sequence[Windows], needed: Sequence[int], limit: int) -> Windows:
+    for windows, count in zip(choices, needed, strict=True):
+        if count <= limit:
+            return windows
+    least = gigabytes(min(needed))
+    raise ValueError(
+        f"memory limit: expected at least {least} for this run, got {gigabytes(limit)}, raise it or ask for a smaller clip"
+    )
+
+
+def parse_memory(text: str) -> int:
+    """`6GiB`, `1500 MiB` or `2GB` as bytes; nothing is 0, no limit."""
+    if not text:
+        return 0
+    found = re.fullmatch(r"\s*(\d{1,6}(?:\.\d{1,3})?)\s*([KMGT]i?B)\s*", text)
+    if not found:
+        raise ValueError(
+            f"memory limit: expected a size such as 6GiB or 1500MB, got {text[:40]!r}, give a number and a unit"
+        )
+    unit = found[2]
+    return round(
+        Fraction(found[1]) * (1024 if "i" in unit else 1000) ** (1 + "KMGT".index(unit[0]))
+    )
+
+
+def room_for(shape: Sequence[int]) -> np.ndarray:
+    """Room for frames of this shape: in memory, or beyond `MAPPED` bytes in a nameless file that
+    goes when they do.
+    """
+    if prod(shape) <= MAPPED:
+        return np.empty(shape, np.uint8)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, np.uint8, "w+", shape=tuple(shape))
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a new run could take on this device."""
+    return (
+        torch.cuda.mem_get_info(device)[0]
+        if device.type == "cuda"
+        else psutil.virtual_memory().available
+    )
+
+
+def gigabytes(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"

@@ -1,0 +1,36 @@
+"""From what a person names to a folder on this machine: a folder, or a model of the hub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from openlumiere.models.folder import SUFFIXES, ModelError
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+FILES = [
+    *(f"*{suffix}" for suffix in SUFFIXES if suffix),
+    "LICENSE",
+]  # what a model folder may hold; pickles stay where they are
+
+
+def locate(model: str | Path) -> Path:
+    """The folder of that name, else the hub's model `owner/name`, fetched once and then read from
+    the hub's cache on this machine.
+
+    Raises ModelError where it is neither, or can't be fetched.
+    """
+    folder = Path(model)
+    if folder.exists() or not HUB_ID.fullmatch(str(model)):
+        return folder
+    try:
+        return Path(snapshot_download(str(model), allow_patterns=FILES))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelError(
+            "a folder or a model of the hub",
+            f"{model} ({type(error).__name__})",
+            "check its name and the network",
+        ) from None

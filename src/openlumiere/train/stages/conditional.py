@@ -1,0 +1,47 @@
+"""Conditional training: one net for every task (paper: input <J, C, M>, noisy clip, masked known
+clip, mask).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from openlumiere.diffusion.known import Known
+from openlumiere.models.stunet import STUNet
+from openlumiere.train.config import VideoConfig
+from openlumiere.train.data import CaptionStates, Source
+from openlumiere.train.masks import draw_masks
+from openlumiere.train.stages.video import video_stage
+from openlumiere.train.step import Stage
+
+
+def conditional_stage(
+    source: Source, texts: CaptionStates, net: STUNet, config: VideoConfig
+) -> Stage:
+    """The temporal parameters and the widened input of a trained `net`, fine-tuned on clips of
+    which something is known.
+
+    A net that is not widened yet gets new input channels, zero at start, so that it begins as the
+    net it was. The share of masks where nothing is known keeps it a plain text-to-video net. The
+    loss is the whole clip's, known places too (our choice).
+    """
+    widen(net)
+    return video_stage(source, texts, net, config, partial(given, unknown=config.unknown))
+
+
+def widen(net: STUNet) -> None:
+    """Room for the known clip and the mask after the noisy clip."""
+    channels = net.config.unet["in_channels"]
+    if net.config.in_channels != 2 * channels + 1:
+        net.widen_input(2 * channels + 1)
+
+
+def given(clean: Tensor, generator: torch.Generator, unknown: float) -> Tensor:
+    """`<C, M>` of a batch: masks drawn in their shares, that of none `unknown`, the true clip where
+    they are 1.
+    """
+    mask = draw_masks(generator, len(clean), tuple(clean.shape[2:]), unknown).to(clean.device)
+    return Known(content=clean, mask=mask).as_channels()

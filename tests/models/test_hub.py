@@ -1,0 +1,62 @@
+"""A model by its name on the hub: read from the hub's cache without a network, and one line where
+there is none.
+"""
+
+import pytest
+
+from openlumiere import Lumiere
+from openlumiere.apps.cli import main
+from openlumiere.engine.lumiere import WEIGHTS
+from openlumiere.models.folder import ModelError
+from openlumiere.models.hub import locate
+
+COMMIT = "0" * 40
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """The hub's cache as it lies on a machine that has fetched `someone/clips` and has no network
+    now.
+    """
+    model = tmp_path / "hub" / "models--someone--clips"
+    (model / "refs").mkdir(parents=True)
+    (model / "refs" / "main").write_text(COMMIT)
+    (model / "snapshots").mkdir()
+    (model / "snapshots" / COMMIT).symlink_to(WEIGHTS, target_is_directory=True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+def test_model_of_the_hub_loads_from_its_cache():
+    assert (
+        Lumiere.from_pretrained("someone/clips").base.fingerprint()
+        == Lumiere.from_pretrained().base.fingerprint()
+    )
+
+
+def test_model_that_was_never_fetched_ends_in_one_line(tmp_path, capsys):
+    assert (
+        main(["generate", "a dog", "-o", str(tmp_path / "dog.mp4"), "--model", "someone/else"]) == 2
+    )
+    told = capsys.readouterr().err
+    assert told.startswith(
+        "lumiere: model: expected a folder or a model of the hub, got someone/else"
+    )
+    assert told.count("\n") == 1
+
+
+def test_folder_comes_before_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "someone" / "clips").mkdir(parents=True)
+    assert locate("someone/clips").is_dir()
+
+
+@pytest.mark.parametrize(
+    "name", ["../secrets", "someone", "a/b/c", "someone/../clips", "/nowhere/at all"]
+)
+def test_what_is_no_name_of_the_hub_is_a_folder(name):
+    assert str(locate(name)) == name
+
+
+def test_error_is_a_users_mistake():
+    assert issubclass(ModelError, ValueError)
