@@ -1,1 +1,1 @@
-"""Where a clip comes from: the mark in its pixels, the mark in its noise, the signed manifest."""
+"""Where a clip comes from: the mark in its pixels and the signed manifest."""

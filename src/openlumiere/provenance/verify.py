@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cryptography import x509
 
@@ -17,18 +16,15 @@ from openlumiere.media import Clip, Limits, MediaError
 from openlumiere.provenance.detached import read_statement, statement_path
 from openlumiere.provenance.key import known_keys
 from openlumiere.provenance.manifest import Manifest, extract
-from openlumiere.provenance.watermark import FALSE_ALARM, Detection, detect
-
-if TYPE_CHECKING:
-    from openlumiere.provenance.noise import Invert
+from openlumiere.provenance.watermark import Detection, detect
 
 OURS, NOTHING, UNREADABLE, INCONSISTENT = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """What the pixels say, or the noise they were made from (`place`): whether a key that is known
-    here marked them, whose key, and the message, where it can be read.
+    """What the pixels say: whether a key that is known here marked them, whose key, and the message,
+    where it can be read.
 
     `p_value`: how probable so good a fit is in unmarked footage; `intervals`: [first, last + 1)
     frames where the mark is seen.
@@ -39,33 +35,26 @@ class Mark:
     key: str = "public"
     message: str | None = None
     intervals: tuple[tuple[int, int], ...] = ()
-    place: str = "pixels"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """`code`: 0 ours, 1 nothing of ours found, 2 unreadable, 3 inconsistent; `verdict` says it in a
     sentence.
-
-    `noise` is the mark in the initial noise, where it was asked for.
     """
 
     verdict: str
     code: int
     manifest: Manifest | None = None
     mark: Mark | None = None
-    noise: Mark | None = None
 
     def as_json(self) -> dict:
         """Plain values, all that was found."""
         manifest = self.manifest and asdict(self.manifest) | {
             "making": self.manifest.making and self.manifest.making.as_json()
         }
-        marks = {
-            name: mark and asdict(mark)
-            for name, mark in (("mark", self.mark), ("noise", self.noise))
-        }
-        return {"verdict": self.verdict, "code": self.code, "manifest": manifest, **marks}
+        mark = self.mark and asdict(self.mark)
+        return {"verdict": self.verdict, "code": self.code, "manifest": manifest, "mark": mark}
 
 
 def verify(
@@ -73,13 +62,9 @@ def verify(
     *,
     roots: tuple[x509.Certificate, ...] | None = None,
     limits: Limits = Limits(),
-    invert: Invert | None = None,
 ) -> Report:
     """Check one file or folder of frames. `roots` are trusted (None: those of
     `certificate.trusted_roots`); nothing else is consulted.
-
-    With `invert` the noise that the clip was made from is looked at, too; it speaks where the
-    pixels say nothing.
     """
     path = Path(path)
     try:
@@ -87,9 +72,8 @@ def verify(
     except MediaError as error:
         return Report(verdict=str(error), code=UNREADABLE)
     manifest, mark = read_manifest(path, roots), read_mark(clip.frames)
-    noise = read_noise(clip, invert) if invert else None
-    code, verdict = judge(manifest, noise if noise and noise.found and not mark.found else mark)
-    return Report(verdict=verdict, code=code, manifest=manifest, mark=mark, noise=noise)
+    code, verdict = judge(manifest, mark)
+    return Report(verdict=verdict, code=code, manifest=manifest, mark=mark)
 
 
 def read_manifest(path: Path, roots: tuple[x509.Certificate, ...] | None = None) -> Manifest:
@@ -104,25 +88,6 @@ def read_mark(frames) -> Mark:
     """The mark of the first known key that fits."""
     for owner, key in known_keys().items():
         mark = as_mark(detect(frames, key), owner)
-        if mark.found:
-            break
-    return mark
-
-
-def read_noise(clip: Clip, invert: Invert) -> Mark:
-    """The mark in the noise, of the first known key that fits."""
-    from openlumiere.provenance.noise import detect_noise  # torch takes seconds to import
-
-    noise = invert(clip)
-    for owner, key in known_keys().items():
-        seen = detect_noise(noise, key)
-        mark = Mark(
-            found=seen.p_value < FALSE_ALARM,
-            p_value=seen.p_value,
-            key=owner,
-            place="noise",
-            message=seen.payload and str(seen.payload),
-        )
         if mark.found:
             break
     return mark
@@ -193,7 +158,6 @@ def told(mark: Mark) -> str:
     if not mark.found:
         return "no mark found in the pixels"
     whose = "our key" if mark.key == "public" else "your own key"
-    where = {"pixels": "the pixels are", "noise": "the noise that it was made from is"}[mark.place]
-    return f"{where} marked with {whose}" + (
+    return f"the pixels are marked with {whose}" + (
         f" ({mark.message})" if mark.message else ", its message can't be read"
     )
