@@ -16,9 +16,9 @@ from openlumiere.apps.cli import VERBS, main
 from openlumiere.engine import finish
 from openlumiere.engine.finish import Made, Replay, read_sidecar
 from openlumiere.media import load_image, save_image
-from openlumiere.provenance.certificate import SIGNER
 from openlumiere.provenance.manifest import extract
 from openlumiere.provenance.verify import read_manifest
+from openlumiere.settings import SIGNER, Settings
 
 SOURCE = Path(finish.__file__).parents[1]
 PROMPT = "a dog moves right on a green background"
@@ -215,6 +215,7 @@ def test_without_a_key_no_work_is_begun(tiny, tmp_path, monkeypatch):
     path = tmp_path / "signer.pem"
     path.write_text("open to all")
     monkeypatch.setenv(SIGNER, str(path))
+    monkeypatch.setattr(tiny, "settings", Settings.load())
     monkeypatch.setattr(tiny, "base", None)
     with pytest.raises(ValueError, match="signer: expected a file that only its owner can read"):
         tiny.generate(PROMPT, frames=2, steps=1, size=0)

@@ -7,25 +7,25 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from openlumiere import Lumiere
 from openlumiere.apps.cli import main
 from openlumiere.media import save_image
 from openlumiere.provenance import certificate
 from openlumiere.provenance.certificate import (
-    SIGNER,
     Signer,
     check_signature,
     issued_by,
     make_signer,
     new_signer,
     own_signer,
-    sign_with,
     subject_of,
     trusted_roots,
 )
 from openlumiere.provenance.detached import read_statement, write_statement
-from openlumiere.provenance.key import MARK_KEY, known_keys, own_key
+from openlumiere.provenance.key import known_keys, mark_key
 from openlumiere.provenance.manifest import Making, embed, extract
 from openlumiere.provenance.pattern import PUBLIC_KEY
+from openlumiere.settings import SIGNER, Settings
 
 MAKING = Making(task="generate", model="ab" * 32, mark="abab-00000001")
 
@@ -223,11 +223,13 @@ def test_what_cannot_sign_is_refused_before_any_work(home, ada, capsys, tmp_path
     assert not home.exists()
 
 
-def test_the_choice_can_be_taken_back(home, ada):
-    sign_with(*ada)
-    assert subject_of(own_signer().chain[0]).startswith("Ada")
-    sign_with(None, None)
-    assert subject_of(own_signer().chain[0]).startswith("openlumiere user")
+def test_a_signer_is_chosen_for_one_pipeline(home, ada, tiny_model, tmp_path):
+    """Settings are values: what one of two pipelines signs as, the other does not."""
+    chosen = Settings.load(certificate=ada[0], key=ada[1])
+    for name, settings in (("Ada", chosen), ("openlumiere user", None)):
+        lumiere = Lumiere.from_pretrained(tiny_model, settings=settings)
+        lumiere.generate_image("a dog", steps=1, size=0).save(tmp_path / "a.png")
+        assert extract(tmp_path / "a.png").signer.startswith(name)
 
 
 def test_a_user_cannot_issue_certificates(tmp_path, pictures):
@@ -245,21 +247,20 @@ def test_a_user_cannot_issue_certificates(tmp_path, pictures):
     )
 
 
-def test_the_mark_has_a_public_key_or_a_secret_one(tmp_path, monkeypatch):
-    assert own_key() == PUBLIC_KEY and known_keys() == {"public": PUBLIC_KEY}
+def test_the_mark_has_a_public_key_or_a_secret_one(tmp_path):
+    assert mark_key(None) == PUBLIC_KEY and known_keys(None) == {"public": PUBLIC_KEY}
     path = tmp_path / "secret"
     path.write_bytes(b"0123456789abcdef\n")
-    monkeypatch.setenv(MARK_KEY, str(path))
     path.chmod(0o644)
     with pytest.raises(
         ValueError, match="mark key: expected a file that only its owner can read, got mode 0644"
     ):
-        own_key()
+        mark_key(path)
     path.chmod(0o600)
-    assert known_keys() == {"own": b"0123456789abcdef", "public": PUBLIC_KEY}
+    assert known_keys(path) == {"own": b"0123456789abcdef", "public": PUBLIC_KEY}
     path.write_bytes(b"short")
     with pytest.raises(ValueError, match="mark key: expected at least 16 bytes, got 5"):
-        own_key()
+        mark_key(path)
 
 
 def test_an_expired_certificate_does_not_hold(tmp_path, monkeypatch):

@@ -6,7 +6,6 @@ import av
 import c2pa
 import pytest
 
-from openlumiere.engine.finish import TELL_PROMPT
 from openlumiere.media import Clip
 from openlumiere.provenance.certificate import new_signer
 from openlumiere.provenance.detached import read_statement, statement_path, write_statement
@@ -20,6 +19,7 @@ from openlumiere.provenance.manifest import (
     embed,
     extract,
 )
+from openlumiere.settings import TELL_PROMPT
 
 MAKING = Making(task="generate", model="ab" * 32, mark="abab-00000001")
 

@@ -10,7 +10,6 @@ from PIL import Image
 from openlumiere.apps.cli import main
 from openlumiere.media import Clip
 from openlumiere.provenance.certificate import new_signer
-from openlumiere.provenance.key import MARK_KEY
 from openlumiere.provenance.manifest import Making, Manifest, embed
 from openlumiere.provenance.payload import Payload
 from openlumiere.provenance.verify import (
@@ -24,6 +23,7 @@ from openlumiere.provenance.verify import (
     verify,
 )
 from openlumiere.provenance.watermark import embed as embed_mark
+from openlumiere.settings import MARK_KEY
 
 MAKING = Making(task="generate", model="ab" * 32, mark="abab-00000001")
 TRUSTED = Manifest(

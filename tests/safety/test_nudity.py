@@ -12,10 +12,16 @@ import pytest
 from openlumiere.apps.cli import main
 from openlumiere.media import Clip
 from openlumiere.safety import frames as nudity
-from openlumiere.safety.frames import MOST, check_frames, moments
-from openlumiere.safety.prompts import POLICY
+from openlumiere.safety.frames import MOST, moments
+from openlumiere.safety.frames import check_frames as check_by
+from openlumiere.settings import POLICY, Settings
 
 BARE, CLOTHED = 255, 0
+
+
+def check_frames(name, clip):
+    """By the policy that stands in the user's file now."""
+    check_by(name, clip, Settings.load().policy)
 
 
 @pytest.fixture
@@ -24,6 +30,13 @@ def policy(tmp_path, monkeypatch):
     (folder := tmp_path / "config").mkdir()
     monkeypatch.setenv(POLICY, str(folder / "policy.json"))
     return lambda **told: (folder / "policy.json").write_text(json.dumps(told))
+
+
+@pytest.fixture
+def screening(policy, tiny, monkeypatch):
+    """A `Lumiere` that follows the policy of the test."""
+    monkeypatch.setattr(tiny, "settings", Settings.load())
+    return tiny
 
 
 @pytest.fixture
@@ -75,16 +88,17 @@ def test_a_refusal_says_rule_frame_and_appeal(policy, reader):
         check_frames("clip", clip(BARE))
 
 
-def test_reports_and_silence(policy, reader, capsys):
+def test_reports_and_silence(policy, reader, caplog):
     policy(mode="report")
     check_frames("clip", clip(BARE))
-    assert capsys.readouterr().err.startswith(
-        "lumiere: clip is against the rule nudity (nudity or sex in the picture; frame 0 scores 1.00 of 1), used all"
+    (line,) = caplog.messages
+    assert line.startswith(
+        "clip is against the rule nudity (nudity or sex in the picture; frame 0 scores 1.00 of 1), used all"
     )
     for told in ({"mode": "off"}, {"frames": False}):
         policy(**told)
         check_frames("clip", clip(BARE))
-    assert capsys.readouterr().err == ""
+    assert len(caplog.messages) == 1
 
 
 def test_without_the_package_frames_pass_unless_the_policy_asks(policy, monkeypatch):
@@ -99,7 +113,8 @@ def test_without_the_package_frames_pass_unless_the_policy_asks(policy, monkeypa
         check_frames("clip", clip(BARE))
 
 
-def test_what_is_given_is_screened_before_any_work(policy, reader, tiny, monkeypatch):
+def test_what_is_given_is_screened_before_any_work(reader, screening, monkeypatch):
+    tiny = screening
     monkeypatch.setattr(tiny, "base", None)
     bare = clip(BARE, BARE)
     for edit in (
@@ -116,7 +131,8 @@ def test_what_is_given_is_screened_before_any_work(policy, reader, tiny, monkeyp
             edit()
 
 
-def test_a_style_is_not_learnt_from_it_and_masks_are_no_pictures(policy, reader, tiny):
+def test_a_style_is_not_learnt_from_it_and_masks_are_no_pictures(reader, screening):
+    tiny = screening
     with pytest.raises(ValueError, match="^picture 1: .*the rule nudity"):
         tiny.learn_style([clip(CLOTHED).frames[0], clip(BARE).frames[0]], "bare")
     made = tiny.inpaint(clip(CLOTHED, CLOTHED), np.ones((16, 16)), steps=1)  # a white mask

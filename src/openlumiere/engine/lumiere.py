@@ -39,6 +39,7 @@ from openlumiere.models.hub import locate
 from openlumiere.models.style import Style, blended
 from openlumiere.safety import prompts as screen
 from openlumiere.safety.frames import check_frames
+from openlumiere.settings import Settings
 from openlumiere.tasks.prompts import parse_script
 from openlumiere.tasks.region import Canvas, Region
 from openlumiere.tasks.request import (
@@ -71,7 +72,9 @@ class Lumiere:
         base: LumierePipeline,
         upscaler: LumiereUpscalePipeline | None = None,
         subjects: dict[str, list[str]] | None = None,
+        settings: Settings | None = None,
     ):
+        self.settings = settings or Settings.load()
         self.base, self.upscaler = base, upscaler
         self.subjects = (
             subjects or {}
@@ -91,6 +94,7 @@ class Lumiere:
         *,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
+        settings: Settings | None = None,
     ) -> Lumiere:
         """The carried weights, or a folder in diffusers' layout, or `owner/name` on the hub; its
         super-resolution net is in `upscaler/`.
@@ -105,6 +109,7 @@ class Lumiere:
             LumierePipeline.from_pretrained(folder, torch_dtype=dtype).to(device),
             upscaler,
             read_subjects(folder),
+            settings,
         )
 
     def generate(
@@ -496,7 +501,10 @@ class Lumiere:
         """
         self.base.scheduler = make_scheduler("ddim", self._trained)
         pictures = [open_picture(image) for image in images]
-        screen_inputs({f"picture {index}": picture for index, picture in enumerate(pictures)})
+        screen_inputs(
+            {f"picture {index}": picture for index, picture in enumerate(pictures)},
+            self.settings.policy,
+        )
         return learn(self.base, pictures, name, prompts, learning)
 
     def make_of(
@@ -533,10 +541,11 @@ class Lumiere:
                     *(line.prompt for line in parse_script(request.prompt)),
                     *request.shots,
                 )
-            )
+            ),
+            policy=self.settings.policy,
         )
-        screen_inputs(inputs)
-        check_keys()
+        screen_inputs(inputs, self.settings.policy)
+        check_keys(self.settings)
         canvas = canvas_for(request, inputs)
         self.base.scheduler = make_scheduler(request.scheduler, self._trained)
         with blended(self.base.stunet.unet2d, styles_of(request, inputs), self._picture_net):
@@ -545,7 +554,7 @@ class Lumiere:
         origin = (
             inputs["clip"].content.origin
             if unchanged(frames, inputs)
-            else Made(record, sources_of(record, inputs))
+            else Made(record, sources_of(record, inputs), self.settings)
         )
         made = Clip(
             frames,
@@ -553,7 +562,7 @@ class Lumiere:
             origin=origin,
             audio=inputs["clip"].content.audio if "clip" in inputs else None,
         )
-        check_frames("what was made", made)
+        check_frames("what was made", made, self.settings.policy)
         return made
 
     def _frames(

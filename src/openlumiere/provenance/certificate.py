@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -17,9 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-SIGNER = "OPENLUMIERE_SIGNER"  # a PEM file of one's own: private key and certificates, the signer's first
-TRUST = "OPENLUMIERE_TRUST"  # a PEM file of certificates to trust
-FILE = "signer.pem"
+from openlumiere.settings import Settings, SignerFiles
+
 YEARS = 30  # no timestamp authority is asked, so what is signed lasts as long as the certificate
 KEY_USAGES = (
     "digital_signature",
@@ -121,43 +119,17 @@ def subject_of(certificate: x509.Certificate) -> str:
     return ", ".join(str(attributes[0].value) for attributes in named if attributes)
 
 
-def config_folder() -> Path:
-    """`$XDG_CONFIG_HOME/openlumiere`, or `~/.config/openlumiere`."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "openlumiere"
-
-
-_chosen: ContextVar[tuple[Path, Path] | None] = ContextVar("signer", default=None)
-
-
-def sign_with(chain: str | Path | None, key: str | Path | None) -> None:
-    """Sign what follows, in this context, with a certificate and a key in two PEM files; both None:
-    by this user's own signer again.
-
-    Raises ValueError where one is missing, others can read the key, or the two do not belong
-    together.
-    """
-    if (chain is None) != (key is None):
-        raise ValueError(
-            f"signer: expected a certificate and its key, got the {'key' if chain is None else 'certificate'} alone, name both files"
-        )
-    _chosen.set(None if chain is None else (Path(chain), Path(key)))
-    if chain is not None:
-        own_signer()
-
-
-def own_signer() -> Signer:
-    """The signer that `sign_with` was told, or `OPENLUMIERE_SIGNER` names, or this user's own, made
-    on first use.
+def own_signer(files: SignerFiles | None = None) -> Signer:
+    """The signer in these files (None: those that this user's settings name), made on first use
+    where they are the user's own.
 
     Raises ValueError where the file with the key can be read by others, can't be read, or can't be
     made.
     """
-    if chosen := _chosen.get():
-        return open_signer(*chosen)
-    path = Path(os.environ.get(SIGNER) or config_folder() / FILE)
-    if not path.exists() and not os.environ.get(SIGNER):
-        make_signer(path)
-    return open_signer(path, path)
+    files = files or Settings.load().signer
+    if files.own and not files.key.exists():
+        make_signer(files.key)
+    return open_signer(files.chain, files.key)
 
 
 def open_signer(chain: Path, key: Path) -> Signer:
@@ -287,14 +259,14 @@ def full_name(name: str) -> x509.Name:
     )
 
 
-def trusted_roots() -> tuple[x509.Certificate, ...]:
-    """Certificates in the file that `OPENLUMIERE_TRUST` names, and the last of this user's own
-    chain where there is one.
+def trusted_roots(settings: Settings | None = None) -> tuple[x509.Certificate, ...]:
+    """Certificates that are trusted here: those in the file that settings name (None: this user's),
+    and the last of the user's own chain where there is one.
     """
-    named, own = os.environ.get(TRUST), Path(os.environ.get(SIGNER) or config_folder() / FILE)
-    return (read_roots(Path(named)) if named else ()) + (
-        read_roots(own)[-1:] if own.is_file() else ()
-    )
+    settings = settings or Settings.load()
+    named = read_roots(settings.trust) if settings.trust else ()
+    chain = settings.signer.chain
+    return named + (read_roots(chain)[-1:] if chain.is_file() else ())
 
 
 def read_roots(path: Path) -> tuple[x509.Certificate, ...]:

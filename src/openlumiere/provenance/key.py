@@ -1,36 +1,33 @@
-"""The key of the mark: the public one that ships, or a secret one of the user's."""
+"""The key of the mark: the public one that is bundled, or a secret one of the user's."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from openlumiere.provenance.certificate import check_closed
 from openlumiere.provenance.pattern import PUBLIC_KEY
 
-MARK_KEY = "OPENLUMIERE_MARK_KEY"  # a file with a secret of one's own, mode 0600
-SHORTEST = 16
+SHORTEST = 16  # bytes of a secret
 
 
-def own_key() -> bytes:
-    """What clips are marked with: the secret in the file that `OPENLUMIERE_MARK_KEY` names, else
-    the public key.
+def mark_key(file: Path | None) -> bytes:
+    """What clips are marked with: the secret in `file`, or the public key where there is none.
 
     Raises ValueError for a file that others can read or that is too short to be a secret.
     """
-    named = os.environ.get(MARK_KEY)
-    if not named:
+    if file is None:
         return PUBLIC_KEY
-    check_closed(Path(named), "mark key")
-    secret = Path(named).read_bytes().strip()
+    check_closed(file, "mark key")
+    secret = file.read_bytes().strip()
     if len(secret) < SHORTEST:
+        advice = f"do: head -c 32 /dev/urandom | base64 > {file}"
         raise ValueError(
-            f"mark key: expected at least {SHORTEST} bytes, got {len(secret)}, do: head -c 32 /dev/urandom | base64 > {named}"
+            f"mark key: expected at least {SHORTEST} bytes, got {len(secret)}, {advice}"
         )
     return secret
 
 
-def known_keys() -> dict[str, bytes]:
+def known_keys(file: Path | None) -> dict[str, bytes]:
     """Keys to look for, by whose they are: the user's own, if any, then the public one."""
-    own = own_key()
-    return ({} if own == PUBLIC_KEY else {"own": own}) | {"public": PUBLIC_KEY}
+    own = {} if file is None else {"own": mark_key(file)}
+    return own | {"public": PUBLIC_KEY}

@@ -10,13 +10,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 from cryptography import x509
 
 from openlumiere.media import Clip, Limits, MediaError
+from openlumiere.provenance.certificate import trusted_roots
 from openlumiere.provenance.detached import read_statement, statement_path
 from openlumiere.provenance.key import known_keys
 from openlumiere.provenance.manifest import Manifest, extract
 from openlumiere.provenance.watermark import Detection, detect
+from openlumiere.settings import Settings
 
 OURS, NOTHING, UNREADABLE, INCONSISTENT = 0, 1, 2, 3
 
@@ -60,18 +63,26 @@ class Report:
 def verify(
     path: str | Path,
     *,
+    settings: Settings | None = None,
     roots: tuple[x509.Certificate, ...] | None = None,
-    limits: Limits = Limits(),
+    limits: Limits | None = None,
 ) -> Report:
-    """Check one file or folder of frames. `roots` are trusted (None: those of
-    `certificate.trusted_roots`); nothing else is consulted.
+    """Check one file or folder of frames, within `limits` (None: the default ones of reading).
+
+    `settings` (None: this user's) name a secret key to look for; `roots` are trusted (None: those
+    that the settings name). Nothing else is consulted.
     """
     path = Path(path)
+    settings = settings or Settings.load()
+    roots = trusted_roots(settings) if roots is None else roots
     try:
-        clip = Clip.load(path, allow_partial=True, limits=limits)
+        clip = Clip.load(path, allow_partial=True, limits=limits or Limits())
     except MediaError as error:
         return Report(verdict=str(error), code=UNREADABLE)
-    manifest, mark = read_manifest(path, roots), read_mark(clip.frames)
+    manifest, mark = (
+        read_manifest(path, roots),
+        read_mark(clip.frames, known_keys(settings.mark_key)),
+    )
     code, verdict = judge(manifest, mark)
     return Report(verdict=verdict, code=code, manifest=manifest, mark=mark)
 
@@ -84,9 +95,9 @@ def read_manifest(path: Path, roots: tuple[x509.Certificate, ...] | None = None)
     return read_statement(path, roots)
 
 
-def read_mark(frames) -> Mark:
-    """The mark of the first known key that fits."""
-    for owner, key in known_keys().items():
+def read_mark(frames: np.ndarray, keys: dict[str, bytes]) -> Mark:
+    """The mark of the first of these keys that fits."""
+    for owner, key in keys.items():
         mark = as_mark(detect(frames, key), owner)
         if mark.found:
             break

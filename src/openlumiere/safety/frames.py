@@ -2,13 +2,13 @@
 the extra `screen`).
 
 Frames are looked at where the package is installed, unless the user's policy says otherwise
-(`safety/prompts.py`).
+(`settings.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import sys
+import logging
 from functools import lru_cache
 from importlib.resources import files
 from importlib.util import find_spec
@@ -17,22 +17,23 @@ import numpy as np
 from jaxtyping import Int
 
 from openlumiere.media import Clip
-from openlumiere.safety.prompts import Policy, read_policy
+from openlumiere.settings import Policy
 
 RULE, WHAT = "nudity", "nudity or sex in the picture"
 THRESHOLD = 0.8  # open_nsfw's authors call what is above it most likely not safe
 PER_SECOND = 2  # frames looked at
 MOST = 100  # frames of a long clip
 
+logger = logging.getLogger("openlumiere")
 
-def check_frames(name: str, clip: Clip) -> None:
-    """Refuse a clip that shows nudity, or report it, as the user's policy says; about 40 ms of CPU
+
+def check_frames(name: str, clip: Clip, policy: Policy) -> None:
+    """Refuse a clip that shows nudity, or log it, as the user's policy says; about 40 ms of CPU
     a frame that is looked at.
 
     Raises ValueError, which names the rule and how to appeal, and where the policy asks for the
     check and the package is missing.
     """
-    policy = read_policy()
     if not asked(policy):
         return
     looked = moments(clip)
@@ -80,9 +81,9 @@ def apply_policy(name: str, clip: Clip, found: str, policy: Policy) -> None:
     if known_as in policy.allow:
         return
     if policy.mode == "report":
-        print(
-            f"lumiere: {name} is against the rule {RULE} ({WHAT}; {found}), used all the same as {policy.path} says",
-            file=sys.stderr,
+        logger.warning(
+            "%s is against the rule %s (%s; %s), used all the same as %s says",
+            *(name, RULE, WHAT, found, policy.path),
         )
         return
     appeal = f"take another, or allow {known_as} in {policy.path} (docs/trust.md, Screening)"

@@ -11,37 +11,20 @@ museum. What is said in other words is held against the rule's sentences (`safet
 from __future__ import annotations
 
 import json
-import os
+import logging
 import re
-import sys
 import unicodedata
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from openlumiere.provenance.certificate import config_folder
 from openlumiere.safety.likeness import find_near
+from openlumiere.settings import Policy
 
 RULES = Path(__file__).with_name("screen_rules.json")
-POLICY = "OPENLUMIERE_POLICY"  # a policy file elsewhere
-FILE = "policy.json"
-MODES = ("refuse", "report", "off")
 ALWAYS = "minors"  # this rule can't be switched off
 
-
-@dataclass(frozen=True, kw_only=True)
-class Policy:
-    """`mode`: refuse, report (one line on stderr, and go on) or off; `without`: rules that do not
-    apply here; `allow`: prompts, word by word, and pictures, by the number that their refusal
-    names, that are fine after all; `frames`: whether frames are looked at (None: where the extra
-    `screen` is installed). None of these reaches the words of the rule on minors.
-    """
-
-    mode: str = "refuse"
-    without: tuple[str, ...] = ()
-    allow: tuple[str, ...] = ()
-    frames: bool | None = None
-    path: Path = field(default_factory=lambda: policy_path())
+logger = logging.getLogger("openlumiere")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,36 +45,6 @@ class Finding:
     def final(self) -> bool:
         """No appeal is heard: a word of the rule on minors is met. Likeness is a guess."""
         return self.rule == ALWAYS and bool(self.words)
-
-
-def policy_path() -> Path:
-    return Path(os.environ.get(POLICY) or config_folder() / FILE)
-
-
-def read_policy() -> Policy:
-    """The user's policy, or the default where there is no file. Raises ValueError for a file that
-    can't be understood.
-    """
-    path = policy_path()
-    if not path.is_file():
-        return Policy(path=path)
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        lists = {name: tuple(told.get(name, ())) for name in ("without", "allow")}
-        policy = Policy(
-            mode=told.get("mode", "refuse"), frames=told.get("frames"), **lists, path=path
-        )
-        unknown = set(told) - {each.name for each in fields(Policy)} | set(policy.without) - set(
-            rules()
-        )
-        if policy.mode not in MODES or policy.frames not in (None, True, False) or unknown:
-            raise ValueError(
-                ", ".join(map(str, unknown)) or f"{policy.mode!r} and {policy.frames!r}"
-            )
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        known = f"mode ({', '.join(MODES)}), without (of {', '.join(rules())}), allow and frames (true or false)"
-        raise ValueError(f"policy: expected {known}, got {error}, mend {path}") from None
-    return policy
 
 
 @lru_cache
@@ -137,28 +90,35 @@ def find_likeness(rule: str, near: dict[str, str]) -> Finding | None:
     return Finding(rule=rule, like=near[rule]) if rule in near else None
 
 
-def check(*prompts: str) -> None:
-    """Refuse prompts, or report them, as the user's policy says. Raises ValueError, which names the
-    rule and how to appeal.
+def check(*prompts: str, policy: Policy) -> None:
+    """Refuse prompts, or log them, as the user's policy says.
+
+    Raises ValueError, which names the rule and how to appeal.
     """
     for prompt in prompts:
         for finding in find(prompt):
-            apply_policy(prompt, finding)
+            apply_policy(prompt, finding, policy)
 
 
-def apply_policy(prompt: str, finding: Finding) -> None:
+def apply_policy(prompt: str, finding: Finding, policy: Policy) -> None:
     """On minors only `allow` is heard, for this very prompt."""
-    policy = read_policy()
-    general = finding.rule != ALWAYS  # what the policy says of a whole rule is heard
-    allowed = plain(prompt) in map(plain, policy.allow) and not finding.final
-    if allowed or (general and (policy.mode == "off" or finding.rule in policy.without)):
+    if is_waived(prompt, finding, policy):
         return
+    general = finding.rule != ALWAYS
     like = f"; it is like: {finding.like}" if finding.like and general else ""
     against = f"against the rule {finding.rule} ({finding.what}{like})"
     if policy.mode == "report" and general:
-        print(f"lumiere: {against}, made all the same as {policy.path} says", file=sys.stderr)
+        logger.warning("%s, made all the same as %s says", against, policy.path)
         return
-    appeal = "say it in other words" + (
-        "" if finding.final else f", or allow it in {policy.path} (docs/trust.md, Screening)"
-    )
+    allow = f", or allow it in {policy.path} (docs/trust.md, Screening)"
+    appeal = "say it in other words" + ("" if finding.final else allow)
     raise ValueError(f"prompt: expected one that no rule is against, got one {against}, {appeal}")
+
+
+def is_waived(prompt: str, finding: Finding, policy: Policy) -> bool:
+    """Whether the policy allows the prompt, or waives the rule as a whole."""
+    allowed = plain(prompt) in map(plain, policy.allow)
+    if allowed and not finding.final:
+        return True
+    waived = policy.mode == "off" or finding.rule in policy.without
+    return waived and finding.rule != ALWAYS

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from contextvars import copy_context
 from importlib import import_module
+
+from openlumiere.apps.cli.console import log_to_stderr
 
 VERBS = {  # each is a module of this room with a `main(words) -> exit code`
     "generate": "a sentence becomes a clip",
@@ -28,9 +29,8 @@ VERBS = {  # each is a module of this room with a `main(words) -> exit code`
 def main(words: list[str] | None = None) -> int:
     """Run one verb; 0 done, 1 not well (doctor), 2 a user's mistake in one line, 130 interrupted."""
     try:
-        return copy_context().run(
-            run, sys.argv[1:] if words is None else words
-        )  # a signer that a verb chooses goes with it
+        with log_to_stderr():
+            return run(sys.argv[1:] if words is None else words)
     except ValueError as error:
         print(f"lumiere: {one_line(str(error))}", file=sys.stderr)
         return 2

@@ -29,7 +29,7 @@ class Image(Sampled, Loaded):
 
 def main(words: list[str]) -> int:
     options = parse(Image, words, "image")
-    options.choose_signer()
+    options.settings()
     asked = Request(
         task="image", prompt=options.prompt, frames=1, size=options.size, **options.sampling()
     )

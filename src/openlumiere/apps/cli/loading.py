@@ -15,12 +15,13 @@ from openlumiere.apps.cli import one_line
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.engine.memory import free_memory, gigabytes
 from openlumiere.safety.prompts import find, plain
+from openlumiere.settings import Settings
 from openlumiere.tasks.request import check_choice
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def load(model: str | None, device: str, dtype: str) -> Lumiere:
+def load(model: str | None, device: str, dtype: str, settings: Settings | None = None) -> Lumiere:
     """The model on its device. Raises ValueError for a device or a precision that torch does not
     have here.
     """
@@ -28,7 +29,7 @@ def load(model: str | None, device: str, dtype: str) -> Lumiere:
     check_device(device)
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    return Lumiere.from_pretrained(model, device=device, dtype=DTYPES[dtype])
+    return Lumiere.from_pretrained(model, device=device, dtype=DTYPES[dtype], settings=settings)
 
 
 def check_device(device: str) -> None:

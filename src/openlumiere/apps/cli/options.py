@@ -36,7 +36,7 @@ class Loaded(Signing):
     """float32, bfloat16 or float16."""
 
     def load(self) -> Lumiere:
-        return load(self.model, self.device, self.dtype)
+        return load(self.model, self.device, self.dtype, self.settings())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +137,7 @@ class Edited:
 
 def prepare(options: Making, frames: int) -> None:
     """Refuse an output that can't be written or signed before anything is read."""
-    options.choose_signer()
+    options.settings()
     check_path(options.output, options.lossless, frames)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from openlumiere.provenance.certificate import sign_with
+from openlumiere.provenance.certificate import own_signer
+from openlumiere.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,12 @@ class Signing:
     key: Path | None = None
     """The PEM file with the certificate's private key, which nobody but you can read."""
 
-    def choose_signer(self) -> None:
-        """Raises ValueError for files that can't sign."""
-        sign_with(self.certificate, self.key)
+    def settings(self) -> Settings:
+        """This user's settings, with the signer that the options name.
+
+        Raises ValueError for files that can't sign.
+        """
+        settings = Settings.load(certificate=self.certificate, key=self.key)
+        if not settings.signer.own:
+            own_signer(settings.signer)
+        return settings

@@ -50,12 +50,12 @@ class Upscale(Signing):
 
 def main(words: list[str]) -> int:
     options = parse(Upscale, words, "upscale")
-    options.choose_signer()
+    settings = options.settings()
     check_range("noise", options.noise, 0, 1)
     limit = parse_memory(options.memory_limit)
     given = open_clip(options.clip, options.allow_partial)
     check_path(options.output, options.lossless, len(given.content))
-    lumiere = load(options.model, options.device, options.dtype)
+    lumiere = load(options.model, options.device, options.dtype, settings)
     made = lumiere.upscale(
         given,
         options.prompt,

@@ -11,6 +11,7 @@ from tyro.conf import Positional
 from openlumiere.apps.cli.arguments import parse
 from openlumiere.provenance.certificate import read_roots, trusted_roots
 from openlumiere.provenance.verify import UNREADABLE, Mark, Report, verify
+from openlumiere.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +32,9 @@ class Verify:
 
 def main(words: list[str]) -> int:
     options = parse(Verify, words, "verify")
-    roots = trusted_roots() + (read_roots(options.trust) if options.trust else ())
-    report = verify(options.file, roots=roots)
+    settings = Settings.load()
+    named = read_roots(options.trust) if options.trust else ()
+    report = verify(options.file, settings=settings, roots=trusted_roots(settings) + named)
     if options.json:
         print(
             json.dumps(
