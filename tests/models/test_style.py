@@ -1,176 +1,228 @@
-"""Styles: weights blended in and taken out again, and files of several kinds."""
+"""Styles: a copy of the net with blended weights, and the net that it came from left alone."""
 
-import json
+import threading
 
 import pytest
 import torch
-from safetensors.torch import save_file
-from torch import nn
+from safetensors.torch import load_file
 
-from openlumiere.models.style import LowRank, Style, blended
+from openlumiere.models.lora import LowRank
+from openlumiere.models.style import Style, styled
 
-OWN = "f" * 64
-
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.down_blocks = nn.ModuleList(
-            [nn.ModuleDict({"to_q": nn.Linear(6, 4), "conv": nn.Conv2d(3, 5, 3)})]
-        )
+QUERY = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+CONV = "down_blocks.0.resnets.0.conv1"
 
 
-Q, CONV = "down_blocks.0.to_q", "down_blocks.0.conv"
+@pytest.fixture(scope="module")
+def net(build_tiny):
+    return build_tiny().stunet
 
 
-def factors(rank=2):
-    torch.manual_seed(1)
-    return {
-        Q: LowRank(torch.randn(rank, 6), torch.randn(4, rank), 0.5),
-        CONV: LowRank(torch.randn(rank, 3, 3, 3), torch.randn(5, rank, 1, 1), 0.5),
+def factors(net, rank=2, scale=0.5, seed=1):
+    """Random factors for an attention and a convolution layer."""
+    generator = torch.Generator().manual_seed(seed)
+    low = {}
+    for layer in (QUERY, CONV):
+        out, inside, *kernel = net.unet2d.get_submodule(layer).weight.shape
+        down = torch.randn(rank, inside, *kernel, generator=generator)
+        up = torch.randn(out, rank, *(1 for _ in kernel), generator=generator)
+        low[layer] = LowRank(down, up, scale)
+    return low
+
+
+def weight(net, layer):
+    return net.unet2d.get_submodule(layer).weight.detach()
+
+
+def blend(net, *styles):
+    return styled(net, styles, net.fingerprint())
+
+
+@pytest.mark.parametrize("a", [0.0, 0.3, 1.0, -0.5])
+def test_the_blend_is_the_papers(net, a):
+    """W = a W_style + (1 - a) W_orig, for a low-rank style and for the whole weights it makes."""
+    low = factors(net)
+    whole = {f"{layer}.weight": weight(net, layer) + low[layer].change for layer in low}
+    for style in (Style("drawn", low, {}), Style("drawn", {}, whole)):
+        copy = blend(net, (style, a))
+        for layer in low:
+            expected = a * whole[f"{layer}.weight"] + (1 - a) * weight(net, layer)
+            assert torch.allclose(weight(copy, layer), expected, atol=1e-5)
+
+
+def test_weights_are_bit_for_bit_what_adding_in_place_gives(net):
+    """Replays of clips that were made when styles were added to the live net stay equal."""
+    one, two = Style("a", factors(net), {}), Style("b", factors(net, 3, seed=2), {})
+    expected = weight(net, QUERY).clone()
+    for style, a in ((one, 0.7), (two, 0.9)):
+        low = style.low_rank[QUERY]
+        expected += a * (low.scale * (low.up.flatten(1) @ low.down.flatten(1)))
+    assert torch.equal(weight(blend(net, (one, 0.7), (two, 0.9)), QUERY), expected)
+
+
+def test_the_net_is_left_alone_and_shares_what_no_style_changes(net):
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    copy = blend(net, (Style("drawn", factors(net), {}), 0.7))
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    own = dict(net.named_parameters())
+    apart = {
+        name for name, value in copy.named_parameters() if value.data_ptr() != own[name].data_ptr()
     }
+    assert apart == {f"unet2d.{QUERY}.weight", f"unet2d.{CONV}.weight"}
+    assert not any(value.requires_grad for value in copy.unet2d.parameters())
+    assert copy.config == net.config
+    assert not copy.training
 
 
-def weights(net):
-    return {name: value.detach().clone() for name, value in net.named_parameters()}
+def test_without_styles_there_is_no_copy(net):
+    assert styled(net, [], net.fingerprint()) is net
 
 
-@pytest.fixture
-def net():
-    return Net()
+def test_threads_with_styles_each_get_their_own(net):
+    """Twelve threads blend at once; each net is what the same blend gives alone."""
+    styles = [Style(str(seed), factors(net, seed=seed), {}) for seed in range(12)]
+    alone = [weight(blend(net, (style, 1.0)), QUERY) for style in styles]
+    found = {}
 
+    def work(index):
+        found[index] = weight(blend(net, (styles[index], 1.0)), QUERY)
 
-def test_the_blend_is_the_papers(net):
-    """W = a W_style + (1 - a) W_orig, for a full style and the low-rank one of the same weights."""
-    before, style = weights(net), Style("drawn", factors(), {}, OWN)
-    product = 0.5 * torch.einsum(
-        "or,rcyx->ocyx", style.low_rank[CONV].up.flatten(1), style.low_rank[CONV].down
-    )
-    full = Style(
-        "drawn",
-        {},
-        {
-            f"{CONV}.weight": before[f"{CONV}.weight"] + product,
-            f"{Q}.weight": before[f"{Q}.weight"]
-            + 0.5 * style.low_rank[Q].up @ style.low_rank[Q].down,
-        },
-        OWN,
-    )
-    for a in (0.0, 0.3, 1.0):
-        for each in (style, full):
-            with blended(net, [(each, a)], OWN):
-                expected = a * full.full[f"{CONV}.weight"] + (1 - a) * before[f"{CONV}.weight"]
-                assert torch.allclose(weights(net)[f"{CONV}.weight"], expected, atol=1e-5)
-
-
-def test_afterwards_the_weights_are_the_old_ones_to_the_bit(net):
-    before = weights(net)
-    with (
-        pytest.raises(RuntimeError, match="stopped"),
-        blended(net, [(Style("a", factors(), {}), 0.7), (Style("b", factors(3), {}), 0.9)], OWN),
-    ):
-        assert not torch.equal(weights(net)[f"{Q}.weight"], before[f"{Q}.weight"])
-        raise RuntimeError("stopped")
-    assert all(torch.equal(value, before[name]) for name, value in weights(net).items())
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(torch.equal(found[index], alone[index]) for index in range(12))
 
 
 def test_several_styles_add_up(net):
-    before, one, two = weights(net), Style("a", factors(), {}), Style("b", factors(3), {})
-    changes = []
-    for styles in ([(one, 0.4)], [(two, 0.6)], [(one, 0.4), (two, 0.6)]):
-        with blended(net, styles, OWN):
-            changes.append(weights(net)[f"{Q}.weight"] - before[f"{Q}.weight"])
+    one, two = Style("a", factors(net), {}), Style("b", factors(net, 3, seed=2), {})
+    changes = [
+        weight(blend(net, *styles), QUERY) - weight(net, QUERY)
+        for styles in ([(one, 0.4)], [(two, 0.6)], [(one, 0.4), (two, 0.6)])
+    ]
     assert torch.allclose(changes[0] + changes[1], changes[2], atol=1e-5)
 
 
+def test_a_half_precision_net_stays_one(build_tiny):
+    net = build_tiny().stunet.to(torch.bfloat16)
+    assert weight(blend(net, (Style("drawn", factors(net), {}), 1.0)), CONV).dtype == torch.bfloat16
+
+
+def test_a_linear_layers_factors_fit_a_convolution_of_one_place(net):
+    """Older files keep `proj_in` of Stable Diffusion 1 as a matrix."""
+    shortcut = "up_blocks.0.resnets.0.conv_shortcut"
+    out, inside, _, _ = net.unet2d.get_submodule(shortcut).weight.shape
+    low = LowRank(torch.ones(1, inside), torch.ones(out, 1), 1.0)
+    copy = blend(net, (Style("drawn", {shortcut: low}, {}), 1.0))
+    assert torch.equal(weight(copy, shortcut), weight(net, shortcut) + 1)
+
+
 def test_files_come_back(net, tmp_path):
-    style = Style("line drawing", factors(), {}, OWN)
+    style = Style("line drawing", factors(net), {}, net.fingerprint())
     style.save(tmp_path / "style.safetensors")
     again = Style.load(tmp_path / "style.safetensors")
-    assert (again.name, again.fingerprint) == (
-        "line drawing",
-        OWN,
-    ) and again.low_rank.keys() == style.low_rank.keys()
-    seen = []
-    for each in (style, again):
-        with blended(net, [(each, 1.0)], OWN):
-            seen.append(weights(net)[f"{CONV}.weight"])
-    assert torch.allclose(*seen, atol=5e-3)
-    assert (
-        again.sha256 == Style.load(tmp_path / "style.safetensors").sha256 != style.sha256
-    )  # a file holds float16
+    assert (again.name, again.fingerprint) == ("line drawing", net.fingerprint())
+    assert again.low_rank.keys() == style.low_rank.keys()
+    copies = [blend(net, (each, 1.0)) for each in (style, again)]
+    assert torch.allclose(*(weight(copy, CONV) for copy in copies), atol=5e-3)
+    assert again.sha256 == Style.load(tmp_path / "style.safetensors").sha256
+    assert again.sha256 != style.sha256, "a file holds float16"
 
 
-SPELLINGS = {
-    "PEFT": ("base_model.model.{dots}.lora_A.weight", "base_model.model.{dots}.lora_B.weight"),
-    "diffusers": ("unet.{dots}.lora_A.weight", "unet.{dots}.lora_B.weight"),
-    "kohya": ("lora_unet_{lines}.lora_down.weight", "lora_unet_{lines}.lora_up.weight"),
-    "old diffusers": ("unet.{dots}.lora.down.weight", "unet.{dots}.lora.up.weight"),
+def test_whole_weights_come_back(net, tmp_path):
+    style = Style("drawn", {}, {f"{QUERY}.weight": torch.full((32, 32), 0.25)})
+    style.save(tmp_path / "style.safetensors")
+    again = Style.load(tmp_path / "style.safetensors")
+    assert torch.equal(again.full[f"{QUERY}.weight"], style.full[f"{QUERY}.weight"])
+
+
+TOO_LARGE = {
+    "NaN": LowRank(torch.full((2, 32), torch.nan), torch.ones(32, 2), 1.0),
+    "infinity": LowRank(torch.ones(2, 32), torch.full((32, 2), torch.inf), 1.0),
+    "over float16": LowRank(torch.full((2, 32), 7e4), torch.ones(32, 2), 1.0),
+    "a scale over float16": LowRank(torch.ones(2, 32), torch.ones(32, 2), 1e6),
 }
 
 
-@pytest.mark.parametrize("kind", SPELLINGS)
-def test_community_files_load(net, tmp_path, kind):
-    low = factors()
-    tensors = {}
-    for layer, each in low.items():
-        for spelling, tensor in zip(SPELLINGS[kind], each[:2], strict=True):
-            tensors[spelling.format(dots=layer, lines=layer.replace(".", "_"))] = tensor
-    if kind == "kohya":
-        tensors |= {
-            f"lora_unet_{layer.replace('.', '_')}.alpha": torch.tensor(1.0) for layer in low
-        }
-        tensors["lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight"] = torch.randn(2, 6)
-    config = {"lora_adapter_metadata": json.dumps({"unet.r": 2, "unet.lora_alpha": 1})}
-    save_file(tensors, tmp_path / "lora.safetensors", metadata=None if kind == "kohya" else config)
-    before = weights(net)[f"{Q}.weight"]
-    with blended(net, [(Style.load(tmp_path / "lora.safetensors"), 1.0)], OWN):
-        assert torch.allclose(
-            weights(net)[f"{Q}.weight"], before + 0.5 * low[Q].up @ low[Q].down, atol=1e-5
-        )
-
-
-def test_a_style_for_another_model_is_refused(net):
-    with (
-        pytest.raises(
-            ValueError,
-            match="style: expected drawn for the picture net ffffffffffff, got one for aaaaaaaaaaaa, load the model",
-        ),
-        blended(net, [(Style("drawn", factors(), {}, "a" * 64), 1.0)], OWN),
-    ):
-        pass
-    for low in (
-        {"mid_block.to_q": factors()[Q]},
-        {Q: LowRank(torch.randn(2, 7), torch.randn(4, 2), 1.0)},
-    ):
-        with (
-            pytest.raises(
-                ValueError,
-                match="style: expected layers of this model's picture net.*, got .*, load the model",
-            ),
-            blended(net, [(Style("drawn", low, {}), 1.0)], OWN),
-        ):
-            pass
-
-
-BROKEN = {
-    "no factors": {"lora_unet_x.lora_down.weight": torch.ones(2, 3)},
-    "another kind": {"lora_unet_x.hada_w1_a": torch.ones(2, 3)},
-    "not a number": {
-        f"unet.{Q}.lora_A.weight": torch.full((2, 6), torch.nan),
-        f"unet.{Q}.lora_B.weight": torch.ones(4, 2),
-    },
-    "text only": {"lora_te_x.lora_down.weight": torch.ones(2, 3)},
-}
-
-
-@pytest.mark.parametrize("what", [*BROKEN, "missing", "noise"])
-def test_broken_files_are_one_line(tmp_path, what):
+@pytest.mark.parametrize("what", TOO_LARGE)
+def test_what_is_not_finite_is_not_saved(tmp_path, what):
     path = tmp_path / "style.safetensors"
-    if what in BROKEN:
-        save_file(BROKEN[what], path)
-    elif what == "noise":
-        path.write_bytes(b"\x80\x04noise" * 10)
-    with pytest.raises(ValueError, match="^style: expected .+, got .+, .+"):
-        Style.load(path)
+    with pytest.raises(
+        ValueError, match="^style: expected finite weights in .*to_q.*, got NaN or infinity, learn"
+    ):
+        Style("drawn", {QUERY: TOO_LARGE[what]}, {}).save(path)
+    assert not path.exists()
+
+
+def test_whole_weights_that_are_not_finite_are_not_saved(tmp_path):
+    full = {f"{QUERY}.bias": torch.tensor([1.0, torch.nan])}
+    with pytest.raises(ValueError, match="^style: expected finite weights in .*bias of drawn"):
+        Style("drawn", {}, full).save(tmp_path / "style.safetensors")
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_stands_in_a_file_is_finite(net, tmp_path):
+    """The largest numbers that float16 holds are kept, not refused."""
+    low = LowRank(torch.full((2, 32), 65504.0), torch.ones(32, 2), 1.0)
+    Style("drawn", {QUERY: low}, {}).save(tmp_path / "style.safetensors")
+    assert all(
+        value.isfinite().all() for value in load_file(tmp_path / "style.safetensors").values()
+    )
+
+
+@pytest.mark.parametrize(("size", "a"), [(1e20, 1.0), (1e18, 1e30)])
+def test_a_blend_that_overflows_is_refused(net, size, a):
+    low = LowRank(torch.full((2, 32), size), torch.full((32, 2), size), 1.0)
+    with pytest.raises(ValueError, match=f"^style: expected finite weights in {QUERY}.* drawn at"):
+        blend(net, (Style("drawn", {QUERY: low}, {}), a))
+
+
+def test_a_blend_that_overflows_half_precision_is_refused(build_tiny):
+    net = build_tiny().stunet.half()
+    low = LowRank(torch.full((2, 32), 300.0), torch.full((32, 2), 300.0), 1.0)
+    with pytest.raises(ValueError, match="^style: expected finite weights in .*, got NaN or inf"):
+        blend(net, (Style("drawn", {QUERY: low}, {}), 1.0))
+
+
+def test_a_style_for_another_net_is_refused(net):
+    own = net.fingerprint()[:12]
+    with pytest.raises(
+        ValueError,
+        match=f"style: expected drawn for the picture net {own}, got one for aaaaaaaaaaaa, load",
+    ):
+        blend(net, (Style("drawn", factors(net), {}, "a" * 64), 1.0))
+
+
+MISFITS = {
+    "no such layer": {"mid_block.to_q": LowRank(torch.ones(2, 32), torch.ones(32, 2), 1.0)},
+    "too wide": {QUERY: LowRank(torch.ones(2, 33), torch.ones(32, 2), 1.0)},
+    "as many numbers, another shape": {QUERY: LowRank(torch.ones(2, 16), torch.ones(64, 2), 1.0)},
+    "a kernel that lies otherwise": {
+        CONV: LowRank(torch.ones(2, 16, 9, 1), torch.ones(16, 2, 1, 1), 1.0)
+    },
+}
+
+
+@pytest.mark.parametrize("what", MISFITS)
+def test_factors_that_do_not_fit_are_refused(net, what):
+    with pytest.raises(
+        ValueError, match=r"style: expected layers of this model's picture net.*, got .*, load the"
+    ):
+        blend(net, (Style("drawn", MISFITS[what], {}), 1.0))
+
+
+@pytest.mark.parametrize("value", [torch.tensor(1.0), torch.ones(32), torch.ones(31, 32)])
+def test_whole_weights_that_do_not_fit_are_refused(net, value):
+    with pytest.raises(ValueError, match="style: expected layers of this model's picture net"):
+        blend(net, (Style("drawn", {}, {f"{QUERY}.weight": value}), 1.0))
+
+
+def test_two_changes_of_one_layer_are_refused(net):
+    """One spelled with dots and one with underscores, or factors and a whole weight."""
+    low = LowRank(torch.ones(2, 32), torch.ones(32, 2), 1.0)
+    twice = Style("drawn", {QUERY: low, QUERY.replace(".", "_"): low}, {})
+    both = Style("drawn", {QUERY: low}, {f"{QUERY}.weight": torch.ones(32, 32)})
+    for style in (twice, both):
+        with pytest.raises(ValueError, match="style: expected one change of each layer in drawn"):
+            blend(net, (style, 1.0))

@@ -24,7 +24,8 @@ from openlumiere.diffusion.denoiser import CONVERSIONS
 from openlumiere.diffusion.loss import add_noise, signal_and_noise, velocity_weight
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.engine.inputs import Given
-from openlumiere.models.style import Style, sort_tensors
+from openlumiere.models.lora import AdapterConfig, sort_tensors
+from openlumiere.models.style import Style
 from openlumiere.tasks.request import check_prompt, check_range
 
 LAYERS = r".*(to_q|to_k|to_v|to_out\.0|proj_in|proj_out|net\.0\.proj|net\.2|conv1|conv2|conv_in|conv_out)"
@@ -223,6 +224,5 @@ def graded(unet: nn.Module, base: LumierePipeline, name: str, learning: Learning
         key: value.detach().float().cpu()
         for key, value in get_peft_model_state_dict(unet, adapter_name="default").items()
     }
-    return Style(
-        name, *sort_tensors(factors, alpha=float(learning.rank)), base.stunet.fingerprint()
-    )
+    config = AdapterConfig(lora_alpha=float(learning.rank))
+    return Style(name, *sort_tensors(factors, config), base.stunet.fingerprint())

@@ -1,45 +1,29 @@
-"""Styles: other weights for the picture net, mixed in before sampling (PAPER: style, `W = a W_style
+"""Styles: other weights for the picture net, blended before sampling (PAPER: style, `W = a W_style
 + (1 - a) W_orig`).
 
-A style is kept as what it adds to the weights, low-rank (PEFT's format; kohya's and diffusers'
-older ones are read, too) or in full. So several blend as `W_orig + sum a_i (W_i - W_orig)`, which
-for one style is the paper's formula.
+A style is kept as what it adds to the weights, low-rank (LoRA) or in full. So several blend as
+`W_orig + sum a_i (W_i - W_orig)`, which for one style is the paper's formula.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-NOTE = "openlumiere"
-MAX_BYTES = 2**31
-PREFIXES = ("base_model.model.", "unet.", "lora_unet_")
-OF_TEXT = ("text_encoder.", "text_encoder_2.", "lora_te_", "lora_te1_", "lora_te2_", "te.")
-PARTS = {  # how the two factors are called: PEFT, kohya, diffusers' older forms
-    "down": r"\.lora_A(?:\.default)?\.weight|\.lora_down\.weight|\.lora(?:_linear_layer)?\.down\.weight|_lora\.down\.weight",
-    "up": r"\.lora_B(?:\.default)?\.weight|\.lora_up\.weight|\.lora(?:_linear_layer)?\.up\.weight|_lora\.up\.weight",
-    "alpha": r"\.alpha",
-    "full": r"\.weight|\.bias",
-}
+from openlumiere.models.lora import AdapterConfig, LowRank, StyleError, read_tensors, sort_tensors
+from openlumiere.models.stunet import STUNet
 
-
-class LowRank(NamedTuple):
-    """`scale x up down`, the factors as a layer's weights."""
-
-    down: Tensor
-    up: Tensor
-    scale: float
+NOTE = "openlumiere"  # the entry of a file's metadata that is ours
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,200 +44,179 @@ class Style:
     def sha256(self) -> str:
         """Over all its numbers."""
         digest = hashlib.sha256()
-        parts = {
+        factors = {
             f"{name} {key}": torch.as_tensor(value)
             for name, low in self.low_rank.items()
             for key, value in low._asdict().items()
         }
-        for name, tensor in sorted({**parts, **self.full}.items()):
-            digest.update(
-                f"{name} {tuple(tensor.shape)} ".encode()
-                + tensor.detach().double().numpy().tobytes()
-            )
+        for name, tensor in sorted({**factors, **self.full}.items()):
+            digest.update(f"{name} {tuple(tensor.shape)} ".encode())
+            digest.update(tensor.detach().double().numpy().tobytes())
         return digest.hexdigest()
 
     def save(self, path: Path) -> None:
         """Write a safetensors file: low-rank factors in PEFT's format, float16, with the net's
         fingerprint.
+
+        Raises `StyleError`, and writes nothing, where a weight is not finite in float16.
         """
-        tensors = {name: tensor.half().contiguous() for name, tensor in self.full.items()}
+        tensors = dict(self.full)
         for name, low in self.low_rank.items():
-            tensors[f"base_model.model.{name}.lora_A.weight"] = low.down.half().contiguous()
-            tensors[f"base_model.model.{name}.lora_B.weight"] = (
-                (low.up * low.scale).half().contiguous()
-            )
-        save_file(
-            tensors,
-            path,
-            metadata={NOTE: json.dumps({"style": self.name, "fingerprint": self.fingerprint})},
-        )
+            tensors[f"base_model.model.{name}.lora_A.weight"] = low.down
+            tensors[f"base_model.model.{name}.lora_B.weight"] = low.up * low.scale
+        halves = {name: tensor.half().contiguous() for name, tensor in tensors.items()}
+        for name, tensor in halves.items():
+            check_finite(tensor, f"{name} of {self.name}", "learn it again, at a lower rate")
+        note = json.dumps({"style": self.name, "fingerprint": self.fingerprint})
+        save_file(halves, path, metadata={NOTE: note})
 
     @classmethod
     def load(cls, path: str | Path) -> Style:
-        """Read a style or a LoRA file (PEFT, kohya, diffusers). Raises ValueError, in one line, for
-        anything else.
+        """Read a style or a LoRA file (PEFT, kohya, diffusers). Raises `StyleError`, one line that
+        names the file, for anything else.
         """
         path = Path(path)
-        tensors, metadata = read_tensors(path)
+        if not path.is_file():
+            raise StyleError("a safetensors file", f"no file {path}", "check the path")
         try:
-            note = json.loads(metadata.get(NOTE, "{}"))
-            name, fingerprint = str(note.get("style", path.stem)), note.get("fingerprint")
-        except (ValueError, AttributeError):
-            raise StyleError(
-                "metadata that this project or another LoRA trainer wrote", path.name
-            ) from None
-        low_rank, full = sort_tensors(tensors, alpha_of(metadata))
-        return cls(name, low_rank, full, fingerprint if isinstance(fingerprint, str) else None)
+            tensors, metadata = read_tensors(path)
+            name, fingerprint = read_note(metadata, path.stem)
+            low_rank, full = sort_tensors(tensors, AdapterConfig.read(path, metadata))
+        except StyleError as error:
+            raise error.within(path.name) from None
+        return cls(name, low_rank, full, fingerprint)
 
 
-class StyleError(ValueError):
-    def __init__(
-        self,
-        expected: str,
-        got: object,
-        do: str = "name a style that learn-style wrote, or a LoRA file",
-    ):
-        super().__init__(f"style: expected {expected}, got {str(got)[:200]}, {do}")
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors as float32, and the metadata."""
-    if not path.is_file():
-        raise StyleError("a safetensors file", f"no file {path}", "check the path")
-    if path.stat().st_size > MAX_BYTES:
-        raise StyleError(f"at most {MAX_BYTES} bytes", path.stat().st_size)
+def read_note(metadata: Mapping[str, str], otherwise: str) -> tuple[str, str | None]:
+    """A style's name (`otherwise`, for files of other trainers) and its net's fingerprint."""
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
-    except SafetensorError as error:
-        raise StyleError(f"a safetensors file {path.name}", error) from None
-    if not tensors or not all(tensor.isfinite().all() for tensor in tensors.values()):
+        note = json.loads(metadata.get(NOTE, "{}"))
+        name = str(note.get("style", otherwise))
+        fingerprint = note.get("fingerprint")
+    except (ValueError, AttributeError, RecursionError):
         raise StyleError(
-            f"finite weights in {path.name}", "none" if not tensors else "NaN or infinity"
-        )
-    return tensors, metadata
+            "metadata that learn-style or another LoRA trainer wrote", metadata.get(NOTE)
+        ) from None
+    return name, fingerprint if isinstance(fingerprint, str) else None
 
 
-def alpha_of(metadata: dict[str, str]) -> float | None:
-    """PEFT's `lora_alpha` where a file's metadata holds its configuration."""
-    found = re.search(
-        r'"(?:unet\.)?lora_alpha"\s*:\s*([0-9.]+)', metadata.get("lora_adapter_metadata", "")
-    )
-    return float(found[1]) if found else None
+def styled(net: STUNet, styles: Sequence[tuple[Style, float]], fingerprint: str) -> STUNet:
+    """A copy of `net` whose picture weights are `W_orig + sum a_i (W_i - W_orig)`.
 
+    `net` is not touched and shares every tensor that no style changes, so a copy costs the memory
+    of the changed weights. `fingerprint` is the net's own (`STUNet.fingerprint`); each style comes
+    with its weight a_i, 0 for none of it and 1 for all.
 
-def sort_tensors(
-    tensors: dict[str, Tensor], alpha: float | None
-) -> tuple[dict[str, LowRank], dict[str, Tensor]]:
-    """Factors by layer (a layer's own `.alpha` beats `alpha`, without either the scale is 1), and
-    full weights by parameter.
+    Raises `StyleError` for a style that was learnt on another net or doesn't fit this one, and
+    where a blended weight is not finite.
     """
-    found: dict[str, dict[str, Tensor]] = {"down": {}, "up": {}, "alpha": {}, "full": {}}
-    for key, tensor in tensors.items():
-        if not key.startswith(OF_TEXT):
-            part, layer = read_key(key)
-            found[part][layer] = tensor
-    if found["down"].keys() != found["up"].keys():
-        raise StyleError(
-            "two factors for each layer",
-            f"one for {sorted(found['down'].keys() ^ found['up'].keys())[0]}",
-        )
-    low_rank = {}
-    for layer, down in found["down"].items():
-        strength = float(found["alpha"][layer]) if layer in found["alpha"] else alpha
-        low_rank[layer] = LowRank(
-            down, found["up"][layer], 1.0 if strength is None else strength / len(down)
-        )
-    if not low_rank and not found["full"]:
-        raise StyleError("layers of a picture net", "none")
-    return low_rank, found["full"]
+    if not styles:
+        return net
+    changed = blend(net.unet2d, styles, fingerprint)
+    shared = [*net.parameters(), *net.buffers()]
+    memo: dict[int, object] = {id(tensor): tensor for tensor in shared}
+    for name, parameter in net.unet2d.named_parameters():
+        if name in changed:
+            memo[id(parameter)] = nn.Parameter(changed[name], parameter.requires_grad)
+    return copy.deepcopy(net, memo)
 
 
-def read_key(key: str) -> tuple[str, str]:
-    """Which part of which layer a tensor is; a full weight keeps its own name."""
-    for part, ending in PARTS.items():
-        stem = re.sub(f"(?:{ending})$", "", key)
-        if stem != key:
-            layer = next(
-                (stem.removeprefix(prefix) for prefix in PREFIXES if stem.startswith(prefix)), stem
-            )
-            return part, key if part == "full" else layer.replace(".processor.", ".")
-    raise StyleError(
-        "low-rank factors (LoRA) or whole weights",
-        key,
-        "convert the file: DoRA, LoHa and LoKr are not read",
-    )
+@torch.no_grad()
+def blend(
+    unet: nn.Module, styles: Sequence[tuple[Style, float]], fingerprint: str
+) -> dict[str, Tensor]:
+    """The weights of `unet` that the styles change, blended, by parameter."""
+    parameters = dict(unet.named_parameters())
+    blended: dict[str, Tensor] = {}
+    for style, weight in styles:
+        check_net(style, fingerprint)
+        for name, change in changes(style, parameters):
+            if name not in blended:
+                blended[name] = parameters[name].detach().clone()
+            blended[name] += (weight * change).to(blended[name])
+            do = "lower its weight, or learn it again"
+            check_finite(blended[name], f"{name} with {style.name} at {weight:g}", do)
+    return blended
 
 
 @contextmanager
 def blended(
     unet: nn.Module, styles: Sequence[tuple[Style, float]], fingerprint: str
 ) -> Iterator[None]:
-    """`unet` under `W_orig + sum a_i (W_i - W_orig)` for a while; afterwards its weights are the
-    old ones, bit by bit.
-
-    `fingerprint` is the net's own. Raises ValueError for a style that was learnt on another one or
-    does not fit.
+    """As `styled`, in place for a while. To be removed with its last caller: two threads would see
+    each other's weights.
     """
-    changes = [
-        (name, weight * change)
-        for style, weight in styles
-        for name, change in added(style, unet, fingerprint)
-    ]
-    parameters = dict(unet.named_parameters())
-    before = {name: parameters[name].detach().clone() for name, _ in changes}
+    changed = blend(unet, styles, fingerprint)
+    parameters = {name: value for name, value in unet.named_parameters() if name in changed}
+    before = {name: value.detach().clone() for name, value in parameters.items()}
     try:
         with torch.no_grad():
-            for name, change in changes:
-                parameters[name] += change.to(parameters[name])
+            for name, value in parameters.items():
+                value.copy_(changed[name])
         yield
     finally:
         with torch.no_grad():
-            for name, value in before.items():
-                parameters[name].copy_(value)
+            for name, value in parameters.items():
+                value.copy_(before[name])
 
 
-def added(style: Style, unet: nn.Module, fingerprint: str) -> list[tuple[str, Tensor]]:
-    """What a style adds, by the parameter of `unet`."""
+def check_net(style: Style, fingerprint: str) -> None:
+    """Raise `StyleError` for a style that was learnt on another picture net."""
     if style.fingerprint not in (None, fingerprint):
-        do = "load the model that it was learnt on, in float32 or float16"
         raise StyleError(
             f"{style.name} for the picture net {fingerprint[:12]}",
             f"one for {style.fingerprint[:12]}",
-            do,
+            "load the model that it was learnt on, in float32 or float16",
         )
-    parameters = dict(unet.named_parameters())
-    spelled = {
-        name.removesuffix(".weight").replace(".", "_"): name
-        for name in parameters
-        if name.endswith(".weight")
-    }
-    changes = []
+
+
+def check_finite(weight: Tensor, what: str, do: str) -> None:
+    """Raise `StyleError` for NaN or infinity."""
+    if not weight.isfinite().all():
+        raise StyleError(f"finite weights in {what}", "NaN or infinity", do)
+
+
+def changes(style: Style, parameters: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """What a style adds, by parameter of the picture net, float32 on the CPU."""
+    names = parameter_names(style.low_rank, parameters)
+    if twice := set(names.values()) & style.full.keys() or repeated(names.values()):
+        raise StyleError(f"one change of each layer in {style.name}", f"two of {min(twice)}")
     for layer, low in style.low_rank.items():
-        name = f"{layer}.weight" if f"{layer}.weight" in parameters else spelled.get(layer)
-        changes.append(
-            (
-                name,
-                check_fit(
-                    layer,
-                    low.scale * (low.up.flatten(1) @ low.down.flatten(1)),
-                    parameters.get(name),
-                ),
-            )
-        )
-    for name, tensor in style.full.items():
-        target = parameters.get(name)
-        changes.append((name, check_fit(name, tensor, target) - target.detach().float().cpu()))
-    return changes
+        target = fitting(parameters.get(names[layer]), low.change, f"{layer} in {style.name}")
+        yield names[layer], low.change.view(target.shape)
+    for name, weight in style.full.items():
+        target = fitting(parameters.get(name), weight, f"{name} in {style.name}")
+        yield name, weight.view(target.shape) - target.detach().float().cpu()
 
 
-def check_fit(layer: str, change: Tensor, target: Tensor | None) -> Tensor:
-    if target is None or change.numel() != target.numel() or len(change) != len(target):
-        got = f"{layer} of {tuple(change.shape)}"
-        raise StyleError(
-            f"layers of this model's picture net{'' if target is None else f', here {tuple(target.shape)}'}",
-            got,
-            "load the model it is for",
-        )
-    return change.view(target.shape)
+def parameter_names(layers: Iterable[str], parameters: Iterable[str]) -> dict[str, str]:
+    """The weight that each layer's factors are for; kohya spells a layer's name with underscores
+    alone.
+    """
+    weights = [name.removesuffix(".weight") for name in parameters if name.endswith(".weight")]
+    dotted = {name.replace(".", "_"): name for name in weights} | {name: name for name in weights}
+    return {layer: f"{dotted.get(layer, layer)}.weight" for layer in layers}
+
+
+def repeated(names: Iterable[str]) -> set[str]:
+    """What is in `names` more than once."""
+    return {name for name, times in Counter(names).items() if times > 1}
+
+
+def fitting(target: Tensor | None, change: Tensor, layer: str) -> Tensor:
+    """`target`, once it is there and of the shape of `change`."""
+    do = "load the model it is for"
+    if target is None:
+        raise StyleError("layers of this model's picture net", layer, do)
+    if without_ones(change.shape) != without_ones(target.shape):
+        expected = f"layers of this model's picture net, here {tuple(target.shape)}"
+        raise StyleError(expected, f"{layer} of {tuple(change.shape)}", do)
+    return target
+
+
+def without_ones(shape: torch.Size) -> tuple[int, ...]:
+    """A shape without the ones at its end: a linear layer is a convolution of one place."""
+    sizes = list(shape)
+    while sizes and sizes[-1] == 1:
+        sizes.pop()
+    return tuple(sizes)
