@@ -17,17 +17,24 @@ from openlumiere.media import Clip, Limits, MediaError
 from openlumiere.provenance.certificate import trusted_roots
 from openlumiere.provenance.detached import read_statement, statement_path
 from openlumiere.provenance.key import known_keys
-from openlumiere.provenance.manifest import Manifest, extract
+from openlumiere.provenance.manifest import Making, Manifest, extract
 from openlumiere.provenance.watermark import Detection, detect
 from openlumiere.settings import Settings
 
-OURS, NOTHING, UNREADABLE, INCONSISTENT = 0, 1, 2, 3
+OURS = 0  # signed, over this very content, by somebody who is trusted here
+NOTHING = 1
+UNREADABLE = 2
+INCONSISTENT = 3
+CLAIMED = 4  # a manifest says that it is ours, and nobody known here vouches for it
+MARKED = 5  # a mark alone, which may have been laid over anything
+
+LONGEST = 120  # letters of a name that a stranger chose
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """What the pixels say: whether a key that is known here marked them, whose key, and the message,
-    where it can be read.
+    """What the pixels say: whether a key that is known here marked them, whose key, and the
+    message, where it can be read.
 
     `p_value`: how probable so good a fit is in unmarked footage; `intervals`: [first, last + 1)
     frames where the mark is seen.
@@ -42,8 +49,10 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """`code`: 0 ours, 1 nothing of ours found, 2 unreadable, 3 inconsistent; `verdict` says it in a
-    sentence.
+    """What follows, as a sentence (`verdict`) and as a number (`code`).
+
+    0 made by us, signed by somebody trusted here; 1 nothing of ours found; 2 unreadable; 3
+    inconsistent; 4 claimed to be ours by somebody not known here; 5 marked, and nothing more.
     """
 
     verdict: str
@@ -105,70 +114,83 @@ def read_mark(frames: np.ndarray, keys: dict[str, bytes]) -> Mark:
 
 
 def as_mark(detection: Detection, owner: str) -> Mark:
-    message = str(detection.payload) if detection.payload else None
+    """A detection without what only the detector needs."""
     return Mark(
         found=detection.found,
         p_value=detection.p_value,
         key=owner,
-        message=message,
+        message=str(detection.payload) if detection.payload else None,
         intervals=tuple(detection.intervals),
     )
 
 
 def judge(manifest: Manifest, mark: Mark) -> tuple[int, str]:
-    """Exit code and sentence. "Made by" needs a manifest that holds over this very content; a mark
-    alone may have been pasted.
+    """Exit code and sentence.
+
+    "Made by" needs a manifest over this very content whose signer is trusted here: anyone can sign
+    as a stranger, and anyone who has the public key can mark.
     """
     if manifest.state == "tampered":
+        problem = printable(manifest.problem)
         return (
             INCONSISTENT,
-            f"inconsistent: the manifest does not hold ({manifest.problem}); {told(mark)}",
+            f"inconsistent: the manifest does not hold ({problem}); {describe_mark(mark)}",
         )
     if manifest.making is not None:
-        return judge_ours(manifest, mark)
+        return judge_ours(manifest, manifest.making, mark)
     if manifest.state != "none":
         return judge_others(manifest, mark)
     if mark.found:
-        return OURS, f"{told(mark)}; origin unproven, since there is no manifest"
+        return MARKED, f"{describe_mark(mark)}; origin unproven, since there is no manifest"
     return NOTHING, "no mark found, and no manifest"
 
 
-def judge_ours(manifest: Manifest, mark: Mark) -> tuple[int, str]:
-    making = manifest.making
+def judge_ours(manifest: Manifest, making: Making, mark: Mark) -> tuple[int, str]:
+    """Of a manifest that says that openlumiere made the file."""
+    seen = describe_mark(mark)
     if mark.message and mark.message not in making.marks:
-        return (
-            INCONSISTENT,
-            f"inconsistent: the manifest speaks of the mark {making.mark}, but {told(mark)}",
-        )
-    return (
-        OURS,
-        f"made by {making.generator} ({making.task}), says a {signed(manifest)}; {told(mark)}",
-    )
+        said = printable(making.mark)
+        return INCONSISTENT, f"inconsistent: the manifest speaks of the mark {said}, but {seen}"
+    maker = f"made by {printable(making.generator)} ({printable(making.task)})"
+    if manifest.state == "trusted":
+        return OURS, f"{maker}, says a {describe_signer(manifest)}; {seen}"
+    return CLAIMED, f"claims to be {maker}, by somebody not known here ({signer(manifest)}); {seen}"
 
 
 def judge_others(manifest: Manifest, mark: Mark) -> tuple[int, str]:
+    """Of another program's manifest, which may name a clip of ours among what it was made from."""
+    seen = describe_mark(mark)
     if mark.message and mark.message in manifest.told_marks:
-        return OURS, f"made from a clip of openlumiere, says a {signed(manifest)}; {told(mark)}"
+        what = "claims to be made from a clip of openlumiere"
+        return CLAIMED, f"{what}, says a {describe_signer(manifest)}; {seen}"
     if mark.found:
-        return (
-            INCONSISTENT,
-            f"inconsistent: {told(mark)}, of which the {signed(manifest)} says nothing",
-        )
-    return (
-        NOTHING,
-        f"no mark found; there is a {signed(manifest)}, which says nothing of openlumiere",
-    )
+        what = f"of which the {describe_signer(manifest)} says nothing"
+        return INCONSISTENT, f"inconsistent: {seen}, {what}"
+    what = f"a {describe_signer(manifest)}, which says nothing of openlumiere"
+    return NOTHING, f"no mark found; there is {what}"
 
 
-def signed(manifest: Manifest) -> str:
-    trust = "trusted" if manifest.state == "trusted" else "valid (though not known here)"
-    return f"manifest by {manifest.generator or 'an unnamed program'} whose signer ({manifest.signer or 'unnamed'}) is {trust}"
+def describe_signer(manifest: Manifest) -> str:
+    """Which program wrote a manifest, who signed it, and whether that is somebody trusted."""
+    program = printable(manifest.generator) or "an unnamed program"
+    known = "trusted" if manifest.state == "trusted" else "not known here"
+    return f"manifest by {program} whose signer ({signer(manifest)}) is {known}"
 
 
-def told(mark: Mark) -> str:
+def signer(manifest: Manifest) -> str:
+    """The name in the signer's certificate, which anyone can choose."""
+    return printable(manifest.signer) or "unnamed"
+
+
+def describe_mark(mark: Mark) -> str:
+    """What the pixels say, in words."""
     if not mark.found:
         return "no mark found in the pixels"
-    whose = "our key" if mark.key == "public" else "your own key"
-    return f"the pixels are marked with {whose}" + (
-        f" ({mark.message})" if mark.message else ", its message can't be read"
-    )
+    whose = "the public key" if mark.key == "public" else "your own key"
+    message = f" ({mark.message})" if mark.message else ", its message can't be read"
+    return f"the pixels are marked with {whose}{message}"
+
+
+def printable(text: str) -> str:
+    """A stranger's text on one line: what he writes can't look like a line of ours."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[:LONGEST]

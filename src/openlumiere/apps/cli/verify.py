@@ -10,7 +10,8 @@ from tyro.conf import Positional
 
 from openlumiere.apps.cli.arguments import parse
 from openlumiere.provenance.certificate import read_roots, trusted_roots
-from openlumiere.provenance.verify import UNREADABLE, Mark, Report, verify
+from openlumiere.provenance.manifest import Manifest
+from openlumiere.provenance.verify import UNREADABLE, Mark, Report, printable, verify
 from openlumiere.settings import Settings
 
 
@@ -18,8 +19,9 @@ from openlumiere.settings import Settings
 class Verify:
     """Read manifest and mark off a file, nothing else, and say what follows.
 
-    Exit code 0: ours (a manifest that holds, or our mark); 1: nothing of ours found; 2: can't be
-    read; 3: inconsistent.
+    Exit code 0: made by openlumiere, signed by somebody who is trusted here; 1: nothing of ours
+    found; 2: can't be read; 3: inconsistent; 4: claimed to be ours by somebody not known here; 5:
+    marked, and nothing more.
     """
 
     file: Positional[Path]
@@ -31,16 +33,14 @@ class Verify:
 
 
 def main(words: list[str]) -> int:
+    """Print the verdict and what it rests on; the exit code says it, too."""
     options = parse(Verify, words, "verify")
     settings = Settings.load()
     named = read_roots(options.trust) if options.trust else ()
     report = verify(options.file, settings=settings, roots=trusted_roots(settings) + named)
     if options.json:
-        print(
-            json.dumps(
-                {"file": str(options.file), **report.as_json()}, indent=1, ensure_ascii=False
-            )
-        )
+        found = {"file": str(options.file), **report.as_json()}
+        print(json.dumps(found, indent=1, ensure_ascii=False))
     elif report.code == UNREADABLE:
         raise ValueError(report.verdict)
     else:
@@ -49,11 +49,18 @@ def main(words: list[str]) -> int:
 
 
 def details(report: Report) -> list[str]:
-    manifest = report.manifest
-    problem = f": {manifest.problem}" if manifest.problem else ""
-    return [f"manifest  {manifest.state}{problem}", f"mark      {seen(report.mark)}"]
+    """A line for the manifest and one for the mark."""
+    return [f"manifest  {state(report.manifest)}", f"mark      {seen(report.mark)}"]
+
+
+def state(manifest: Manifest) -> str:
+    """Whether there is a manifest, whether it holds, and what is wrong with it."""
+    problem = f": {printable(manifest.problem)}" if manifest.problem else ""
+    return f"{manifest.state}{problem}"
 
 
 def seen(mark: Mark) -> str:
+    """Whether there is a mark, how surely, and in which frames."""
     times = ", ".join(f"{first} to {end - 1}" for first, end in mark.intervals)
-    return f"{'found' if mark.found else 'none'}, p = {mark.p_value:.1g}{f', frames {times}' if times else ''}"
+    frames = f", frames {times}" if times else ""
+    return f"{'found' if mark.found else 'none'}, p = {mark.p_value:.1g}{frames}"
