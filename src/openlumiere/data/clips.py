@@ -18,7 +18,7 @@ def load(path: str | Path, size: int, frames: int = 80, start: Fraction | float 
     Raises:
         ValueError: the file cannot be read, or ends before the last frame asked for.
     """
-    return square(cut(resample(Clip.load(path)), Fraction(start), frames), size)
+    return square(cut(resample(Clip.load(path).over("white")), Fraction(start), frames), size)
 
 
 def resample(clip: Clip, fps: Fraction = FPS) -> Clip:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from openlumiere.media import Clip, load_image
+from openlumiere.media import Clip, load_image, picture_from
 from openlumiere.models.style import Style
 from openlumiere.safety.frames import check_frames
 from openlumiere.settings import Policy
@@ -52,23 +52,21 @@ def sha256_of(clip: Clip) -> str:
 
 
 def open_picture(value: Picture) -> Given:
-    """A path, uint8 [h, w, 3], a PIL image, or a clip's first frame."""
+    """A path, an array [h, w, 3] or [h, w, 4] (`media.picture_from`), a PIL image, or a clip's first frame."""
     if isinstance(value, Given):
         return value
     if isinstance(value, (str, Path)):
-        return Given(Clip(load_image(value)[None]), Path(value))
+        return Given(Clip(load_image(value)[None]).over("white"), Path(value))
     if isinstance(value, Clip):
-        return Given(Clip(value.frames[:1], origin=value.origin))
-    return Given(
-        Clip(np.asarray(value.convert("RGB") if isinstance(value, Image.Image) else value)[None])
-    )
+        return Given(Clip(value.frames[:1], origin=value.origin).over("white"))
+    return Given(Clip(picture_from(value)[None]).over("white"))
 
 
 def open_clip(value: Video, allow_partial: bool = False) -> Given:
     """A path or a clip."""
     if isinstance(value, (str, Path)):
-        return Given(Clip.load(value, allow_partial=allow_partial), Path(value))
-    return value if isinstance(value, Given) else Given(value)
+        return Given(Clip.load(value, allow_partial=allow_partial).over("white"), Path(value))
+    return value if isinstance(value, Given) else Given(value.over("white"))
 
 
 def as_mask(mask: np.ndarray) -> Given:

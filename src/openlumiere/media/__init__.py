@@ -4,6 +4,7 @@ from openlumiere.media.clip import Clip, Origin
 from openlumiere.media.encode import check_output
 from openlumiere.media.image import load_image, load_mask, save_image
 from openlumiere.media.limits import Limits, MediaError
+from openlumiere.media.pixels import picture_from
 from openlumiere.media.picture import contact_sheet, filmstrip, xt_slice
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "filmstrip",
     "load_image",
     "load_mask",
+    "picture_from",
     "save_image",
     "xt_slice",
 ]

@@ -1,16 +1,21 @@
-"""The block structure of gif and webp files: how many frames they hold, how long each stays, and
-whether the end is there.
+"""The block structure of gif, webp and png files: how many frames they hold, how long each stays,
+and whether the end is there.
 """
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
+
+FINEST = 1_000_000  # ticks a second at most: apng may give each frame a clock of its own
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Counted without decoding: `stays` are ticks (gif: 1/100 s, webp: 1/1000 s), `end` is where
-    the walk ended.
+    """Counted without decoding: `stays` are ticks of 1 / `per_second` s, `end` is where the walk
+    ended.
 
-    `whole` is false where the file breaks off there.
+    `whole` is false where the file breaks off there. `hidden` counts pictures before the animation
+    that are no part of it (apng's default image).
     """
 
     height: int
@@ -19,6 +24,8 @@ class Blocks:
     comment: str
     whole: bool
     end: int
+    per_second: int
+    hidden: int = 0
 
     @property
     def frames(self) -> int:
@@ -68,7 +75,7 @@ def gif_blocks(data: bytes) -> Blocks:
         whole = data[at] == 0x3B
     except IndexError:
         pass
-    return Blocks(_number(data, 8, 2), _number(data, 6, 2), stays, comment, whole, at)
+    return Blocks(_number(data, 8, 2), _number(data, 6, 2), stays, comment, whole, at, 100)
 
 
 def webp_blocks(data: bytes) -> Blocks:
@@ -91,9 +98,51 @@ def webp_blocks(data: bytes) -> Blocks:
         if name in (b"VP8 ", b"VP8L"):
             still, size = True, (size if size != (0, 0) else _still_size(name, body))
         at += 8 + length + length % 2
-    return Blocks(
-        *size, stays or [0] * still, comment, end <= at <= len(data) + 1 and end <= len(data), at
-    )
+    whole = end <= at <= len(data) + 1 and end <= len(data)
+    return Blocks(*size, stays or [0] * still, comment, whole, at, 1000)
+
+
+def png_blocks(data: bytes) -> Blocks:
+    """Walk a png chunk by chunk up to IEND. One without an animation has one frame of 0 ticks."""
+    at, size, comment, whole = 8, (0, 0), "", False
+    stays: list[Fraction] = []
+    filled, stated, hidden = 0, 0, 0
+    while at + 12 <= len(data) and not whole:
+        length, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        if at + 12 + length > len(data):
+            break
+        body = data[at + 8 : at + 8 + length]
+        if name == b"IHDR" and length >= 8:
+            size = int.from_bytes(body[4:8], "big"), int.from_bytes(body[:4], "big")
+        if name == b"acTL":
+            stated = int.from_bytes(body[:4], "big")
+        if name == b"fcTL" and length >= 24:
+            stays.append(_png_delay(body))
+        if name == b"IDAT":
+            hidden = int(not stays)
+        if name in (b"IDAT", b"fdAT"):
+            filled = len(stays)
+        if name == b"tEXt" and body.startswith(b"Comment\0"):
+            comment += body[8:65536].decode("latin-1")
+        whole = name == b"IEND"
+        at += 12 + length
+    if not stated:
+        return Blocks(*size, [0], comment, whole, at, 1)
+    per_second = min(math.lcm(*(stay.denominator for stay in stays)), FINEST)
+    ticks = [round(stay * per_second) for stay in stays[:filled]]
+    whole = whole and len(stays) == filled == stated
+    return Blocks(*size, ticks, comment, whole, at, per_second, hidden)
+
+
+def is_animated_png(data: bytes) -> bool:
+    """Whether an animation is announced before the first pixels of a png."""
+    return b"acTL" in data[: max(data.find(b"IDAT"), 0)]
+
+
+def _png_delay(body: bytes) -> Fraction:
+    """Seconds that the frame of an fcTL chunk stays; no denominator means hundredths."""
+    top, bottom = int.from_bytes(body[20:22], "big"), int.from_bytes(body[22:24], "big")
+    return Fraction(top, bottom or 100)
 
 
 def mended_webp(data: bytes, blocks: Blocks) -> bytes:

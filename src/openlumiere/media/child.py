@@ -4,6 +4,7 @@ memory takes only that with it.
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -19,13 +20,15 @@ import numpy as np
 from openlumiere.media.limits import Limits, MediaError
 from openlumiere.media.sound import Sound
 
+log = logging.getLogger("openlumiere")
+
 ROOT = Path(__file__).parents[2]
 
 
 def read_clip(
     path: str | os.PathLike, allow_partial: bool, limits: Limits
 ) -> tuple[np.ndarray, Fraction, Sound | None]:
-    """Frames uint8 [f, h, w, 3], frames a second and sound of the clip at `path`."""
+    """Frames uint8 [f, h, w, 3 or 4], frames a second and sound of the clip at `path`."""
     with working("clip", path, limits, allow_partial=allow_partial) as (report, room):
         stored = _frames(room, report)
         frames = stored if report["order"] is None else stored[report["order"]]
@@ -34,7 +37,7 @@ def read_clip(
 
 
 def read_image(path: str | os.PathLike, limits: Limits) -> np.ndarray:
-    """The first frame of the picture at `path`, uint8 [h, w, 3]."""
+    """The first frame of the picture at `path`, uint8 [h, w, 3 or 4]."""
     with working("image", path, limits) as (report, room):
         return _frames(room, report)[0]
 
@@ -71,6 +74,8 @@ def working(
         report = json.loads(Path(folder, "report.json").read_text())
         if "error" in report:
             raise MediaError(*report["error"])
+        for word in report.get("words", ()):
+            log.warning("%s: %s", Path(path).name, word)
         yield report, Path(folder)
 
 
@@ -108,4 +113,4 @@ def _ending(done: subprocess.CompletedProcess) -> str:
 
 def _frames(room: Path, report: dict) -> np.ndarray:
     stored = np.fromfile(room / "frames.raw", np.uint8)
-    return stored.reshape(-1, report["height"], report["width"], 3)
+    return stored.reshape(-1, report["height"], report["width"], report["channels"])

@@ -1,13 +1,14 @@
 """`Clip`: frames, their rate, and what has to happen before they leave."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from openlumiere.media import alpha
 from openlumiere.media.child import read_clip
 from openlumiere.media.encode import write_clip
 from openlumiere.media.limits import Limits, MediaError
@@ -18,10 +19,10 @@ MAX_DENOMINATOR = 1_000_000
 
 
 class Origin(Protocol):
-    """Where a made clip comes from. `Clip.save` asks it; a loaded clip has none."""
+    """Where a generated clip comes from. `Clip.save` asks it; a loaded clip has none."""
 
     def seal(self, frames: np.ndarray) -> np.ndarray:
-        """Marked frames for uint8 `frames` [f, h, w, 3], same shape and type."""
+        """Marked frames for uint8 `frames` [f, h, w, 3 or 4], same shape and type."""
 
     def sign(self, path: Path) -> None:
         """Sign the encoded file, or folder of frames, at `path` in place, before it gets its final
@@ -39,28 +40,35 @@ def exact_fps(fps: int | float | str | Fraction) -> Fraction:
     whole = not isinstance(fps, float) or fps.is_integer()
     rate = Fraction(fps) if whole else Fraction(0)
     if not 0 < rate <= MAX_FPS or rate.denominator > MAX_DENOMINATOR:
-        expected = f"fps as an int or Fraction above 0 and up to {MAX_FPS}, its denominator up to {MAX_DENOMINATOR}"
+        expected = (
+            f"fps as an int or Fraction above 0 and up to {MAX_FPS}, "
+            f"its denominator up to {MAX_DENOMINATOR}"
+        )
         raise MediaError(expected, repr(fps), "pass Fraction(30000, 1001) and the like")
     return rate
 
 
 def check_frames(frames: np.ndarray) -> None:
-    """Raise unless `frames` is uint8 [f, h, w, 3] with at least one frame and one pixel."""
-    shape, kind = getattr(frames, "shape", None), getattr(frames, "dtype", type(frames).__name__)
-    if kind != np.uint8 or len(shape) != 4 or shape[3] != 3 or 0 in shape:
+    """Raise unless `frames` is uint8 [f, h, w, 3 or 4] with at least one frame and one pixel."""
+    shape = getattr(frames, "shape", None)
+    kind = getattr(frames, "dtype", type(frames).__name__)
+    if kind != np.uint8 or len(shape) != 4 or shape[3] not in (3, 4) or 0 in shape:
         raise MediaError(
-            "uint8 frames [f, h, w, 3], none of them 0", f"{kind} {shape}", "convert them first"
+            "uint8 frames [f, h, w, 3 or 4], none of them 0",
+            f"{kind} {shape}",
+            "convert them first",
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A clip in memory: `frames` uint8 [f, h, w, 3], exact and unmarked, at `fps` frames a second
-    (exact).
+    """A clip in memory: `frames` uint8 [f, h, w, 3], or [f, h, w, 4] with straight alpha (0
+    transparent, 255 opaque; colours are not multiplied by it), exact and unmarked, at `fps` frames
+    a second (exact).
 
     `origin` marks and signs what leaves through `save`; None for a clip that was merely loaded.
-    `audio` is the sound of the file it came from, carried to mp4 and webm and cut to the clip's
-    length. Clips are equal when frames and fps are.
+    `audio` is the sound of the file it came from, written to mp4, webm and mov and cut to the
+    clip's length. Clips are equal when frames and fps are.
     """
 
     frames: np.ndarray = field(repr=False)
@@ -68,11 +76,11 @@ class Clip:
     origin: Origin | None = None
     audio: Sound | None = field(default=None, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_frames(self.frames)
         object.__setattr__(self, "fps", exact_fps(self.fps))
 
-    def __eq__(self, other) -> bool:
+    def __eq__(self, other: object) -> bool:
         if not isinstance(other, Clip):
             return NotImplemented
         return self.fps == other.fps and np.array_equal(self.frames, other.frames)
@@ -92,26 +100,49 @@ class Clip:
         """Length in seconds, exact."""
         return len(self.frames) / self.fps
 
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the frames are RGBA."""
+        return self.frames.shape[3] == 4
+
+    def over(self, background: str | tuple[int, int, int] = "white") -> "Clip":
+        """The clip composited over a colour: RGB frames [f, h, w, 3]. An RGB clip is itself."""
+        if not self.has_alpha:
+            return self
+        colour = alpha.colour_of(background)
+        return replace(self, frames=alpha.over(self.frames, colour))
+
     @classmethod
     def load(
         cls, path: str | os.PathLike, allow_partial: bool = False, limits: Limits = Limits()
     ) -> "Clip":
-        """Read a video, an animated picture, a still (one frame) or a folder of pictures, in a
-        child process within `limits`.
+        """Read a video, an animated picture (gif, webp, apng, avif), a still (one frame) or a
+        folder of pictures, in a child process within `limits`.
 
-        Rotation is applied, alpha laid over white, a variable rate made constant
-        (`timing.steady_rate`); frames that change size are refused. A file that holds fewer frames
-        than it says raises `MediaError`; `allow_partial` returns those there are.
+        Frames are RGBA where some pixel is not opaque, else RGB. They come upright, a variable rate
+        made constant (`timing.steady_rate`); frames that change size are refused. What else had to
+        be changed is logged to "openlumiere". A file that holds fewer frames than it says raises
+        `MediaError`; `allow_partial` returns those there are.
         """
         frames, fps, audio = read_clip(path, allow_partial, limits)
         return cls(frames, fps, audio=audio)
 
-    def save(self, path: str | os.PathLike, lossless: bool = False) -> Path:
-        """Write mp4, webm, gif, webp or (one frame) png by extension, or a folder of PNG frames
-        where `path` ends in "/".
+    def save(
+        self,
+        path: str | os.PathLike,
+        lossless: bool = False,
+        background: str | tuple[int, int, int] = "white",
+    ) -> Path:
+        """Write mp4, webm, mov, gif, webp, apng or (one frame) png by extension, or a folder of PNG
+        frames where `path` ends in "/".
+
+        Alpha is kept by webm (VP9), mov (ProRes 4444), webp, apng, png and folders, exactly but for
+        webm, whose alpha is compressed; by gif as transparent or opaque (from 128). mp4 has none:
+        there the clip is composited over `background`.
 
         Everything is written beside `path` and renamed at the end, so an error or Ctrl-C leaves
         what was there before. `lossless` keeps every pixel (mp4: libx264rgb; webp; webm: VP9 in
-        rgb) and is refused for gif. Same frames, same bytes before signing.
+        rgb, without alpha; mov: QuickTime animation) and is refused for gif. Same frames, same
+        bytes before signing.
         """
-        return write_clip(self, path, lossless)
+        return write_clip(self, path, lossless, alpha.colour_of(background))

@@ -6,19 +6,24 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
+from openlumiere.media.blocks import is_animated_png
 from openlumiere.media.frames import Decoded, FrameWriter
 from openlumiere.media.limits import Limits, MediaError
-from openlumiere.media.pillow import read_animation, read_still
+from openlumiere.media.pillow import read_animation, read_avif, read_still
 from openlumiere.media.video import read_video, read_video_sound
 
 FOLDER_NOTE = "clip.json"
 FOLDER_FPS = Fraction(16)
 HEAD = 192 * 2 + 1
 PICTURES = ("png", "jpeg", "bmp", "tiff", "ppm")
-ANIMATIONS = ("gif", "webp")
+ANIMATIONS = ("gif", "webp", "avif")
+FRAME_SUFFIXES = (".png", ".jpg", ".jpeg")
 MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp")
+AVIF_BRANDS = (b"avif", b"avis")
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"[playlist]", b"<?xml", b"<MPD", b"<smil", b"<asx", b"v=0")
-KNOWN = "mp4, mov, webm, mkv, avi, mpeg-ts, ogg, gif, webp, png, jpeg, bmp, tiff or ppm"
+STILLS = "png, jpeg, webp, gif, avif, bmp, tiff or ppm"
+KNOWN = f"mp4, mov, webm, mkv, avi, mpeg-ts, ogg, {STILLS}"
 
 
 def kind_of(head: bytes) -> str | None:
@@ -36,6 +41,8 @@ def kind_of(head: bytes) -> str | None:
         "bmp": head.startswith(b"BM"),
         "tiff": head.startswith((b"II*\0", b"MM\0*")),
         "ppm": re.match(rb"P[4-6]\s", head) is not None,
+        "avif": bool(brands(head) & set(AVIF_BRANDS)),
+        "heic": head[8:12] in HEIC_BRANDS and head[4:8] == b"ftyp",
         "mov": head[4:8] in MP4_BOXES,
         "mpegts": any(
             len(head) > start + 2 * step and head[start::step][:3] == b"GGG"
@@ -45,6 +52,16 @@ def kind_of(head: bytes) -> str | None:
     return next((name for name, found in starts.items() if found), None)
 
 
+def brands(head: bytes) -> set[bytes]:
+    """What the first box of an mp4-like file calls it: its own brand and those it is compatible
+    with.
+    """
+    if head[4:8] != b"ftyp":
+        return set()
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    return {head[at : at + 4] for at in (8, *range(16, end, 4))}
+
+
 def known_kind(path: Path) -> str:
     """The format of the regular file at `path`; `MediaError` for anything else."""
     if not path.is_file():
@@ -52,26 +69,33 @@ def known_kind(path: Path) -> str:
     with open(path, "rb") as file:
         head = file.read(HEAD)
     kind = kind_of(head)
+    if kind == "heic":
+        got = f"the HEIC photograph {path.name}"
+        raise MediaError(KNOWN, got, "save it as JPEG or PNG first")
     if kind is None:
-        playlist = head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(PLAYLISTS)
-        got = (
-            "a playlist" if playlist else "an empty file" if not head else "an unknown kind of file"
-        )
-        raise MediaError(
-            KNOWN,
-            f"{got} ({path.name})",
-            "pass the media file itself" if playlist else "convert it first",
-        )
+        raise _unknown(path, head)
     return kind
 
 
+def _unknown(path: Path, head: bytes) -> MediaError:
+    if not head:
+        return MediaError(KNOWN, f"an empty file ({path.name})", "convert it first")
+    if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(PLAYLISTS):
+        return MediaError(KNOWN, f"a playlist ({path.name})", "pass the media file itself")
+    return MediaError(KNOWN, f"an unknown kind of file ({path.name})", "convert it first")
+
+
 def read(path: Path, out: BinaryIO, limits: Limits, allow_partial: bool = False) -> Decoded:
-    """Decode the clip at `path`; rgb24 frames go to `out` one after another."""
+    """Decode the clip at `path`; rgb24 or rgba frames go to `out` (open to read, too) one after
+    another.
+    """
     writer = FrameWriter(out, limits)
     if path.is_dir():
         return read_folder(path, writer)
     kind = known_kind(path)
-    if kind in ANIMATIONS:
+    if kind == "avif":
+        return read_avif(path, writer)
+    if kind in ANIMATIONS or (kind == "png" and is_animated_png(path.read_bytes())):
         return read_animation(path, kind, writer, allow_partial)
     if kind in PICTURES:
         return read_still(path, kind, writer)
@@ -83,7 +107,7 @@ def read_first_picture(path: Path, out: BinaryIO, limits: Limits) -> Decoded:
     kind = known_kind(path)
     if kind not in PICTURES + ANIMATIONS:
         raise MediaError(
-            "a picture (png, jpeg, webp, gif, bmp, tiff or ppm)",
+            f"a picture ({STILLS})",
             f"a video ({path.name})",
             "use Clip.load and take a frame",
         )
@@ -107,8 +131,7 @@ def read_folder(path: Path, writer: FrameWriter) -> Decoded:
     Links inside the folder are refused, since they may lead out of it.
     """
     files = sorted(
-        (file for file in path.iterdir() if file.suffix.lower() in (".png", ".jpg", ".jpeg")),
-        key=_natural,
+        (file for file in path.iterdir() if file.suffix.lower() in FRAME_SUFFIXES), key=_natural
     )
     fps, stated = _folder_note(path / FOLDER_NOTE, len(files))
     if not files or stated != len(files):

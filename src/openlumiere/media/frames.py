@@ -1,5 +1,6 @@
 """Where decoded frames go, checked against the budget one by one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import BinaryIO
@@ -9,21 +10,26 @@ import numpy as np
 from openlumiere.media.limits import Limits, MediaError
 from openlumiere.media.timing import spread
 
+OPAQUE = 255
+
 
 @dataclass(frozen=True)
 class Decoded:
     """What was read: `stored` frames of one size, and the order that makes a constant `fps` of them
     (None: as stored).
 
-    `begin` is the time of the first frame on the file's clock, for its sound.
+    `channels` is 3, or 4 with straight alpha. `begin` is the time of the first frame on the file's
+    clock in seconds, for its sound. `words` are sentences about what was changed on the way in.
     """
 
     stored: int
     height: int
     width: int
+    channels: int
     fps: Fraction
     order: list[int] | None
     begin: Fraction = Fraction(0)
+    words: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -32,31 +38,59 @@ class Decoded:
 
 
 class FrameWriter:
-    """Appends rgb24 frames of one size to a file, within `limits`."""
+    """Appends frames of one size to a file that can be read back, within `limits`.
+
+    Frames are stored as rgb24 until the first one that is transparent somewhere; then those before
+    are rewritten as rgba, so a file whose alpha is opaque throughout gives RGB.
+    """
 
     def __init__(self, out: BinaryIO, limits: Limits):
-        self.out, self.limits = out, limits
-        self.count, self.size = 0, None
+        self.out = out
+        self.limits = limits
+        self.count = 0
+        self.channels = 3
+        self.size: tuple[int, int] | None = None
+        self.words: list[str] = []
+
+    def say(self, word: str) -> None:
+        """Keep a sentence about what was changed, once."""
+        if word not in self.words:
+            self.words.append(word)
 
     def write(self, frame: np.ndarray) -> None:
-        """Append uint8 `frame` [h, w, 3]; `MediaError` if it passes the budget or differs in size
-        from those before.
+        """Append uint8 `frame` [h, w, 3 or 4]; `MediaError` if it passes the budget or differs in
+        size from those before.
         """
-        self.limits.check(self.count + 1, *frame.shape[:2])
-        if self.size not in (None, frame.shape):
-            was, now = (f"{shape[1]}x{shape[0]}" for shape in (self.size, frame.shape))
+        height, width = frame.shape[:2]
+        self.limits.check(self.count + 1, height, width)
+        if self.size not in (None, (height, width)):
             raise MediaError(
-                f"frames of one size ({was})",
-                f"{now} at frame {self.count}",
+                f"frames of one size ({self.size[1]}x{self.size[0]})",
+                f"{width}x{height} at frame {self.count}",
                 "convert it to one size",
             )
-        self.out.write(np.ascontiguousarray(frame).data)
-        self.count, self.size = self.count + 1, frame.shape
+        self.size = (height, width)
+        if self.channels == 3 and transparent(frame):
+            self._add_alpha()
+        self.out.write(np.ascontiguousarray(with_channels(frame, self.channels)).data)
+        self.count += 1
+
+    def _add_alpha(self) -> None:
+        """Rewrite the stored frames as rgba in place, from the last to the first."""
+        height, width = self.size
+        pixels = height * width
+        for index in reversed(range(self.count)):
+            self.out.seek(3 * pixels * index)
+            frame = np.frombuffer(self.out.read(3 * pixels), np.uint8).reshape(height, width, 3)
+            self.out.seek(4 * pixels * index)
+            self.out.write(with_channels(frame, 4).data)
+        self.out.seek(4 * pixels * self.count)
+        self.channels = 4
 
     def done(
         self,
         fps: Fraction,
-        on_grid: list[int] | None = None,
+        on_grid: Sequence[int] | None = None,
         count: int = 0,
         begin: Fraction = Fraction(0),
     ) -> Decoded:
@@ -64,7 +98,23 @@ class FrameWriter:
         (None: one after another).
         """
         self.limits.check_rate(fps)
-        if on_grid is None:
-            return Decoded(self.count, *self.size[:2], fps, None, begin)
-        self.limits.check(max(count, *on_grid), *self.size[:2])
-        return Decoded(self.count, *self.size[:2], fps, spread(on_grid, count), begin)
+        order = None
+        if on_grid is not None:
+            self.limits.check(max(count, *on_grid), *self.size)
+            order = spread(on_grid, count)
+        words = tuple(self.words)
+        return Decoded(self.count, *self.size, self.channels, fps, order, begin, words)
+
+
+def transparent(frame: np.ndarray) -> bool:
+    """Whether a frame [h, w, 3 or 4] has alpha that is not opaque somewhere."""
+    return frame.shape[2] == 4 and bool((frame[..., 3] != OPAQUE).any())
+
+
+def with_channels(frame: np.ndarray, channels: int) -> np.ndarray:
+    """A frame [h, w, 3 or 4] with this many channels: opaque alpha added or left out."""
+    if frame.shape[2] == channels:
+        return frame
+    if channels == 3:
+        return frame[..., :3]
+    return np.dstack([frame, np.full(frame.shape[:2], OPAQUE, np.uint8)])

@@ -5,20 +5,23 @@ from pathlib import Path
 
 import numpy as np
 
+from openlumiere.media.alpha import over
 from openlumiere.media.child import read_clip, read_image
 from openlumiere.media.clip import Clip, Origin
 from openlumiere.media.limits import Limits, MediaError
 
+WHITE = (255, 255, 255)
+
 
 def load_image(path: str | os.PathLike, limits: Limits = Limits()) -> np.ndarray:
-    """The picture at `path` as uint8 [h, w, 3]: any mode, turned as its EXIF data says, alpha over
-    white, the first frame of many.
+    """The picture at `path` as uint8 [h, w, 3], or [h, w, 4] with straight alpha where something is
+    transparent: any mode, upright, in sRGB, the first frame of many.
     """
     return read_image(path, limits)
 
 
 def save_image(picture: np.ndarray, path: str | os.PathLike, origin: Origin | None = None) -> Path:
-    """Write uint8 `picture` [h, w, 3] as png or webp; `origin` marks and signs it as it does a
+    """Write uint8 `picture` [h, w, 3 or 4] as png or webp; `origin` marks and signs it as it does a
     clip.
     """
     if Path(path).suffix.lower() not in (".png", ".webp"):
@@ -33,5 +36,6 @@ def load_mask(path: str | os.PathLike, limits: Limits = Limits()) -> np.ndarray:
     frames or more.
     """
     frames, _, _ = read_clip(path, False, limits)
+    frames = over(frames, WHITE)
     mask = (frames @ np.int32([299, 587, 114]) / np.float32(255_000)).astype(np.float32)
     return mask[0] if len(mask) == 1 else mask

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 
+KEEP_PART = "pass allow_partial=True to keep what is there"
+
+
 class MediaError(ValueError):
     """A file that can't be read or written as asked, told in one line: expected, got, do this."""
 
@@ -18,7 +21,7 @@ class Limits:
     """The budget of one file. Headers that claim more are refused before anything is decoded (our
     choice of numbers).
 
-    `pixels` is per frame, `total_pixels` over all frames as they come back (3 bytes each), `rate`
+    `pixels` is per frame, `total_pixels` over all frames as they come back (3 bytes each, 4 with alpha), `rate`
     in frames a second, `seconds` the wall time of reading, `memory` the address space of the
     reading process in bytes (where the system enforces it).
     """

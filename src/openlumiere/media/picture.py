@@ -7,6 +7,7 @@ import numpy as np
 from einops import rearrange
 from PIL import Image, ImageDraw, ImageFont
 
+from openlumiere.media.alpha import on_chequerboard
 from openlumiere.media.clip import Clip
 from openlumiere.media.limits import MediaError
 
@@ -15,33 +16,38 @@ CAPTION = 16
 
 
 def filmstrip(clip: Clip, n: int = 8) -> np.ndarray:
-    """`n` frames spread evenly from first to last, side by side: uint8 [h, n * w, 3]."""
+    """`n` frames spread evenly from first to last, side by side, alpha
+    over a chequerboard: uint8 [h, n * w, 3]."""
     if n < 1:
         raise MediaError("n of at least 1", str(n), "ask for one frame or more")
     chosen = np.linspace(0, len(clip) - 1, n).round().astype(int)
-    return rearrange(clip.frames[chosen], "n h w c -> h (n w) c")
+    return rearrange(on_chequerboard(clip.frames[chosen]), "n h w c -> h (n w) c")
 
 
 def xt_slice(clip: Clip, row: int | None = None) -> np.ndarray:
-    """One row of each frame (the middle one unless told), stacked over time: uint8 [f, w, 3]. What
+    """One row of each frame (the middle one by default), stacked over time: uint8 [f, w, 3]. What
     holds still is upright.
     """
     height = clip.frames.shape[1]
     row = height // 2 if row is None else row
     if not 0 <= row < height:
         raise MediaError(f"a row from 0 to {height - 1}", str(row), "choose one inside the frame")
-    return np.ascontiguousarray(clip.frames[:, row])
+    rows = clip.frames[:, row]
+    return np.ascontiguousarray(on_chequerboard(rows))
 
 
 def contact_sheet(
     items: Sequence[Clip | np.ndarray], columns: int, captions: Sequence[str] | None = None
 ) -> np.ndarray:
-    """Pictures (uint8 [h, w, 3]; a clip stands for its middle frame) in rows of `columns` on white,
-    captions below: uint8 [H, W, 3].
+    """Pictures (uint8 [h, w, 3 or 4]; a clip stands for its middle frame) in rows of `columns` on white,
+    captions below, alpha over a chequerboard: uint8 [H, W, 3].
 
     Cells take the size of the largest picture. A caption is one line, cut at the cell's width.
     """
-    pictures = [item.frames[len(item) // 2] if isinstance(item, Clip) else item for item in items]
+    pictures = [
+        on_chequerboard(item.frames[len(item) // 2] if isinstance(item, Clip) else item)
+        for item in items
+    ]
     if not pictures or columns < 1:
         raise MediaError(
             "at least one picture and one column", f"{len(pictures)} and {columns}", "pass some"

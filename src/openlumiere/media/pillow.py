@@ -8,15 +8,18 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from openlumiere.media.blocks import Blocks, gif_blocks, mended_webp, webp_blocks
+from openlumiere.media.blocks import Blocks, gif_blocks, mended_webp, png_blocks, webp_blocks
 from openlumiere.media.frames import Decoded, FrameWriter
-from openlumiere.media.limits import Limits, MediaError
+from openlumiere.media.limits import KEEP_PART, Limits, MediaError
+from openlumiere.media.pixels import from_pillow
 from openlumiere.media.timing import Note, cumulative_ticks, steady_rate
 
-PER_SECOND = {"gif": 100, "webp": 1000}
+WALKS = {"gif": gif_blocks, "webp": webp_blocks, "png": png_blocks}
+CLOCKS = {"gif": 100, "webp": 1000, "png": 1000}  # ticks a second that we write with
 STILL_FPS = Fraction(16)
+MILLISECONDS = 1000
 BROWSER_PAUSE = Fraction(1, 10)  # what browsers make of a frame that is to stay 0 or 0.01 s
 
 
@@ -32,9 +35,8 @@ def opened(
     Image.MAX_IMAGE_PIXELS = limits.pixels
     with warnings.catch_warnings(action="ignore"):
         try:
-            with Image.open(
-                path if data is None else io.BytesIO(data), formats=[kind.upper()]
-            ) as picture:
+            source = path if data is None else io.BytesIO(data)
+            with Image.open(source, formats=[kind.upper()]) as picture:
                 limits.check(1, picture.height, picture.width)
                 yield picture
         except (MediaError, MemoryError):
@@ -46,39 +48,22 @@ def opened(
             ) from error
 
 
-def to_rgb(picture: Image.Image) -> np.ndarray:
-    """uint8 [h, w, 3] of any mode: 16 and 32 bit grey by its upper 8 of 16 bits, floats from 0 to
-    1, alpha over white.
-    """
-    if picture.mode.startswith("I"):
-        grey = np.clip(np.asarray(picture).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
-        picture = Image.fromarray(grey)
-    if picture.mode == "F":
-        grey = np.nan_to_num(np.asarray(picture), nan=0.0).clip(0, 1)
-        picture = Image.fromarray((grey * 255).round().astype(np.uint8))
-    if picture.has_transparency_data or picture.mode in ("La", "RGBa"):
-        colour = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)
-    return np.asarray(picture.convert("RGB"))
-
-
 def read_still(path: Path, kind: str, writer: FrameWriter) -> Decoded:
-    """The first frame, turned as its EXIF data says."""
+    """The first frame, upright and in sRGB (`from_pillow`)."""
     with opened(path, kind, writer.limits) as picture:
-        picture.load()
-        writer.write(to_rgb(ImageOps.exif_transpose(picture)))
+        writer.write(from_pillow(picture, writer.say))
         return writer.done(STILL_FPS)
 
 
 def read_animation(path: Path, kind: str, writer: FrameWriter, allow_partial: bool) -> Decoded:
-    """All frames of a gif or webp, those merged on writing restored from their times."""
+    """All frames of a gif, webp or png, those merged on writing restored from their times."""
     data = path.read_bytes()
-    blocks = gif_blocks(data) if kind == "gif" else webp_blocks(data)
+    blocks = WALKS[kind](data)
     writer.limits.check(blocks.frames, blocks.height, blocks.width)
     if not blocks.whole and not allow_partial:
-        second = sum(blocks.stays) / PER_SECOND[kind]
+        second = sum(blocks.stays) / blocks.per_second
         got = f"{path.name}, which breaks at second {second:.2f}, after {blocks.frames} frames"
-        raise MediaError(f"a whole {kind}", got, "pass allow_partial=True to keep those")
+        raise MediaError(f"a whole {kind}", got, KEEP_PART)
     if kind == "webp" and not blocks.whole:
         data = mended_webp(data, blocks)
     try:
@@ -93,17 +78,30 @@ def read_animation(path: Path, kind: str, writer: FrameWriter, allow_partial: bo
             f"{writer.count}",
             "save or download it again",
         )
-    note = believed(blocks, PER_SECOND[kind], allow_partial)
-    return writer.done(*constant_rate(blocks.stays[: writer.count], PER_SECOND[kind], note))
+    note = believed(blocks, CLOCKS[kind], allow_partial)
+    return writer.done(*constant_rate(blocks.stays[: writer.count], blocks.per_second, note))
 
 
 def _write_frames(picture: Image.Image, writer: FrameWriter, blocks: Blocks) -> None:
-    for k in range(blocks.frames):
-        picture.seek(k)
-        writer.write(to_rgb(picture))
+    for index in range(blocks.hidden, blocks.hidden + blocks.frames):
+        picture.seek(index)
+        writer.write(from_pillow(picture, writer.say))
 
 
-def believed(blocks: Blocks, per_second: int, allow_partial: bool) -> Note | None:
+def read_avif(path: Path, writer: FrameWriter) -> Decoded:
+    """All frames of an avif picture or sequence, at the times that it says."""
+    with opened(path, "avif", writer.limits) as picture:
+        frames = picture.n_frames
+        writer.limits.check(frames, picture.height, picture.width)
+        stays = []
+        for index in range(frames):
+            picture.seek(index)
+            writer.write(from_pillow(picture, writer.say))
+            stays.append(round(picture.info.get("duration", 0)))
+    return writer.done(*constant_rate(stays, MILLISECONDS, None))
+
+
+def believed(blocks: Blocks, clock: int, allow_partial: bool) -> Note | None:
     """Our note, where the pictures last as long as it says (one picture alone has no times).
 
     A note that is damaged or disagrees is an error, or None with `allow_partial`.
@@ -111,19 +109,20 @@ def believed(blocks: Blocks, per_second: int, allow_partial: bool) -> Note | Non
     note = Note.find(blocks.comment)
     if note is None and not blocks.comment.startswith(Note.MARK):
         return None
-    if note and (
-        blocks.frames == 1
-        or cumulative_ticks(note.frames, note.fps, per_second)[-1] == sum(blocks.stays)
-    ):
+    if note and (blocks.frames == 1 or _agrees(note, blocks, clock)):
         return note
     if allow_partial:
         return None
-    said = (
-        f"{note.frames} frames at {note.fps} a second as the file's note says"
-        if note
-        else "a whole note of the frames"
-    )
-    raise MediaError(said, "something else", "pass allow_partial=True to go by the pictures alone")
+    expected = "a whole note of the frames"
+    if note:
+        expected = f"{note.frames} frames at {note.fps} a second as the file's note says"
+    raise MediaError(expected, "something else", KEEP_PART)
+
+
+def _agrees(note: Note, blocks: Blocks, clock: int) -> bool:
+    """Whether the pictures last as long as a note says, rounded to the ticks of `clock`."""
+    said = cumulative_ticks(note.frames, note.fps, clock)[-1]
+    return Fraction(said, clock) == Fraction(sum(blocks.stays), blocks.per_second)
 
 
 def constant_rate(
@@ -132,11 +131,8 @@ def constant_rate(
     """Rate, places and count of frames that stay `stays` ticks each; a `note` has the last word."""
     starts = np.cumsum([0, *stays]).tolist()
     if note:
-        return (
-            note.fps,
-            [round(start * note.fps / per_second) for start in starts[:-1]],
-            note.frames,
-        )
+        places = [round(start * note.fps / per_second) for start in starts[:-1]]
+        return note.fps, places, note.frames
     if len(stays) == 1:
         return STILL_FPS, None, 1
     seconds = [

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import av
 
-COPIED = {".mp4": {"aac", "mp3"}, ".webm": {"opus", "vorbis"}}
-ENCODED = {".mp4": "aac", ".webm": "libopus"}
+COPIED = {
+    ".mp4": {"aac", "mp3"},
+    ".mov": {"aac", "mp3", "pcm_s16le", "pcm_s24le"},
+    ".webm": {"opus", "vorbis"},
+}
+ENCODED = {".mp4": "aac", ".mov": "aac", ".webm": "libopus"}
 SAMPLE_RATE = 48_000
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from openlumiere.media import sound
 from openlumiere.media.frames import Decoded, FrameWriter
-from openlumiere.media.limits import Limits, MediaError
+from openlumiere.media.limits import KEEP_PART, Limits, MediaError
 from openlumiere.media.timing import Note, places, steady_rate
 
 DECODERS = (
@@ -21,7 +21,6 @@ DECODERS = (
 )
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own leave the alpha of webm out
 VP8_SHOWN = 0x10
-WHITE = 255
 
 
 @dataclass
@@ -173,11 +172,7 @@ def one_frame(stream: av.VideoStream) -> Fraction:
 
 
 def _broken(path: Path, what: str) -> MediaError:
-    return MediaError(
-        "a whole video",
-        f"{path.name}: {what}",
-        "download it again, or pass allow_partial=True to keep what is there",
-    )
+    return MediaError("a whole video", f"{path.name}: {what}", f"download it again, or {KEEP_PART}")
 
 
 def read_video(path: Path, kind: str, writer: FrameWriter, allow_partial: bool) -> Decoded:
@@ -192,7 +187,7 @@ def read_video(path: Path, kind: str, writer: FrameWriter, allow_partial: bool) 
         reader = FrameReader(container, stream, writer.limits)
         try:
             for frame in reader.frames():
-                writer.write(trimmed(to_rgb(frame), note_of(container)))
+                writer.write(trimmed(pixels_of(frame), note_of(container)))
         except (av.FFmpegError, MediaError) as error:
             if not (allow_partial and writer.count):
                 raise broke_at(path, error, reader) from error
@@ -303,15 +298,23 @@ class FrameReader:
         return self.times[-1] + 1 / rate if self.times else Fraction(0)
 
 
-def to_rgb(frame: av.VideoFrame) -> np.ndarray:
-    """uint8 [h, w, 3], alpha laid over white, turned as the file says."""
-    if any(component.is_alpha for component in frame.format.components):
-        colour = frame.to_ndarray(format="rgba").astype(np.uint16)
-        alpha = colour[..., 3:]
-        picture = ((colour[..., :3] * alpha + WHITE * (255 - alpha) + 127) // 255).astype(np.uint8)
-    else:
-        picture = frame.to_ndarray(format="rgb24")
+def pixels_of(frame: av.VideoFrame) -> np.ndarray:
+    """uint8 [h, w, 3], or [h, w, 4] with straight alpha, turned as the file says."""
+    has_alpha = any(component.is_alpha for component in frame.format.components)
+    picture = frame.to_ndarray(format="rgba" if has_alpha else "rgb24")
+    if has_alpha and len(frame.planes) > 1 and frame.format.name.endswith("le"):
+        picture[..., 3] = deep_alpha(frame)
     return np.rot90(picture, round(frame.rotation / 90) % 4)
+
+
+def deep_alpha(frame: av.VideoFrame) -> np.ndarray:
+    """The upper 8 bits of an alpha plane of 9 to 16 bits, uint8 [h, w]: FFmpeg's own scaling from
+    the 12 bits of ProRes is off by up to 2 levels.
+    """
+    alpha = next(component for component in frame.format.components if component.is_alpha)
+    plane = frame.planes[alpha.plane]
+    rows = np.frombuffer(bytes(plane), "<u2").reshape(plane.height, plane.line_size // 2)
+    return (rows[:, : frame.width] >> (alpha.bits - 8)).astype(np.uint8)
 
 
 def trimmed(picture: np.ndarray, note: Note | None) -> np.ndarray:

@@ -46,19 +46,21 @@ def confine(limits: Limits) -> None:
         seconds = int(limits.seconds) + 1
         resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (SOUND_BYTES + 3 * limits.total_pixels,) * 2)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (SOUND_BYTES + 4 * limits.total_pixels,) * 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def read_clip(job: dict, limits: Limits, room: Path) -> dict:
     """Frames and sound of a video, a picture or a folder of pictures."""
     path = Path(job["path"])
-    with open(room / "frames.raw", "wb") as out:
+    with open(room / "frames.raw", "w+b") as out:
         found = decode.read(path, out, limits, job["allow_partial"])
     name = decode.read_sound(path, found, room / "sound.mka")
     return {
         "height": found.height,
         "width": found.width,
+        "channels": found.channels,
+        "words": found.words,
         "fps": str(found.fps),
         "order": found.order,
         "sound": name,
@@ -67,9 +69,14 @@ def read_clip(job: dict, limits: Limits, room: Path) -> dict:
 
 def read_image(job: dict, limits: Limits, room: Path) -> dict:
     """The first frame of a picture."""
-    with open(room / "frames.raw", "wb") as out:
+    with open(room / "frames.raw", "w+b") as out:
         found = decode.read_first_picture(Path(job["path"]), out, limits)
-    return {"height": found.height, "width": found.width}
+    return {
+        "height": found.height,
+        "width": found.width,
+        "channels": found.channels,
+        "words": found.words,
+    }
 
 
 def encode_sound(job: dict, limits: Limits, room: Path) -> dict:

@@ -126,7 +126,7 @@ def open_source(text: str, frames: int) -> Source:
     path, _, prompt = text.partition("=")
     return Source(
         name=Path(path).name,
-        clip=thinned(Clip.load(path), frames),
+        clip=thinned(Clip.load(path).over("white"), frames),
         shows=Ask(prompt=prompt or Path(path).stem),
     )
 

@@ -34,7 +34,7 @@ def main(words: list[str]) -> int:
     options = parse(Defects, words, "evaluate defects")
     if options.sheet is not None:
         check_output(options.sheet, lossless=True)
-    clip = Clip.load(options.clip)
+    clip = Clip.load(options.clip).over("white")
     found = find_defects(clip.frames, options.loop)
     if options.json:
         print(json.dumps([asdict(defect) for defect in found], indent=1))

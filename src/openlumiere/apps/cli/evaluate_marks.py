@@ -190,7 +190,7 @@ def attack_knowing(options: Marks, names: list[str]) -> None:
             append(
                 rows,
                 replace(
-                    measure(file.name, CLEAN, next(cut(Clip.load(file).frames))), attack=FORGED
+                    measure(file.name, CLEAN, next(cut(Clip.load(file).over("white").frames))), attack=FORGED
                 ),
             )
 
@@ -219,7 +219,7 @@ def look_at_footage(options: Marks) -> None:
     share = options.windows // max(1, len(options.footage))
     scores = []
     for file in tqdm(options.footage, desc="footage", disable=None):
-        cuts = spread(list(cut(Clip.load(file).frames)), share)
+        cuts = spread(list(cut(Clip.load(file).over("white").frames)), share)
         for index, frames in enumerate(cuts):
             if (name := f"{file.name} {index}") not in done:
                 append(rows, measure(name, CLEAN, frames, marked=False))

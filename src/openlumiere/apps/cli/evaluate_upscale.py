@@ -140,7 +140,7 @@ def sources(options: EvaluateUpscale, factor: int) -> dict[str, Iterator[Frames]
 
 
 def of_file(path: Path, options: EvaluateUpscale, factor: int) -> Iterator[Frames]:
-    frames = Clip.load(path).frames[: options.frames]
+    frames = Clip.load(path).over("white").frames[: options.frames]
     yield cut_to(middle(frames, options.side) if options.side else frames, factor)
 
 

@@ -18,6 +18,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from footage import (
+    RATES,
+    SUFFIXES,
+    calm,
+    encode,
+    error_of,
+    far,
+    flat,
+    moving,
+    read_here,
+    see_through,
+)
+
 from openlumiere.media import (
     Clip,
     Limits,
@@ -33,85 +46,6 @@ from openlumiere.media import (
     xt_slice,
 )
 from openlumiere.media.timing import Note, cumulative_ticks, steady_rate
-
-SUFFIXES = (".mp4", ".webm", ".gif", ".webp")
-RATES = (
-    Fraction(12),
-    Fraction(15),
-    Fraction(16),
-    Fraction(24),
-    Fraction(25),
-    Fraction(30),
-    Fraction(24000, 1001),
-    Fraction(30000, 1001),
-)
-
-
-def moving(count=12, height=48, width=64):
-    """Smooth frames [f, h, w, 3] of which each second one repeats the one before."""
-    y, x = np.mgrid[:height, :width]
-    different = [
-        np.stack([(x * 2 + 8 * k) % 256, (y * 3 + 5 * k) % 256, 0 * x + 9 * k], -1)
-        for k in range((count + 1) // 2)
-    ]
-    return np.stack(different).astype(np.uint8).repeat(2, 0)[:count]
-
-
-def flat(colour, count=6, height=32, width=48):
-    return np.broadcast_to(np.uint8(colour), (count, height, width, 3)).copy()
-
-
-def read_here(path, allow_partial=False, limits=Limits()):
-    """What the child process does, in this one, for speed: the clip and how many frames the file
-    held.
-    """
-    out = io.BytesIO()
-    found = decode.read(Path(path), out, limits, allow_partial)
-    frames = np.frombuffer(out.getvalue(), np.uint8).reshape(-1, found.height, found.width, 3)
-    assert len(frames) == found.stored
-    return Clip(frames if found.order is None else frames[found.order], found.fps), found.stored
-
-
-def error_of(path, **settings):
-    """The one line that reading `path` ends in."""
-    with pytest.raises(MediaError) as caught:
-        read_here(path, **settings)
-    line = str(caught.value)
-    assert line.startswith("expected ") and ", got " in line and "; " in line and line.isprintable()
-    return line
-
-
-def encode(
-    path,
-    frames,
-    codec="libx264",
-    pixels="yuv420p",
-    times=None,
-    rate=16,
-    options=None,
-    tune=None,
-    **settings,
-):
-    """A foreign video, straight from the encoder."""
-    with av.open(str(path), "w", **settings) as container:
-        stream = container.add_stream(codec, rate=rate, options=options or {})
-        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], pixels
-        stream.codec_context.time_base = Fraction(1, 1000) if times else 1 / Fraction(rate)
-        if tune:
-            tune(stream)
-        for k, frame in enumerate(frames):
-            picture = av.VideoFrame.from_ndarray(
-                frame, format="rgb24" if frame.shape[-1] == 3 else "rgba"
-            )
-            picture.pts = times[k] if times else k
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
-
-
-def far(one, other):
-    """Mean distance in levels."""
-    return np.abs(one.astype(int) - other).mean()
-
 
 # Clip
 
@@ -444,7 +378,7 @@ def test_ten_bit(tmp_path):
 @pytest.mark.parametrize(
     ("suffix", "codec", "pixels"), [(".webm", "libvpx-vp9", "yuva420p"), (".mov", "qtrle", "argb")]
 )
-def test_alpha_over_white(tmp_path, suffix, codec, pixels):
+def test_alpha_of_others(tmp_path, suffix, codec, pixels):
     frames = np.concatenate([flat((200, 0, 0), 3), np.full((3, 32, 48, 1), 255, np.uint8)], -1)
     frames[:, :, :24, 3] = 0
     encode(
@@ -455,9 +389,10 @@ def test_alpha_over_white(tmp_path, suffix, codec, pixels):
         tune=lambda stream: stream.metadata.update(alpha_mode="1"),
     )
     clip, _ = read_here(tmp_path / f"a{suffix}")
-    assert (clip.frames[:, 10, 10] > 250).all() and far(
-        clip.frames[:, 10, 40], np.int64([200, 0, 0])
-    ) < 3
+    assert (clip.frames[:, 10, 10, 3] == 0).all()
+    assert (clip.frames[:, 10, 40, 3] == 255).all()
+    assert far(clip.over("white").frames[:, 10, 10], np.int64([255, 255, 255])) == 0
+    assert far(clip.frames[:, 10, 40, :3], np.int64([200, 0, 0])) < 3
 
 
 def test_a_cut_that_the_file_tells_of_is_applied(tmp_path):
@@ -816,8 +751,9 @@ def test_pictures_of_every_mode(tmp_path):
         "grey.png": (Image.new("L", (5, 4), 100), (100, 100, 100)),
         "deep.png": (Image.fromarray(np.full((4, 5), 25_700, np.uint16)), (100, 100, 100)),
         "cmyk.jpg": (Image.new("CMYK", (5, 4), (0, 255, 255, 0)), (255, 0, 0)),
-        "clear.png": (Image.new("RGBA", (5, 4), (0, 0, 0, 0)), (255, 255, 255)),
-        "half.webp": (Image.new("RGBA", (5, 4), (0, 0, 0, 128)), (127, 127, 127)),
+        "clear.png": (Image.new("RGBA", (5, 4), (9, 8, 7, 0)), (9, 8, 7, 0)),
+        "half.webp": (Image.new("RGBA", (5, 4), (0, 0, 0, 128)), (0, 0, 0, 128)),
+        "opaque.png": (Image.new("RGBA", (5, 4), (9, 8, 7, 255)), (9, 8, 7)),
         "bits.tiff": (Image.new("1", (5, 4), 1), (255, 255, 255)),
         "float.tiff": (Image.new("F", (5, 4), 0.5), (128, 128, 128)),
         "palette.gif": (Image.new("RGB", (5, 4), (10, 200, 30)).quantize(4), (10, 200, 30)),
@@ -826,7 +762,7 @@ def test_pictures_of_every_mode(tmp_path):
     for name, (picture, colour) in cases.items():
         picture.save(tmp_path / name)
         frames = read_here(tmp_path / name)[0].frames
-        assert frames.shape == (1, 4, 5, 3) and np.abs(frames.astype(int) - colour).max() <= 2, name
+        assert frames.shape == (1, 4, 5, len(colour)) and np.abs(frames.astype(int) - colour).max() <= 2, name
 
 
 def test_load_image(tmp_path):

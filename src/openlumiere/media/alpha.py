@@ -1,0 +1,104 @@
+"""Alpha: straight at the door of every file, composited where a format or a picture has none.
+
+`frames` are uint8 [f, h, w, 4]: red, green, blue as they are (straight, not multiplied by alpha),
+then alpha, 0 transparent and 255 opaque.
+"""
+
+import numpy as np
+from PIL import ImageColor
+
+from openlumiere.media.limits import MediaError
+
+OPAQUE = 255
+LIGHT, DARK = 255, 204  # of the chequerboard
+SQUARE = 8  # pixels, its squares
+VISIBLE = 128  # from this alpha on a pixel is opaque where a format has one bit of alpha
+REACH = 4  # halvings: colours are carried over an edge for up to 16 pixels
+
+
+def colour_of(colour: str | tuple[int, int, int]) -> tuple[int, int, int]:
+    """Red, green and blue in 0..255 of a name ("white"), "#rrggbb", "rgb(1, 2, 3)" or a triple."""
+    if not isinstance(colour, str):
+        triple = tuple(colour)
+        if len(triple) == 3 and all(0 <= int(value) <= 255 for value in triple):
+            return tuple(int(value) for value in triple)
+        raise MediaError("a colour of three numbers in 0..255", repr(colour), 'pass "white"')
+    try:
+        return ImageColor.getrgb(colour.strip())[:3]
+    except ValueError:
+        expected = "a colour by name, #rrggbb or rgb(r, g, b)"
+        raise MediaError(expected, repr(colour[:40]), 'write "white" or "#ffffff"') from None
+
+
+def over(frames: np.ndarray, background: np.ndarray | tuple[int, int, int]) -> np.ndarray:
+    """uint8 frames [f, h, w, 4] composited over a colour or over uint8 pictures that broadcast to
+    [f, h, w, 3]; [f, h, w, 3] come back as they are.
+    """
+    if frames.shape[-1] == 3:
+        return frames
+    made = np.empty((*frames.shape[:-1], 3), np.uint8)
+    behind = np.broadcast_to(np.asarray(background, np.uint8), made.shape)
+    for frame, ground, target in zip(frames, behind, made, strict=True):
+        alpha = frame[..., 3:].astype(np.uint16)
+        mixed = frame[..., :3] * alpha + ground * (OPAQUE - alpha)
+        target[:] = (mixed + OPAQUE // 2) // OPAQUE
+    return made
+
+
+def chequerboard(height: int, width: int) -> np.ndarray:
+    """White and grey squares, as editors draw transparency: uint8 [h, w, 3]."""
+    y, x = np.mgrid[:height, :width] // SQUARE
+    grey = np.where((x + y) % 2, DARK, LIGHT).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1)
+
+
+def on_chequerboard(frames: np.ndarray) -> np.ndarray:
+    """Frames or one picture [..., h, w, 3 or 4] for the eye: alpha over a chequerboard, RGB as it
+    is.
+    """
+    if frames.shape[-1] == 3:
+        return frames
+    board = chequerboard(*frames.shape[-3:-1])
+    whole = frames.reshape(-1, *frames.shape[-3:])
+    return over(whole, board).reshape(*frames.shape[:-1], 3)
+
+
+def binary(frames: np.ndarray) -> np.ndarray:
+    """Which pixels stay where a format has one bit of alpha: bool [f, h, w]."""
+    return frames[..., 3] >= VISIBLE
+
+
+def bled(frame: np.ndarray) -> np.ndarray:
+    """One frame [h, w, 4] whose fully transparent pixels take the colours beside them.
+
+    Encoders that store colour at half resolution average over the edge of a shape: without this
+    its rim takes on whatever colour stands under the transparent pixels.
+    """
+    alpha = frame[..., 3]
+    if alpha.all() or not alpha.any():
+        return frame
+    height, width = alpha.shape
+    room = ((0, -height % 2**REACH), (0, -width % 2**REACH), (0, 0))
+    weight = np.pad(frame[..., 3:].astype(np.float32) / OPAQUE, room)
+    colour = np.pad(frame[..., :3].astype(np.float32), room) * weight
+    filled = _filled(colour, weight, REACH)[:height, :width]
+    bled_frame = frame.copy()
+    empty = alpha == 0
+    bled_frame[empty, :3] = filled[empty].clip(0, 255).round()
+    return bled_frame
+
+
+def _filled(colour: np.ndarray, weight: np.ndarray, levels: int) -> np.ndarray:
+    """Colours everywhere, from sums [h, w, 3] and weights [h, w, 1]: those that are missing come
+    from the same picture at half its size, and so on.
+    """
+    own = colour / np.maximum(weight, 1e-6)
+    if levels == 0:
+        return own
+    coarse = _filled(_halved(colour), _halved(weight), levels - 1)
+    return np.where(weight > 0, own, coarse.repeat(2, axis=0).repeat(2, axis=1))
+
+
+def _halved(planes: np.ndarray) -> np.ndarray:
+    height, width, channels = planes.shape
+    return planes.reshape(height // 2, 2, width // 2, 2, channels).sum((1, 3))

@@ -1,0 +1,123 @@
+"""Videos written through FFmpeg's encoders: mp4, webm and mov."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from openlumiere.media.alpha import bled
+from openlumiere.media.child import encode_sound
+from openlumiere.media.sound import Sound, SoundTrack
+from openlumiere.media.timing import Note
+
+THREADS = 4  # fixed, since the encoders' bytes depend on it
+BT709 = 1
+LIMITED_RANGE = 1
+YUV = ("yuv420p", "yuva420p", "yuv444p10le", "yuva444p10le")
+HALF_COLOUR = "yuva420p"  # colours at half resolution: transparent pixels beside a shape count
+NO_PADDING = ((0, 0),) * 3
+VP9 = {"deadline": "good", "cpu-used": "4", "row-mt": "0", "b": "0"}
+FAST_START = (".mp4", ".mov")
+
+
+def write_mp4(
+    path: Path, frames: np.ndarray, fps: Fraction, audio: Sound | None, lossless: bool
+) -> None:
+    """H.264: yuv420p at crf 16, odd sizes padded to even by repeating the edge (the note inside
+    lets `Clip.load` cut it off).
+    """
+    if lossless:
+        options = {"qp": "0", "preset": "medium"}
+        write_video(path, frames, fps, audio, "libx264rgb", "rgb24", options)
+    else:
+        options = {"crf": "16", "preset": "medium"}
+        write_video(path, frames, fps, audio, "libx264", "yuv420p", options, even=True)
+
+
+def write_webm(
+    path: Path, frames: np.ndarray, fps: Fraction, audio: Sound | None, lossless: bool
+) -> None:
+    """VP9, which takes any size as it is; lossless in rgb. Alpha is a second, compressed stream."""
+    if frames.shape[3] == 4:
+        options = VP9 | {"crf": "20", "auto-alt-ref": "0"}
+        write_video(path, frames, fps, audio, "libvpx-vp9", "yuva420p", options)
+    elif lossless:
+        write_video(path, frames, fps, audio, "libvpx-vp9", "gbrp", VP9 | {"lossless": "1"})
+    else:
+        write_video(path, frames, fps, audio, "libvpx-vp9", "yuv420p", VP9 | {"crf": "20"})
+
+
+def write_mov(
+    path: Path, frames: np.ndarray, fps: Fraction, audio: Sound | None, lossless: bool
+) -> None:
+    """ProRes 4444, whose alpha is exact; lossless: QuickTime animation."""
+    has_alpha = frames.shape[3] == 4
+    if lossless:
+        write_video(path, frames, fps, audio, "qtrle", "argb" if has_alpha else "rgb24", {})
+        return
+    options = {"profile": "4444", "alpha_bits": "8" if has_alpha else "0"}
+    pixels = "yuva444p10le" if has_alpha else "yuv444p10le"
+    write_video(path, frames, fps, audio, "prores_ks", pixels, options)
+
+
+def write_video(
+    path: Path,
+    frames: np.ndarray,
+    fps: Fraction,
+    audio: Sound | None,
+    codec: str,
+    pixels: str,
+    options: dict[str, str],
+    even: bool = False,
+) -> None:
+    """Encode uint8 `frames` [f, h, w, 3 or 4] with `codec` in the pixel format `pixels`; `even`
+    pads odd sides.
+    """
+    suffix = path.suffix.lower()
+    settings = {"fflags": "+bitexact"}
+    if suffix in FAST_START:
+        settings["movflags"] = "+faststart"
+    with av.open(str(path), "w", options=settings) as container:
+        container.metadata["comment"] = str(Note(len(frames), fps, *frames.shape[1:3]))
+        stream = container.add_stream(codec, rate=fps, options=options)
+        padding = NO_PADDING
+        if even:
+            padding = ((0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0))
+        _set_picture(stream, np.pad(frames[0], padding), fps, pixels)
+        track = audio and SoundTrack(encode_sound(audio, suffix), container, len(frames) / fps)
+        if track:
+            track.copy()
+        for index, frame in enumerate(frames):
+            picture = np.pad(frame, padding, "edge")
+            container.mux(stream.encode(_video_frame(picture, index, fps, pixels)))
+        container.mux(stream.encode())
+
+
+def _set_picture(stream: av.VideoStream, frame: np.ndarray, fps: Fraction, pixels: str) -> None:
+    codec = stream.codec_context
+    codec.height, codec.width = frame.shape[:2]
+    codec.pix_fmt = pixels
+    codec.time_base = 1 / fps
+    codec.thread_count = THREADS
+    if pixels == HALF_COLOUR:
+        stream.metadata["alpha_mode"] = "1"
+    if pixels in YUV:
+        codec.colorspace = codec.color_primaries = codec.color_trc = BT709
+        codec.color_range = LIMITED_RANGE
+
+
+def _video_frame(frame: np.ndarray, index: int, fps: Fraction, pixels: str) -> av.VideoFrame:
+    layout = "rgba" if frame.shape[2] == 4 else "rgb24"
+    if pixels == HALF_COLOUR:
+        frame = bled(frame)
+    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=layout)
+    if pixels in YUV:
+        picture = picture.reformat(
+            format=pixels,
+            dst_colorspace=BT709,
+            dst_color_range=LIMITED_RANGE,
+            interpolation="BICUBIC",
+        )
+    picture.pts, picture.time_base = index, 1 / fps
+    return picture
