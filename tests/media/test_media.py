@@ -762,7 +762,10 @@ def test_pictures_of_every_mode(tmp_path):
     for name, (picture, colour) in cases.items():
         picture.save(tmp_path / name)
         frames = read_here(tmp_path / name)[0].frames
-        assert frames.shape == (1, 4, 5, len(colour)) and np.abs(frames.astype(int) - colour).max() <= 2, name
+        assert (
+            frames.shape == (1, 4, 5, len(colour))
+            and np.abs(frames.astype(int) - colour).max() <= 2
+        ), name
 
 
 def test_load_image(tmp_path):

@@ -116,3 +116,14 @@ def test_a_long_clip_is_looked_at_in_bounded_time():
     clip = np.broadcast_to(embed(crossing(frames=1, side=128), PAYLOAD), (2_000, 128, 128, 3))
     found = detect(clip)
     assert found.found and found.intervals == ((0, 2_000),)
+
+
+def test_transparent_pixels_carry_no_mark():
+    """Alpha stays, fully transparent pixels stay, and the visible ones carry the mark."""
+    frames = np.random.default_rng(5).integers(40, 200, (8, 128, 128, 4), dtype=np.uint8)
+    frames[..., 3] = 255
+    frames[:, :, :24, 3] = 0
+    marked = embed(frames, PAYLOAD)
+    assert np.array_equal(marked[..., 3], frames[..., 3])
+    assert np.array_equal(marked[:, :, :24], frames[:, :, :24])
+    assert np.array_equal(marked[:, :, 24:, :3], embed(frames[..., :3], PAYLOAD)[:, :, 24:])

@@ -16,6 +16,7 @@ BT709 = 1
 LIMITED_RANGE = 1
 YUV = ("yuv420p", "yuva420p", "yuv444p10le", "yuva444p10le")
 HALF_COLOUR = "yuva420p"  # colours at half resolution: transparent pixels beside a shape count
+TEN_BIT_ALPHA = "yuva444p10le"
 NO_PADDING = ((0, 0),) * 3
 VP9 = {"deadline": "good", "cpu-used": "4", "row-mt": "0", "b": "0"}
 FAST_START = (".mp4", ".mov")
@@ -119,5 +120,18 @@ def _video_frame(frame: np.ndarray, index: int, fps: Fraction, pixels: str) -> a
             dst_color_range=LIMITED_RANGE,
             interpolation="BICUBIC",
         )
+    if pixels == TEN_BIT_ALPHA:
+        _set_alpha(picture, frame[..., 3])
     picture.pts, picture.time_base = index, 1 / fps
     return picture
+
+
+def _set_alpha(picture: av.VideoFrame, alpha: np.ndarray) -> None:
+    """Put uint8 `alpha` [h, w] into a plane of 10 bits such that its upper 8 are exact, which
+    FFmpeg's own scaling doesn't promise.
+    """
+    plane = picture.planes[3]
+    rows = np.zeros((plane.height, plane.line_size // 2), "<u2")
+    wide = alpha.astype(np.uint16)
+    rows[:, : alpha.shape[1]] = (wide << 2) | (wide >> 6)
+    plane.update(rows.tobytes())

@@ -33,6 +33,7 @@ MIMES = {
     ".webp": "image/webp",
     ".gif": "image/gif",
     ".png": "image/png",
+    ".apng": "image/png",
 }
 BOXES = (
     bytes.fromhex("d8fec3d61b0e483c92975828877ec481"),

@@ -85,7 +85,7 @@ def verify(
     settings = settings or Settings.load()
     roots = trusted_roots(settings) if roots is None else roots
     try:
-        clip = Clip.load(path, allow_partial=True, limits=limits or Limits())
+        clip = Clip.load(path, allow_partial=True, limits=limits or Limits()).over("white")
     except MediaError as error:
         return Report(verdict=str(error), code=UNREADABLE)
     manifest, mark = (

@@ -92,16 +92,21 @@ class Fit:
 
 
 def embed(
-    frames: UInt8[np.ndarray, "f h w 3"], payload: Payload, key: bytes = PUBLIC_KEY
-) -> UInt8[np.ndarray, "f h w 3"]:
+    frames: UInt8[np.ndarray, "f h w c"], payload: Payload, key: bytes = PUBLIC_KEY
+) -> UInt8[np.ndarray, "f h w c"]:
     """Marked frames. No pixel moves by more than 5 levels. All frames are treated alike, so they
-    can be given a few at a time.
+    can be given a few at a time. Of frames with alpha ([f, h, w, 4], straight) it is left as it is,
+    and fully transparent pixels carry no mark.
     """
     added = pattern(payload, key, *frames.shape[1:3])[:, :, None]
     marked = np.empty_like(frames)
     for first in range(0, len(frames), CHUNK):
         part = frames[first : first + CHUNK].astype(np.int16)
-        marked[first : first + CHUNK] = np.clip(part + added, 0, 255)
+        marked[first : first + CHUNK, ..., :3] = np.clip(part[..., :3] + added, 0, 255)
+    if frames.shape[3] == 4:
+        marked[..., 3] = frames[..., 3]
+        clear = frames[..., 3] == 0
+        marked[clear] = frames[clear]
     return marked
 
 
