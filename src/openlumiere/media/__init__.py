@@ -4,8 +4,8 @@ from openlumiere.media.clip import Clip, Origin
 from openlumiere.media.encode import check_output
 from openlumiere.media.image import load_image, load_mask, save_image
 from openlumiere.media.limits import Limits, MediaError
-from openlumiere.media.pixels import picture_from
 from openlumiere.media.picture import contact_sheet, filmstrip, xt_slice
+from openlumiere.media.pixels import picture_from
 
 __all__ = [
     "Clip",

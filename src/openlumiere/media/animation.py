@@ -1,6 +1,7 @@
 """Picture animations written through Pillow: gif, webp and apng."""
 
 import io
+import itertools
 from fractions import Fraction
 from pathlib import Path
 
@@ -132,7 +133,7 @@ def shown(
     ticks = cumulative_ticks(len(frames), fps, per_second)
     kept = runs(frames)
     edges = [ticks[k] for k in kept] + [ticks[-1]]
-    stays = [b - a for a, b in zip(edges, edges[1:], strict=False)]
+    stays = [b - a for a, b in itertools.pairwise(edges)]
     if max(stays) >= 2**16:
         raise MediaError(
             f"no still longer than {2**16 // per_second} s in a {name}",

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from openlumiere.media.limits import Limits, MediaError
+from openlumiere.media.limits import STANDARD, Limits, MediaError
 from openlumiere.media.sound import Sound
 
 log = logging.getLogger("openlumiere")
@@ -42,7 +42,7 @@ def read_image(path: str | os.PathLike, limits: Limits) -> np.ndarray:
         return _frames(room, report)[0]
 
 
-def encode_sound(sound: Sound, suffix: str, limits: Limits = Limits()) -> Sound:
+def encode_sound(sound: Sound, suffix: str, limits: Limits = STANDARD) -> Sound:
     """`sound` in a codec that a file with this extension takes: itself where it fits."""
     if sound.fits(suffix):
         return sound

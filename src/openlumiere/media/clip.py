@@ -11,7 +11,7 @@ import numpy as np
 from openlumiere.media import alpha
 from openlumiere.media.child import read_clip
 from openlumiere.media.encode import write_clip
-from openlumiere.media.limits import Limits, MediaError
+from openlumiere.media.limits import STANDARD, Limits, MediaError
 from openlumiere.media.sound import Sound
 
 MAX_FPS = 1000
@@ -114,7 +114,7 @@ class Clip:
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike, allow_partial: bool = False, limits: Limits = Limits()
+        cls, path: str | os.PathLike, allow_partial: bool = False, limits: Limits = STANDARD
     ) -> "Clip":
         """Read a video, an animated picture (gif, webp, apng, avif), a still (one frame) or a
         folder of pictures, in a child process within `limits`.

@@ -8,12 +8,12 @@ import numpy as np
 from openlumiere.media.alpha import over
 from openlumiere.media.child import read_clip, read_image
 from openlumiere.media.clip import Clip, Origin
-from openlumiere.media.limits import Limits, MediaError
+from openlumiere.media.limits import STANDARD, Limits, MediaError
 
 WHITE = (255, 255, 255)
 
 
-def load_image(path: str | os.PathLike, limits: Limits = Limits()) -> np.ndarray:
+def load_image(path: str | os.PathLike, limits: Limits = STANDARD) -> np.ndarray:
     """The picture at `path` as uint8 [h, w, 3], or [h, w, 4] with straight alpha where something is
     transparent: any mode, upright, in sRGB, the first frame of many.
     """
@@ -31,7 +31,7 @@ def save_image(picture: np.ndarray, path: str | os.PathLike, origin: Origin | No
     return Clip(np.asarray(picture)[None], origin=origin).save(path, lossless=True)
 
 
-def load_mask(path: str | os.PathLike, limits: Limits = Limits()) -> np.ndarray:
+def load_mask(path: str | os.PathLike, limits: Limits = STANDARD) -> np.ndarray:
     """A mask as float32 in [0, 1], white is 1: [h, w] for a picture, [f, h, w] for a clip of two
     frames or more.
     """

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
-
 KEEP_PART = "pass allow_partial=True to keep what is there"
 
 
@@ -67,3 +66,6 @@ class Limits:
                 str(rate),
                 "check the file or raise Limits.rate",
             )
+
+
+STANDARD = Limits()

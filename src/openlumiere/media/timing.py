@@ -1,5 +1,6 @@
 """Frame times: rounded cumulatively on writing, brought back to a constant rate on reading."""
 
+import itertools
 import re
 from dataclasses import dataclass
 from fractions import Fraction
@@ -77,7 +78,7 @@ def places(times: list[Fraction], fps: Fraction, slack: Fraction) -> list[int] |
     """
     on_grid = [round(time * fps) for time in times]
     near = all(abs(time - place / fps) <= slack for time, place in zip(times, on_grid, strict=True))
-    apart = all(a < b for a, b in zip(on_grid, on_grid[1:], strict=False))
+    apart = all(a < b for a, b in itertools.pairwise(on_grid))
     return on_grid if near and apart else None
 
 
@@ -89,7 +90,7 @@ def steady_rate(times: list[Fraction], tick: Fraction) -> tuple[Fraction, list[i
     one tick of the file's clock; else (truly variable) the lowest common rate that keeps all frames
     apart, at most 60, where later frames win.
     """
-    gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    gaps = [b - a for a, b in itertools.pairwise(times)]
     if len(set(gaps)) == 1 and gaps[0] > 0:
         return 1 / gaps[0], list(range(len(times)))
     for rate in COMMON_RATES:
