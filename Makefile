@@ -1,19 +1,42 @@
-# make demo: install, make one clip, print its path.   make test: everything that CI runs.
+# make demo: install, make one clip, print its path.   make check: everything that CI runs.
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.up-to-date
+PROCESSES ?= 2
 
-.PHONY: demo test test-long venv
+.PHONY: demo check lint format types test test-long wheel venv
 
 demo: venv
 	@mkdir -p out
 	$(VENV)/bin/lumiere generate "a rocket stays still on a blue background" --seed 7 --preview -o out/demo.mp4
 
+check: lint types test
+
+lint: venv
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+format: venv
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+types: venv
+	$(VENV)/bin/mypy
+
 test: venv
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n $(PROCESSES)
 
 test-long: venv
-	$(VENV)/bin/python -m pytest -m long
+	$(VENV)/bin/python -m pytest -m long --timeout 3600
+
+# A wheel, installed into an empty environment away from the sources, makes a clip.
+wheel:
+	rm -rf build/wheel
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	build/wheel/venv/bin/python -m pip install --quiet --constraint constraints.txt torch
+	build/wheel/venv/bin/python -m pip install --quiet --constraint constraints.txt build/wheel/*.whl
+	cd build/wheel && venv/bin/lumiere generate "a rocket stays still on a blue background" --steps 2 --frames 4 --preview -o clip.mp4
 
 venv: $(STAMP)
 

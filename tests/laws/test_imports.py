@@ -49,7 +49,7 @@ ARROWS = {name: imports_of(name, path) for name, path in MODULES.items()}
 
 
 def room(module: str) -> str:
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 def floor(name: str) -> int:

@@ -88,7 +88,7 @@ def picture_net(family: str) -> UNet2DConditionModel:
 def inputs(
     family: str, frames: int, size: tuple[int, int] = (8, 12), clips: int = 2
 ) -> tuple[torch.Tensor, dict]:
-    """Noisy clips and per-clip conditions, with different timesteps and texts and a masked token."""
+    """Noisy clips and conditions per clip, with different timesteps, texts and a masked token."""
     unet, draw = picture_net(family), torch.Generator().manual_seed(frames)
     sample = torch.randn(clips, unet.config.in_channels, frames, *size, generator=draw)
     text_channels = unet.config.encoder_hid_dim or unet.config.cross_attention_dim
