@@ -1,0 +1,85 @@
+"""Shards as a source of training samples."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from openlumiere.data.ingest.shardset import Shards
+
+
+class Sample(NamedTuple):
+    """Clips in [-1, 1] and what each shows."""
+
+    pixels: Float[Tensor, "b 3 f h w"]
+    captions: list[str]
+
+
+class ShardSource:
+    """Draws clips of finished shards, each time any of them with equal chance.
+
+    What is drawn depends on the generator alone, neither on earlier draws nor on `workers` (threads
+    that read and unpack), so a run that is resumed draws what the unbroken one would have. Raises
+    ValueError for shards of another side than the model's, of another length, or without clips.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        side: int,
+        frames: int,
+        device: torch.device | str = "cpu",
+        workers: int = 1,
+    ):
+        self.shards = Shards(folder)
+        self.device = device
+        self.threads = ThreadPoolExecutor(workers)
+        config = self.shards.config
+        if (config.side, config.frames) != (side, frames):
+            raise ValueError(
+                f"data: expected clips of {frames} frames of {side} px for this model, got"
+                f" {config.frames} of {config.side} px in {folder}, ingest with --model for it"
+            )
+        if not len(self.shards):
+            raise ValueError(
+                f"data: expected clips in {folder}, got none, see why they were dropped:"
+                f" lumiere data look {folder}"
+            )
+
+    def draw(
+        self, generator: torch.Generator, count: int, frame_times: Float[Tensor, "*b f"] | None
+    ) -> Sample:
+        """`count` clips seen at `frame_times` (in frames of the shards, rounded to whole ones; for
+        all or for each), or, for None, single frames at moments that are drawn.
+        """
+        chosen = torch.randint(len(self.shards), (count,), generator=generator).tolist()
+        frames = self.shards.config.frames
+        if frame_times is None:
+            places = torch.randint(frames, (count, 1), generator=generator)
+        else:
+            places = whole_places(frame_times, count, frames)
+        levels = list(self.threads.map(self._seen, chosen, places.tolist()))
+        pixels = torch.from_numpy(np.stack(levels)).to(self.device)
+        pixels = rearrange(pixels, "b f h w c -> b c f h w").float() / 127.5 - 1
+        return Sample(pixels, [str(self.shards.rows[number]["caption"]) for number in chosen])
+
+    def _seen(self, number: int, places: list[int]) -> np.ndarray:
+        return self.shards.frames(number)[places]
+
+
+def whole_places(frame_times: Tensor, count: int, frames: int) -> Int[Tensor, "b f"]:
+    """Frame numbers for each of `count` clips. Raises ValueError outside of a clip."""
+    places = frame_times.detach().cpu().round().long().expand(count, -1)
+    if places.numel() and not 0 <= int(places.min()) <= int(places.max()) < frames:
+        raise ValueError(
+            f"frame times: expected 0 to {frames - 1}, got {int(places.min())} to"
+            f" {int(places.max())}, count in frames of the shards"
+        )
+    return places
