@@ -25,13 +25,14 @@ from openlumiere.diffusion.known import Known
 from openlumiere.diffusion.loss import clean_loss
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.media import Clip, contact_sheet, filmstrip, save_image
+from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.models.stunet import STUNet
 from openlumiere.models.text import E5TextEncoder
 from openlumiere.train.config import LoopConfig, VideoConfig
 from openlumiere.train.data import TEXTS, CaptionStates, Sample
-from openlumiere.train.stages.image import build_scheduler
-from openlumiere.train.stages.video import codec_of, side_of, video_stage
-from openlumiere.train.start import open_picture_net
+from openlumiere.train.nets import build_scheduler
+from openlumiere.train.stages.video import side_of, video_stage
+from openlumiere.train.start import open_codec, open_picture_net
 from openlumiere.train.step import Stage, Trainer, copy_into
 from openlumiere.train.work import count_flops
 from openlumiere_world.batch import CLIP, Batches
@@ -104,6 +105,7 @@ class Bench:
 
     world: World
     image_run: Path
+    codec: UnshuffleCodec
     texts: CaptionStates
     folder: Path
     steps: int
@@ -133,6 +135,7 @@ def train(
         source,
         bench.texts,
         inflate(bench, variant),
+        bench.codec,
         config,
         known_ends if variant.filling else None,
     )
@@ -178,10 +181,10 @@ def ends(clean: Float[Tensor, "b c f h w"]) -> Known:
 def held_out_losses(net: STUNet, bench: Bench) -> list[list[float]]:
     """A row a timestep, a loss a clip: the same clips and noise for every net."""
     generator, scheduler = torch.Generator().manual_seed(0), build_scheduler()
-    drawn = Batches(bench.world, ENGLISH, "validation", side_of(net)).draw(
+    drawn = Batches(bench.world, ENGLISH, "validation", side_of(net, bench.codec)).draw(
         generator, HELD_OUT, TIMES
     )
-    clean = codec_of(net).encode(drawn.pixels)
+    clean = bench.codec.encode(drawn.pixels)
     states, mask = bench.texts.draw(drawn.captions, 0.0, generator)
     rows = []
     for level in TIMESTEPS:
@@ -209,9 +212,14 @@ def held_out_losses(net: STUNet, bench: Bench) -> list[list[float]]:
 
 
 def make(
-    net: STUNet, prompts: list[str], times: Tensor, seed: int = 0, known: Known | None = None
+    bench: Bench,
+    net: STUNet,
+    prompts: list[str],
+    times: Tensor,
+    seed: int = 0,
+    known: Known | None = None,
 ) -> UInt8[np.ndarray, "b f h w 3"]:
-    pipeline = LumierePipeline(net, build_scheduler(), unshuffle=codec_of(net).factor)
+    pipeline = LumierePipeline(net, build_scheduler(), unshuffle=bench.codec.factor)
     pipeline.set_progress_bar_config(disable=True)
     seeds = [seed + number for number in range(len(prompts))]
     return pipeline(
@@ -228,7 +236,7 @@ def ablate(bench: Bench, name: str) -> dict:
             None if name == "full" else kept(bench, "full", lambda: ablate(bench, "full"))["flops"]
         )
         net = inflate(bench, variant)
-        source = Batches(bench.world, ENGLISH, "train", side_of(net))
+        source = Batches(bench.world, ENGLISH, "train", side_of(net, bench.codec))
         untrained = held_out_losses(net.eval(), bench)
         net, spent = train(bench, variant, source, budget)
         english = [
@@ -236,7 +244,7 @@ def ablate(bench: Bench, name: str) -> dict:
             for prompt in draw_prompts(bench.world, 5 * MADE // 2, scope=ENGLISH)
             if prompt.language == "en"
         ]
-        clips = make(net, [prompt.text for prompt in english], TIMES)
+        clips = make(bench, net, [prompt.text for prompt in english], TIMES)
         save_strips(bench, name, clips, [prompt.text for prompt in english])
         results = measure(english, clips, load_judge()[0])
         spoilt = [artefact for result in results for artefact in result.reading.artefacts]
@@ -260,10 +268,15 @@ def cascade(bench: Bench, name: str) -> dict:
     """
 
     def run() -> dict:
-        source = Turned(Batches(bench.world, REPEATED, "train", side_of(inflate(bench, WHOLE))))
+        source = Turned(
+            Batches(bench.world, REPEATED, "train", side_of(inflate(bench, WHOLE), bench.codec))
+        )
         if name == "whole clip":
             net, spent = train(bench, WHOLE, source)
-            return {**spent, **coherence(bench, name, lambda prompts: make(net, prompts, TIMES))}
+            return {
+                **spent,
+                **coherence(bench, name, lambda prompts: make(bench, net, prompts, TIMES)),
+            }
         half = kept(bench, "whole clip", lambda: cascade(bench, "whole clip"))["flops"] / 2
         (keys, first), (filling, second) = (
             train(bench, variant, source, half) for variant in (KEYS, FILLING)
@@ -278,14 +291,14 @@ def fill(keys: STUNet, filling: STUNet, prompts: list[str]) -> UInt8[np.ndarray,
     """Key frames in one pass, then each gap between two of them by itself (the paper:
     non-overlapping segments).
     """
-    frames = make(keys, prompts, TIMES[:: KEY_STRIDE // 5])
+    frames = make(bench, keys, prompts, TIMES[:: KEY_STRIDE // 5])
     pieces = []
     for number in range(frames.shape[1] - 1):
         window = np.repeat(frames[:, number : number + 1], len(WINDOW), 1)
         window[:, -1] = frames[:, number + 1]
         pixels = torch.from_numpy(window).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
         made = make(
-            filling, prompts, WINDOW, 1000 * (number + 1), ends(codec_of(filling).encode(pixels))
+            bench, filling, prompts, WINDOW, 1000 * (number + 1), ends(bench.codec.encode(pixels))
         )
         pieces += [frames[:, number : number + 1], made[:, 1:-1]]
     return np.concatenate([*pieces, frames[:, -1:]], 1)
@@ -473,6 +486,7 @@ def main() -> None:
     bench = Bench(
         world=World.open(options.world),
         image_run=options.image_run,
+        codec=open_codec(options.image_run),
         texts=texts,
         folder=options.out,
         steps=options.steps,

@@ -3,8 +3,7 @@ step reaches.
 
     python benchmarks/training.py [--preset world-32] [--device cpu] [--steps 5]
 
-Clips are drawn from the first slice with sprites of noise, and captions have fixed token states, so
-nothing needs to be fetched. On the CPU seconds are processor time of one thread, so that other work
+Clips are noise, and captions have fixed token states, so nothing needs to be fetched or drawn. On the CPU seconds are processor time of one thread, so that other work
 on the machine counts little; the matrix rate (products of 1024 x 1024 float32 matrices) is measured
 in the same way in the same run.
 """
@@ -16,17 +15,18 @@ from dataclasses import replace
 
 import torch
 
+from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.models.stunet import STUNet
 from openlumiere.models.text import TextStates
 from openlumiere.train.config import PRESETS, LoopConfig, Preset, VideoConfig
-from openlumiere.train.data import CaptionStates, SliceSource
+from openlumiere.train.data import CaptionStates, Sample
 from openlumiere.train.loop import measure
+from openlumiere.train.nets import build_unet
 from openlumiere.train.stages.conditional import conditional_stage
-from openlumiere.train.stages.image import build_unet, image_stage
+from openlumiere.train.stages.image import image_stage
 from openlumiere.train.stages.video import video_stage
 from openlumiere.train.step import Stage, Trainer
 from openlumiere.train.work import SIDE, wait
-from openlumiere_world.slice import SPRITE_SIDE, SUBJECTS
 
 TOKENS = 21  # the mean of a caption of the world
 
@@ -44,11 +44,26 @@ class FixedText:
         return self.encode(prompts)
 
 
+class Noise:
+    """Clips of noise under one caption."""
+
+    def __init__(self, side: int, device: str):
+        self.side = side
+        self.device = device
+
+    def draw(
+        self, generator: torch.Generator, count: int, frame_times: torch.Tensor | None
+    ) -> Sample:
+        frames = 1 if frame_times is None else frame_times.shape[-1]
+        pixels = torch.rand(count, 3, frames, self.side, self.side, generator=generator)
+        return Sample((2 * pixels - 1).to(self.device), ["noise"] * count)
+
+
 def stages(preset: Preset, device: str) -> dict[str, tuple[Callable[[], Stage], LoopConfig]]:
-    source = SliceSource(
-        torch.rand(len(SUBJECTS), 4, SPRITE_SIDE, SPRITE_SIDE), preset.image.side, device
-    )
-    texts, loop = CaptionStates(FixedText(), device), replace(preset.image.loop, device=device)
+    source = Noise(preset.image.side, device)
+    codec = UnshuffleCodec(preset.image.unshuffle)
+    texts = CaptionStates(FixedText(), device)
+    loop = replace(preset.image.loop, device=device)
     clips = replace(preset.video.loop, device=device, batch=4)
 
     def net() -> STUNet:
@@ -61,13 +76,13 @@ def stages(preset: Preset, device: str) -> dict[str, tuple[Callable[[], Stage], 
 
     return {
         "image": (lambda: image_stage(source, texts, preset.image), loop),
-        "video, 16 frames": (lambda: video_stage(source, texts, net(), config(5)), clips),
+        "video, 16 frames": (lambda: video_stage(source, texts, net(), codec, config(5)), clips),
         "video, 80 frames": (
-            lambda: video_stage(source, texts, net(), config(1)),
+            lambda: video_stage(source, texts, net(), codec, config(1)),
             replace(clips, batch=1),
         ),
         "conditional, 16 frames": (
-            lambda: conditional_stage(source, texts, net(), config(5)),
+            lambda: conditional_stage(source, texts, net(), codec, config(5)),
             clips,
         ),
     }

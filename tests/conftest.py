@@ -79,13 +79,14 @@ def build_small_upscaler(trained: bool = True):
     from openlumiere.engine.cascade import LumiereUpscalePipeline
     from openlumiere.models.stunet import STUNet
     from openlumiere.train.config import UpscalerConfig
-    from openlumiere.train.stages.upscaler import build_scheduler, build_unet, inflate
+    from openlumiere.train.nets import build_scheduler, build_unet, inflate_upscaler
 
     torch.manual_seed(1)
-    net: STUNet = inflate(build_unet(UpscalerConfig(widths=(16, 32), text_width=16)))
+    unet = build_unet(UpscalerConfig(widths=(16, 32), text_width=16))
+    net: STUNet = inflate_upscaler(unet)
     for parameter in net.temporal_parameters() if trained else ():
         torch.nn.init.normal_(parameter.data, std=0.05)
-    return LumiereUpscalePipeline(net.eval(), build_scheduler())
+    return LumiereUpscalePipeline(net.eval(), build_scheduler("squaredcos_cap_v2"))
 
 
 @pytest.fixture(scope="session", name="build_tiny_upscaler")

@@ -29,7 +29,6 @@ from openlumiere_world.subjects import FPS, GRID, SIDES, Item, Media, encode_she
 
 ITEMS_A_SHARD = {"still": 200, "animated": 30}
 RULES = 1  # of rendering; raise it when the same originals would give other pixels or rows
-VISIBLE = 8  # alpha above this counts as drawn
 BLANK = {
     "noto-anim": {
         "1f601": "ends in blank frames",
@@ -268,7 +267,7 @@ def render_batch(batch: Batch, folder: Path) -> None:
 def _problem(frames: list[Image.Image], kind: str) -> str:
     if kind == "animated" and len(frames) < 2:
         return "does not move"
-    empty = sum(_box(halved(frame, SIDES[1] // SIDES[0])) is None for frame in frames)
+    empty = sum(visible_box(halved(frame, SIDES[1] // SIDES[0])) is None for frame in frames)
     return f"{empty} of {len(frames)} frames are empty" if empty else ""
 
 
@@ -324,7 +323,7 @@ def _item(
         member=job.member,
         frames=len(frames),
         fps=FPS,
-        boxes=b"".join(bytes(_box(halved(frame, factor))) for frame in frames).hex(),
+        boxes=b"".join(bytes(visible_box(halved(frame, factor))) for frame in frames).hex(),
         media=tuple(Media(side=side, place=places[side][f"{id}.webp"]) for side in SIDES),
     )
 
@@ -335,10 +334,6 @@ def _seen(job: Job) -> Written:
         return Written()
     found = names.written(job.source.split("-")[0]).get(job.concept.base, Written())
     return Written(motion_en=found.motion_en, motion_it=found.motion_it) if job.toned else found
-
-
-def _box(small: Image.Image) -> tuple[int, int, int, int] | None:
-    return small.getchannel("A").point(lambda alpha: 255 * (alpha > VISIBLE)).getbbox()
 
 
 def _rows_path(folder: Path, batch: Batch) -> Path:

@@ -5,6 +5,7 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image
 
@@ -15,6 +16,7 @@ MARGIN = (
     4  # pixels kept clear around a drawing, so that sampling near its edge meets only transparency
 )
 INSIDE = SIDE - 2 * MARGIN
+VISIBLE = 8  # alpha above this counts as drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,17 @@ def render(drawing: Drawing) -> list[Image.Image]:
     if drawing.form == "lottie":
         return _from_lottie(Path(drawing.path))
     return _from_webp(Path(drawing.path), drawing.kind)
+
+
+def open_still(file: Path | BinaryIO) -> Image.Image:
+    """One picture as sprites are made of it. Raises OSError where Pillow can't read it."""
+    with Image.open(file) as image:
+        return _with_margin([image.convert("RGBA")])[0]
+
+
+def visible_box(small: Image.Image) -> tuple[int, int, int, int] | None:
+    """The box of what is seen of an RGBA picture, in its pixels; None where nothing is."""
+    return small.getchannel("A").point(lambda alpha: 255 * (alpha > VISIBLE)).getbbox()
 
 
 def halved(frame: Image.Image, factor: int) -> Image.Image:
@@ -62,10 +75,10 @@ def _from_svg(text: str) -> Image.Image:
 
 
 def _from_webp(path: Path, kind: str) -> list[Image.Image]:
+    if kind == "still":
+        return [open_still(path)]
+    frames, ends = [], []
     with Image.open(path) as image:
-        if kind == "still":
-            return [_with_margin([image.convert("RGBA")])[0]]
-        frames, ends = [], []
         for number in range(image.n_frames):
             image.seek(number)
             frames.append(image.convert("RGBA"))

@@ -158,14 +158,15 @@ class World:
         or its bytes are damaged.
         """
         stored = max(side, min(SIDES))
-        item = self.by_id[id]
-        frames = decode_sheet(
-            shards.read(self.folder, self._place(item, stored)), item.frames, stored, item.id
-        )
+        frames = self._stored(self.by_id[id], stored)
         if side < stored:
             frames = _reduced(frames, stored // side)
         frames.setflags(write=False)
         return frames
+
+    def _stored(self, item: Item, side: int) -> UInt8[np.ndarray, "f s s 4"]:
+        sheet = shards.read(self.folder, self._place(item, side))
+        return decode_sheet(sheet, item.frames, side, item.id)
 
     def _place(self, item: Item, side: int) -> Member:
         for entry in item.media:

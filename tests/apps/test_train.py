@@ -1,6 +1,7 @@
 """Mistakes at `lumiere train`: one line and exit code 2, before anything is trained or made."""
 
 import json
+import re
 import tarfile
 from io import BytesIO
 
@@ -10,7 +11,8 @@ from PIL import Image
 
 from openlumiere.apps.cli import main
 from openlumiere.models.stunet import TEMPORAL_WEIGHTS
-from openlumiere_world.slice import SUBJECTS, open_sprites
+from openlumiere_world.batch import WORLD_32, Batches
+from openlumiere_world.package import SUBJECTS, open_package
 
 
 def pack(path, picture, names=tuple(SUBJECTS)):
@@ -41,6 +43,8 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "older" / "state").mkdir(parents=True)
     (tmp_path / "temporal" / "temporal").mkdir(parents=True)
     (tmp_path / "temporal" / "temporal" / TEMPORAL_WEIGHTS).write_text("")
+    (tmp_path / "upscaled" / "upscaler").mkdir(parents=True)
+    (tmp_path / "upscaled" / "upscaler" / "model_index.json").write_text("{}")
     (tmp_path / "pictures" / "unet").mkdir(parents=True)
     (tmp_path / "pictures" / "unet" / "config.json").write_text("{}")
     return tmp_path
@@ -71,9 +75,9 @@ MISTAKES = {
     "start from nothing": (["image", "--start", "nowhere"], "start: expected a run or a model"),
     "preset": (
         ["image", "--preset", "world-1"],
-        "preset: expected one of world-32, world-64, tiny",
+        "train image: .*--preset.*'world-32', 'world-64', 'tiny'",
     ),
-    "device": (["image", "--device", "abacus"], "device: expected one of cpu, cuda"),
+    "device": (["image", "--device", "abacus"], "train image: .*--device.*'cpu', 'cuda'"),
     **(
         {}
         if torch.cuda.is_available()
@@ -85,11 +89,17 @@ MISTAKES = {
         "batch: expected a multiple of the 3 parts",
     ),
     "older run": (["image", "-o", "older"], "run: expected a run of this version"),
-    "neither world nor package": (["image"], "world: expected either a built world or a package"),
+    "neither world nor package": (["image"], "world: expected one of a built world, .* got none"),
     "both world and package": (
         ["image", "--world", "pictures"],
-        "world: expected either a built world or a package",
+        "world: expected one of a built world, .* got world and package",
     ),
+    "footage without clips": (["image", "--footage", "pictures"], "footage: expected a folder of"),
+    "an option of another stage": (
+        ["image", "--stride", "2"],
+        "train image: Unrecognized.*--stride",
+    ),
+    "a misspelt option": (["image", "--wramup", "2"], "train image: Unrecognized .*--wramup"),
     "conditional from nothing": (
         ["conditional", "--image-run", "pictures"],
         "start: expected a trained video model",
@@ -103,8 +113,8 @@ MISTAKES = {
         ["upscaler-video", "--world", "w"],
         "image run: expected a run with a trained picture net",
     ),
-    "base for pictures": (
-        ["image", "--base", "pictures"],
+    "base for clips": (
+        ["upscaler-video", "--world", "w", "--start", "upscaled", "--base", "pictures"],
         "base: expected it for the stage upscaler",
     ),
     "no package": (["image", "--package", "missing.tgz"], "package: expected"),
@@ -127,17 +137,15 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_one_line_and_makes_no_run(folder, capsys, mistake):
     words, told = MISTAKES[mistake]
-    package = (
-        []
-        if ({"--package", "--world"} & {*words} and mistake != "both world and package")
-        or mistake == "neither world nor package"
-        else ["--package", "sprites.tgz"]
-    )
+    named = {"--package", "--world", "--footage"} & {*words} and mistake != "both world and package"
+    package = [] if named or "upscaler" in words[0] else ["--package", "sprites.tgz"]
+    if mistake == "neither world nor package":
+        package = []
     defaults = [*([] if "-o" in words else ["-o", "run"]), *package]
     before = sorted(folder.rglob("*"))
     assert main(["train", *words, *defaults]) == 2
     out, err = capsys.readouterr()
-    assert out == "" and err.count("\n") == 1 and err.startswith(f"lumiere: {told}"), err
+    assert out == "" and err.count("\n") == 1 and re.match(f"lumiere: {told}", err), err
     assert sorted(folder.rglob("*")) == before
 
 
@@ -163,5 +171,10 @@ def test_a_dry_run_prints_what_would_be_trained_and_makes_nothing(folder, capsys
     assert not (folder / "run").exists()
 
 
-def test_a_sound_package_opens(folder):
-    assert open_sprites(folder / "sprites.tgz").shape[:2] == (len(SUBJECTS), 4)
+def test_a_package_is_a_world_of_eight_subjects(folder):
+    world = open_package(folder / "sprites.tgz")
+    assert [item.subject for item in world.items] == list(SUBJECTS)
+    batches = Batches(world, WORLD_32, "train", 32)
+    drawn = batches.draw(torch.Generator().manual_seed(0), 8, torch.arange(0, 80, 10))
+    assert drawn.pixels.shape == (8, 3, 8, 32, 32) and drawn.pixels.std() > 0.1
+    assert len(set(drawn.captions)) > 4

@@ -13,7 +13,7 @@ from openlumiere.diffusion.sparse_first import (
     path_first,
     sparse_places,
 )
-from openlumiere.train.stages.image import build_scheduler
+from openlumiere.train.nets import build_scheduler
 
 LEVELS = build_scheduler().alphas_cumprod
 UNTIL = 500

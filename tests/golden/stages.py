@@ -13,20 +13,23 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.models.stunet import STUNet
 from openlumiere.models.text import TextStates
 from openlumiere.train.config import PRESETS
 from openlumiere.train.data import CaptionStates
 from openlumiere.train.loop import train
+from openlumiere.train.nets import build_unet, inflate_upscaler
+from openlumiere.train.pairs import DrawnClips, Pairs
 from openlumiere.train.stages.conditional import conditional_stage
-from openlumiere.train.stages.image import build_unet, image_stage
-from openlumiere.train.stages.upscaler import Bank, Pairs, inflate, upscaler_stage
-from openlumiere.train.stages.upscaler import build_unet as build_upscaler
+from openlumiere.train.stages.image import image_stage
+from openlumiere.train.stages.upscaler import upscaler_stage
 from openlumiere.train.stages.video import video_stage
 from openlumiere.train.step import Stage
 
 STEPS = 20
 TINY = PRESETS["tiny"]
+CODEC = UnshuffleCodec(TINY.image.unshuffle)
 
 
 class Sample(NamedTuple):
@@ -72,13 +75,10 @@ class FewTokens:
         )
 
 
-class Blocks(Bank):
+def blocks(frames) -> DrawnClips:
     """Random blocks in the place of drawn clips."""
-
-    def __init__(self, frames):
-        self.captions = ["a cat", "a dog", "a frog"]
-        drawn = np.random.default_rng(0).integers(0, 256, (3, frames, 16, 16, 3), dtype=np.uint8)
-        self.pixels = drawn.repeat(16, 2).repeat(16, 3)
+    drawn = np.random.default_rng(0).integers(0, 256, (3, frames, 16, 16, 3), dtype=np.uint8)
+    return DrawnClips(drawn.repeat(16, 2).repeat(16, 3), ["a cat", "a dog", "a frog"])
 
 
 def texts() -> CaptionStates:
@@ -95,26 +95,27 @@ def image() -> tuple[Stage, object]:
 
 
 def video() -> tuple[Stage, object]:
-    return video_stage(Discs(), texts(), inflated(), TINY.video), TINY.video.loop
+    return video_stage(Discs(), texts(), inflated(), CODEC, TINY.video), TINY.video.loop
 
 
 def conditional() -> tuple[Stage, object]:
-    return conditional_stage(Discs(), texts(), inflated(), TINY.conditional), TINY.conditional.loop
+    stage = conditional_stage(Discs(), texts(), inflated(), CODEC, TINY.conditional)
+    return stage, TINY.conditional.loop
 
 
 def upscaler_of(config, net) -> tuple[Stage, object]:
-    pairs = Pairs(Blocks(config.frames), Blocks(config.frames), texts(), config)
+    pairs = Pairs(blocks(config.frames), blocks(config.frames), texts(), config)
     return upscaler_stage(pairs, net, config), config.loop
 
 
 def upscaler() -> tuple[Stage, object]:
     torch.manual_seed(6)
-    return upscaler_of(TINY.upscaler, build_upscaler(TINY.upscaler))
+    return upscaler_of(TINY.upscaler, build_unet(TINY.upscaler))
 
 
 def upscaler_video() -> tuple[Stage, object]:
     torch.manual_seed(6)
-    return upscaler_of(TINY.upscaler_video, inflate(build_upscaler(TINY.upscaler_video)))
+    return upscaler_of(TINY.upscaler_video, inflate_upscaler(build_unet(TINY.upscaler_video)))
 
 
 STAGES: dict[str, Callable[[], tuple[Stage, object]]] = {

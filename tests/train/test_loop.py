@@ -9,12 +9,13 @@ import time
 import pytest
 import torch
 from torch import nn
-from toy import TARGET, Line, config, fork, groups, line_losses, run_to, same
+from toy import TARGET, Line, Regression, config, fork, groups, line_losses, run_to, same
 
 from openlumiere.train.ema import PowerEMA
 from openlumiere.train.guard import LEAST, Guard
+from openlumiere.train.log import Observer
 from openlumiere.train.loop import train
-from openlumiere.train.step import Losses, Stage, part_seed
+from openlumiere.train.step import Losses, part_seed
 
 
 def at_step(number, act):
@@ -99,7 +100,7 @@ def test_many_skipped_steps_in_a_row_stop_the_run_saved(tmp_path):
     with pytest.raises(ValueError, match="got 3 skipped steps in a row"):
         run_to(tmp_path, 100, losses=sick, patience=3)
     assert (tmp_path / "step-5").is_dir()
-    run_to(tmp_path, 7, patience=3)  # and it can be gone on from
+    run_to(tmp_path, 7, patience=3)  # and it can be resumed
 
 
 def test_the_guard_forgives_after_a_good_step():
@@ -138,10 +139,8 @@ def test_a_second_signal_is_at_once(tmp_path):
 
 def test_the_clock_stops_a_run(tmp_path):
     net = Line()
-    assert train(Stage(net=net, losses=line_losses), config(), tmp_path, max_minutes=0) == 0
-    assert (
-        0 < train(Stage(net=net, losses=line_losses), config(), tmp_path, max_minutes=0.005) < 10**6
-    )
+    assert train(Regression(net=net), config(), tmp_path, max_minutes=0) == 0
+    assert 0 < train(Regression(net=net), config(), tmp_path, max_minutes=0.005) < 10**6
 
 
 def test_a_net_of_other_parameters_is_refused(tmp_path):
@@ -151,7 +150,7 @@ def test_a_net_of_other_parameters_is_refused(tmp_path):
         nn.ParameterDict({"weight": torch.zeros(2), "bias": torch.zeros(())}),
     ):
         with pytest.raises(ValueError, match="training state: expected"):
-            train(Stage(net=other, losses=line_losses), config(), tmp_path, max_steps=2)
+            train(Regression(net=other), config(), tmp_path, max_steps=2)
 
 
 @pytest.mark.parametrize(
@@ -179,16 +178,20 @@ def test_losses_are_told_apart_by_noise_level(tmp_path):
     assert all(line["levels"] == [0, 1, 2, 3, 4] for line in lines(tmp_path))
 
 
+class Kept(Regression):
+    def show(self, average, file):
+        file.write_text(str(sorted(average)))
+
+    def export(self, average, run):
+        (run / "weights").write_text("")
+
+    def release(self, average, folder):
+        folder.write_text("released")
+
+
 def test_samples_are_shown_and_the_average_exported(tmp_path):
     net = Line()
-    stage = Stage(
-        net=net,
-        losses=line_losses,
-        show=lambda average, file: file.write_text(str(sorted(average))),
-        export=lambda average, run: (run / "weights").write_text(""),
-        release=lambda average, folder: folder.write_text("released"),
-    )
-    train(stage, config(show_every=2), tmp_path, max_steps=5, release=tmp_path / "out")
+    train(Kept(net=net), config(show_every=2), tmp_path, max_steps=5, release=tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == [
         "step-2.png",
         "step-4.png",
@@ -232,3 +235,85 @@ def test_a_board_that_is_not_installed_is_done_without(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     run_to(tmp_path, 1)
     assert not (tmp_path / "tensorboard").exists() and len(lines(tmp_path)) == 1
+
+
+def test_one_trainer_at_a_time_is_in_a_run(tmp_path):
+    """The lock lasts as long as the run, and a kill lets go of it."""
+
+    def slow(net, count, generator):
+        time.sleep(0.05)
+        return line_losses(net, count, generator)
+
+    child = fork(lambda: run_to(tmp_path, 10**6, losses=slow))
+    while not (tmp_path / "config.json").is_file():
+        time.sleep(0.05)
+    before = (tmp_path / "config.json").read_text()
+    with pytest.raises(ValueError, match="run: expected a folder that nobody is training in"):
+        run_to(tmp_path, 3, learning_rate=0.5)
+    assert (tmp_path / "config.json").read_text() == before
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    run_to(tmp_path, 3, learning_rate=0.5)
+    assert json.loads((tmp_path / "config.json").read_text())["loop"]["learning_rate"] == 0.5
+
+
+def test_another_seed_is_refused_and_changes_nothing(tmp_path):
+    run_to(tmp_path, 2)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match="seed: expected 0, with which this run began, got 9"):
+        run_to(tmp_path, 3, seed=9)
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_a_refused_net_leaves_the_configuration_alone(tmp_path):
+    run_to(tmp_path, 1)
+    before = (tmp_path / "config.json").read_text()
+    with pytest.raises(ValueError, match="training state: expected"):
+        train(Regression(net=nn.Linear(3, 1)), config(batch=16), tmp_path, max_steps=2)
+    assert (tmp_path / "config.json").read_text() == before
+
+
+def test_changed_options_are_said(tmp_path, caplog):
+    run_to(tmp_path, 2)
+    assert not caplog.records
+    run_to(tmp_path, 3, learning_rate=0.5, batch=16)
+    said = sorted(record.message for record in caplog.records)
+    assert said == [
+        "from step 2 on: batch 16 (was 8)",
+        "from step 2 on: learning_rate 0.5 (was 0.0008)",
+    ]
+
+
+def test_an_average_that_is_not_finite_is_not_saved(tmp_path):
+    def overflow(net, count, generator):
+        if generator.initial_seed() == part_seed(0, 2):
+            net.bias.data.fill_(float("inf"))
+        drawn = line_losses(Line(), count, generator)
+        return Losses(drawn.loss + net.weight.sum(), drawn.level)
+
+    run_to(tmp_path, 2)
+    with pytest.raises(ValueError, match="weights: expected finite ones, got others in bias"):
+        run_to(tmp_path, 5, losses=overflow)
+    assert sorted(path.name for path in tmp_path.glob("step-*")) == ["step-2"]
+
+
+def test_an_observer_sees_the_configuration_and_every_line(tmp_path):
+    class Notes(Observer):
+        def __init__(self):
+            self.steps, self.config, self.over = [], None, False
+
+        def started(self, config):
+            self.config = config
+
+        def logged(self, line, seconds_left):
+            self.steps.append(line["step"])
+
+        def ended(self):
+            self.over = True
+
+    notes = Notes()
+    stage = Regression(net=Line())
+    train(stage, config(), tmp_path, max_steps=3, about={"stage": "toy"}, observer=notes)
+    assert notes.steps == [1, 2, 3] and notes.over
+    assert notes.config == json.loads((tmp_path / "config.json").read_text())
+    assert notes.config["stage"] == "toy" and notes.config["loop"]["batch"] == 8

@@ -13,10 +13,20 @@ import pytest
 import torch
 from accelerate import DistributedType
 from torch import nn
-from toy import TARGET, config, differences, fork_group, groups, line_losses, run_to, same
+from toy import (
+    TARGET,
+    Regression,
+    config,
+    differences,
+    fork_group,
+    groups,
+    line_losses,
+    run_to,
+    same,
+)
 
 from openlumiere.train.loop import train
-from openlumiere.train.step import Losses, Stage, check_processes, part_seed
+from openlumiere.train.step import Losses, check_processes, part_seed
 
 
 def test_two_processes_are_the_run_of_one(tmp_path):
@@ -124,7 +134,7 @@ def sharded_run(folder, steps, shard=True):
         x = torch.randn(count, 3, generator=generator)
         return Losses((net(x)[:, 0] - x @ TARGET) ** 2, torch.rand(count, generator=generator))
 
-    train(Stage(net=net, losses=losses), config(parts=4, shard=shard), folder, max_steps=steps)
+    train(Regression(net=net, draw=losses), config(parts=4, shard=shard), folder, max_steps=steps)
     return sum(
         (value.to_local() if shard else value).numel()
         for value in net.parameters()

@@ -7,10 +7,10 @@ from dataclasses import replace
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from toy import config
+from toy import Regression, config
 
 from openlumiere.train.loop import train
-from openlumiere.train.step import Losses, Stage
+from openlumiere.train.step import Losses
 
 SLICES, STEPS = 6, 60
 
@@ -40,19 +40,19 @@ def error(weights):
     return float((net(x) - truth(x)).square().mean())
 
 
+class Sliced(Regression):
+    def release(self, average, file):
+        save_file({name: value.half() for name, value in average.items()}, file)
+
+
 def run_slice(folder, seed, steps, warmup, start=None):
     """One slice in an empty folder; answers the file that leaves it."""
     net, out = build(), folder / "out.safetensors"
     if start is not None:
         net.load_state_dict({name: value.float() for name, value in load_file(start).items()})
 
-    def release(average, file):
-        save_file({name: value.half() for name, value in average.items()}, file)
-
     loop = replace(config(learning_rate=5e-3, batch=32, warmup=warmup, log_every=1000), seed=seed)
-    train(
-        Stage(net=net, losses=losses, release=release), loop, folder, max_steps=steps, release=out
-    )
+    train(Sliced(net=net, draw=losses), loop, folder, max_steps=steps, release=out)
     return out
 
 

@@ -2,13 +2,12 @@
 starts; what is kept and released.
 """
 
-import io
-import tarfile
 from dataclasses import replace
 
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from discs import Discs
 from PIL import Image
 from safetensors.torch import load_file
 from toy import fork_group, groups
@@ -20,33 +19,16 @@ from openlumiere.engine.base import LumierePipeline
 from openlumiere.models.text import TextStates
 from openlumiere.train.checkpoint import newest_checkpoint
 from openlumiere.train.config import PRESETS, VideoConfig
-from openlumiere.train.data import TEXTS, CaptionStates, SliceSource
+from openlumiere.train.data import TEXTS, CaptionStates
 from openlumiere.train.loop import train
 from openlumiere.train.masks import first_frame
-from openlumiere.train.stages.conditional import conditional_stage, given, widen
-from openlumiere.train.stages.image import image_stage
+from openlumiere.train.nets import save
+from openlumiere.train.stages.conditional import conditional_stage, known_channels, widen
+from openlumiere.train.stages.image import draw_pictures, image_stage
 from openlumiere.train.stages.video import draw_times, side_of, video_stage
-from openlumiere.train.start import open_net, open_picture_net
-from openlumiere_world.slice import STILLS, SUBJECTS, load_sprites
+from openlumiere.train.start import open_codec, open_net, open_picture_net
 
 TINY = PRESETS["tiny"]
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory):
-    """Sprites of one colour, packed as the real ones are."""
-    path = tmp_path_factory.mktemp("package") / STILLS
-    with tarfile.open(path, "w:gz") as tar:
-        for number, name in enumerate(SUBJECTS):
-            data = io.BytesIO()
-            Image.new("RGBA", (64, 64), (30 * number, 200, 90, 255)).save(
-                data, "webp", lossless=True
-            )
-            member = tarfile.TarInfo(f"package/assets/{name}.webp")
-            member.size = data.getbuffer().nbytes
-            data.seek(0)
-            tar.addfile(member, data)
-    return path
 
 
 class FewTokens:
@@ -81,13 +63,13 @@ def train_pictures(source, run, steps, start=None, release=None):
 
 
 def train_clips(source, run, net, steps, release=None):
-    stage = video_stage(source, CaptionStates(FewTokens()), net, TINY.video)
+    stage = video_stage(source, CaptionStates(FewTokens()), *net, TINY.video)
     train(stage, TINY.video.loop, run, max_steps=steps, release=release)
 
 
 @pytest.fixture(scope="module")
-def source(package):
-    return SliceSource(load_sprites(package), TINY.image.side)
+def source():
+    return Discs(TINY.image.side)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +86,7 @@ def runs(source, tmp_path_factory):
     stage = conditional_stage(
         source,
         CaptionStates(FewTokens()),
-        open_net(folder / "image", folder / "video", (1, 1, 1)),
+        *open_net(folder / "image", folder / "video", (1, 1, 1)),
         TINY.conditional,
     )
     train(stage, TINY.conditional.loop, folder / "conditional", max_steps=2)
@@ -123,7 +105,7 @@ def predict(net, clip, known=None):
 
 
 def test_a_conditional_net_begins_as_the_net_it_was(runs, clip):
-    net = open_net(runs / "image", runs / "video", (1, 1, 1))
+    net, _ = open_net(runs / "image", runs / "video", (1, 1, 1))
     before = predict(net, clip)
     widen(net)
     everything = Known(content=clip, mask=torch.ones(2, 1, 4, 4, 4))
@@ -133,8 +115,8 @@ def test_a_conditional_net_begins_as_the_net_it_was(runs, clip):
 
 
 def test_conditional_training_moves_the_new_channels_and_the_temporal_parameters_alone(runs, clip):
-    net = open_net(runs / "image", runs / "conditional", (1, 1, 1))
-    base = open_net(runs / "image", runs / "video", (1, 1, 1))
+    net, _ = open_net(runs / "image", runs / "conditional", (1, 1, 1))
+    base, _ = open_net(runs / "image", runs / "video", (1, 1, 1))
     assert net.conv_in_added.weight.abs().max() > 0
     assert all(
         torch.equal(value, base.unet2d.state_dict()[name])
@@ -156,7 +138,7 @@ def test_samples_are_one_sheet(runs, source, tmp_path, monkeypatch, kind):
         stage = image_stage(source, texts, TINY.image, runs / "image")
     else:
         stage = (video_stage if kind == "video" else conditional_stage)(
-            source, texts, open_net(runs / "image", runs / kind, (1, 1, 1)), TINY.video
+            source, texts, *open_net(runs / "image", runs / kind, (1, 1, 1)), TINY.video
         )
     stage.show(newest_checkpoint(runs / kind).groups["average"], tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
@@ -164,7 +146,7 @@ def test_samples_are_one_sheet(runs, source, tmp_path, monkeypatch, kind):
 
 
 def test_conditional_training_goes_on_from_a_conditional_net(runs):
-    net = open_net(runs / "image", runs / "conditional", (1, 1, 1))
+    net, _ = open_net(runs / "image", runs / "conditional", (1, 1, 1))
     before = net.conv_in_added.weight.clone()
     widen(net)
     assert torch.equal(net.conv_in_added.weight, before)
@@ -181,7 +163,7 @@ def test_sharded_processes_train_the_temporal_parameters_of_one(runs, source, tm
         stage = conditional_stage(
             source,
             CaptionStates(FewTokens()),
-            open_net(runs / "image", runs / "video", (1, 1, 1)),
+            *open_net(runs / "image", runs / "video", (1, 1, 1)),
             config,
         )
         train(stage, config.loop, run, max_steps=2)
@@ -209,8 +191,8 @@ def test_sharded_processes_train_the_temporal_parameters_of_one(runs, source, tm
     )
 
 
-def test_what_is_unknown_is_not_given(clip):
-    channels = given(clip, torch.Generator().manual_seed(1), unknown=0.0)
+def test_what_is_unknown_is_not_read(clip):
+    channels = known_channels(clip, torch.Generator().manual_seed(1), unknown=0.0)
     content, mask = channels[:, :-1], channels[:, -1:]
     assert torch.equal(content, clip * mask) and set(mask.unique().tolist()) <= {0.0, 1.0}
 
@@ -262,13 +244,13 @@ def test_pictures_start_from_a_runs_average_with_a_fresh_optimiser(runs, source,
     ],
 )
 def test_clips_start_from_a_runs_average(runs, picture, start, exact):
-    net = open_net(runs / picture if picture else None, runs / start, (1, 1, 1))
+    net, codec = open_net(runs / picture if picture else None, runs / start, (1, 1, 1))
     average = newest_checkpoint(runs / "video").groups["average"]
     for name, value in net.temporal_named_parameters():
         assert torch.equal(value, average[name] if exact else average[name].half().float())
         assert value.requires_grad
     assert not any(value.requires_grad for value in net.unet2d.parameters())
-    assert side_of(net) == TINY.image.side
+    assert side_of(net, codec) == TINY.image.side
 
 
 def test_weights_of_another_net_are_refused(runs, source, tmp_path):
@@ -303,11 +285,11 @@ def test_kept_states_that_cannot_be_read_are_passed_over(tmp_path, content):
 
 
 def test_captions_met_longest_ago_are_forgotten():
-    texts = CaptionStates(FewTokens(), room=2)
+    texts = CaptionStates(FewTokens(), capacity=2)
     for caption in ("one", "two", "one", "three"):
         texts.states([caption])
     assert list(texts.known) == ["one", "three"]
-    assert len(texts.states(["a", "b", "c", "d"])) == 4  # a batch may be larger than the room
+    assert len(texts.states(["a", "b", "c", "d"])) == 4  # a batch may be larger than what is kept
 
 
 def test_what_is_known_changes_no_batch():
@@ -338,3 +320,34 @@ def test_frames_span_the_whole_clip_at_any_rate(stride):
         and torch.equal(times, times.round())
         and torch.allclose(times.diff(), torch.tensor(float(stride)))
     )
+
+
+@pytest.mark.parametrize(("share", "clips"), [(0.0, 0), (0.5, 4), (1.0, 8)])
+def test_a_share_of_the_pictures_are_frames_of_clips_under_their_captions(share, clips):
+    drawn = draw_pictures(Discs(), torch.Generator().manual_seed(0), 8, share)
+    moving = ["moves" in caption for caption in drawn.captions]
+    assert drawn.pixels.shape == (8, 3, 1, 32, 32) and sum(moving) == clips
+    assert moving == sorted(moving)
+
+
+def test_half_of_the_pictures_of_the_presets_are_frames_of_clips():
+    """Decision 12; the tests' preset draws none, as its golden losses did."""
+    shares = {name: preset.image.clip_frames for name, preset in PRESETS.items()}
+    assert shares == {"world-32": 0.5, "world-64": 0.5, "tiny": 0.0}
+
+
+def test_a_run_says_how_its_pictures_are_coded(runs, tmp_path):
+    assert open_codec(runs / "image").factor == open_codec(runs / "video").factor == 8
+    with pytest.raises(ValueError, match="image run: expected `unshuffle` in .* got neither"):
+        open_codec(tmp_path)
+
+
+def test_weights_that_are_not_finite_are_not_written(runs, tmp_path):
+    net = open_picture_net(runs / "image")
+    save(net, tmp_path / "net")
+    before = (tmp_path / "net" / "config.json").stat().st_mtime_ns
+    net.conv_in.weight.data[0, 0, 0, 0] = 1e6  # finite, but not in half precision
+    with pytest.raises(ValueError, match="weights: expected finite ones, got others in conv_in"):
+        save(net.half(), tmp_path / "net")
+    assert (tmp_path / "net" / "config.json").stat().st_mtime_ns == before
+    assert [path.name for path in tmp_path.iterdir()] == ["net"]

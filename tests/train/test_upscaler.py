@@ -7,22 +7,14 @@ import pytest
 import torch
 
 from openlumiere.engine.cascade import LumiereUpscalePipeline
+from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.models.text import TextStates
 from openlumiere.train.config import LoopConfig, UpscalerConfig
 from openlumiere.train.data import CaptionStates
 from openlumiere.train.loop import train
-from openlumiere.train.stages.upscaler import (
-    Bank,
-    BaseMakes,
-    Pairs,
-    add_low_noise,
-    build_unet,
-    crop,
-    draw_steps,
-    inflate,
-    reduce,
-    upscaler_stage,
-)
+from openlumiere.train.nets import build_unet, inflate_upscaler
+from openlumiere.train.pairs import BaseErrors, DrawnClips, Pairs, crop, reduce
+from openlumiere.train.stages.upscaler import add_low_noise, draw_steps, upscaler_stage
 
 LOOP = LoopConfig(
     batch=4, warmup=2, log_every=1, show_every=0, count_work=False, learning_rate=3e-3
@@ -40,23 +32,15 @@ class NoWords:
         )
 
 
-class Drawing(Bank):
-    """Stripes and blocks in the place of a world."""
-
-    def __init__(self, frames):
-        self.captions = ["a cat", "a dog", "a frog"]
-        self.pixels = (
-            np.random.default_rng(0)
-            .integers(0, 256, (3, frames, 16, 16, 3), dtype=np.uint8)
-            .repeat(16, 2)
-            .repeat(16, 3)
-        )
+def drawn(frames):
+    """Blocks in the place of a world."""
+    blocks = np.random.default_rng(0).integers(0, 256, (3, frames, 16, 16, 3), dtype=np.uint8)
+    return DrawnClips(blocks.repeat(16, 2).repeat(16, 3), ["a cat", "a dog", "a frog"])
 
 
 def pairs(config=TINY, base=None):
-    return Pairs(
-        Drawing(config.frames), Drawing(config.frames), CaptionStates(NoWords()), config, base
-    )
+    clips = drawn(config.frames)
+    return Pairs(clips, clips, CaptionStates(NoWords()), config, base)
 
 
 def seeded(seed=0):
@@ -116,7 +100,7 @@ def test_the_base_adds_its_own_errors():
         cross_attention_dim=384,
         attention_head_dim=4,
     )
-    base = BaseMakes(unet, DDIMScheduler().alphas_cumprod, 2)
+    base = BaseErrors(unet.eval(), DDIMScheduler().alphas_cumprod, UnshuffleCodec(2))
     config = replace(TINY, from_base=1.0)
     (high, low, _), (_, plain, _) = (
         pairs(config, given).draw(2, seeded()) for given in (base, None)
@@ -135,7 +119,7 @@ def test_pictures_then_clips(tmp_path):
     first = LumiereUpscalePipeline.from_pretrained(tmp_path / "pictures" / "upscaler")
 
     clips = replace(TINY, frames=3)
-    net = inflate(stage.net)
+    net = inflate_upscaler(stage.net)
     frozen = {name: value.clone() for name, value in net.unet2d.state_dict().items()}
     train(upscaler_stage(pairs(clips), net, clips), LOOP, tmp_path / "clips", max_steps=2)
     assert all(torch.equal(value, frozen[name]) for name, value in net.unet2d.state_dict().items())

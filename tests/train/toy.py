@@ -6,6 +6,8 @@ import os
 import socket
 import sys
 import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from accelerate.state import AcceleratorState
@@ -45,10 +47,20 @@ def config(**options):
     )
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Regression(Stage):
+    """A stage of any function that draws losses."""
+
+    draw: Callable = line_losses
+
+    def losses(self, net, count, generator):
+        return self.draw(net, count, generator)
+
+
 def run_to(folder, steps, losses=line_losses, dropout=0.1, **options):
     """Train in `folder` to that step; answers the net."""
     net = Line(dropout)
-    train(Stage(net=net, losses=losses), config(**options), folder, max_steps=steps)
+    train(Regression(net=net, draw=losses), config(**options), folder, max_steps=steps)
     return net
 
 

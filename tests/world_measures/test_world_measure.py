@@ -17,7 +17,7 @@ from openlumiere.apps.cli.report import check_file
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.models.stunet import STUNet
 from openlumiere.provenance.verify import verify
-from openlumiere.train.stages.image import build_scheduler
+from openlumiere.train.nets import build_scheduler
 from openlumiere_world import split
 from openlumiere_world.backgrounds import COLOURS
 from openlumiere_world.measures.judge import JudgeConfig, save_judge

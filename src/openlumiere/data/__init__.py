@@ -1,1 +1,1 @@
-
+"""Clips for training: shards, their index, footage."""

@@ -1,0 +1,1 @@
+"""What clips are like: defects, repair, seams, marks, tones."""

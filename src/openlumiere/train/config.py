@@ -1,11 +1,13 @@
-"""What a run is told: frozen values, printed and saved as JSON with the run and each checkpoint.
+"""How a run is configured: frozen values, printed and saved as JSON with the run and each
+checkpoint. This file imports no torch, so that the command's help is there at once.
 
 All numbers here are our choice: the paper discloses neither optimiser nor batch, schedule or steps.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,45 +17,63 @@ class LoopConfig:
     `batch` samples a step, over all processes, are drawn in `parts`: each part has a random
     generator of its own and is computed at once by one process. So `parts` above the number of
     processes is gradient accumulation, and the same parts on more or fewer processes are the same
-    run. None is one part a process.
+    run.
     """
 
     learning_rate: float = 8e-4
+    """Peak learning rate."""
     batch: int = 16
+    """Pictures or clips a step, over all processes."""
     parts: int | None = None
-    warmup: int = 100  # steps
+    """Parts that a batch is computed in, a multiple of the processes (one each)."""
+    warmup: int = 100
+    """Steps of linear warm-up."""
     clip_norm: float = 1.0
+    """The most that the norm of the gradients may be."""
     weight_decay: float = 0.01
-    spike: float = (
-        10.0  # a loss over this many times the median of the last hundred is skipped; 0 is off
-    )
-    patience: int = 10  # skipped steps in a row that stop the run
+    """Of AdamW."""
+    spike: float = 10.0
+    """A loss over this many times the median of the last hundred is skipped; 0 is off."""
+    patience: int = 10
+    """Skipped steps in a row that stop the run."""
     save_minutes: float = 3.0
-    keep: int = 3  # checkpoints
-    log_every: int = 20  # steps
-    show_every: int = 1000  # steps between two pictures of samples; 0 is off
-    count_work: bool = True  # measure FLOPs of a step and the device's matrix rate at the start
-    shard: bool = (
-        False  # keep each trained weight, its average and moments on one process only (FSDP2)
-    )
+    """Between checkpoints."""
+    keep: int = 3
+    """Checkpoints that stay."""
+    log_every: int = 20
+    """Steps between lines of the log."""
+    show_every: int = 1000
+    """Steps between pictures of samples; 0 is never."""
+    count_work: bool = True
+    """Measure FLOPs of a step and the device's matrix rate at the start."""
+    shard: bool = False
+    """With several processes: keep each trained weight, its average and its moments on one of them
+    only (FSDP2).
+    """
     seed: int = 0
-    device: str = "cpu"  # cpu, or cuda: the one that accelerate gives to this process
+    """Of the weights and of the data."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """cuda is the one that accelerate gives to this process."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageConfig:
-    """A picture net on unshuffled pixels: pictures of `side` pixels, squares of `unshuffle` x
-    `unshuffle` as channels.
-
-    `low_noise` above 1 draws more of the nearly clean timesteps, below 1 fewer.
-    """
+    """A picture net on unshuffled pixels."""
 
     side: int = 32
+    """Pixels of a picture's side."""
     unshuffle: int = 2
+    """Squares of so many pixels a side become the channels of one place."""
     widths: tuple[int, ...] = (64, 96, 128)
+    """Channels of the net's levels."""
     layers: int = 1
+    """Blocks a level."""
     text_dropout: float = 0.1
+    """Share of captions that become the empty prompt, for guidance."""
     low_noise: float = 1.2
+    """Above 1 more of the nearly clean timesteps are drawn, below 1 fewer."""
+    clip_frames: float = 0.0
+    """Share of pictures that are frames of clips, under the clip's caption (decision 12)."""
     loop: LoopConfig = field(default_factory=LoopConfig)
 
 
@@ -64,13 +84,23 @@ class VideoConfig:
     """
 
     frames: int = 80
+    """Native frames (of 1/16 s) that a clip spans."""
     stride: int = 5
+    """Native frames between two that are trained on; 1 trains on all."""
     attention_blocks: tuple[int, int, int] = (2, 4, 2)
+    """Temporal attention blocks on the way down, in the middle and on the way up."""
     text_dropout: float = 0.1
+    """Share of captions that become the empty prompt, for guidance."""
     low_noise: float = 0.7
-    unknown: float = 0.3  # of conditional training: share of clips of which nothing is known
-    path_spacing: int = 1  # native frames apart that the model's clips find their path on (`diffusion/sparse_first.py`); 1 is every frame
-    checkpointing: bool = False  # less memory, a third more work
+    """Above 1 more of the nearly clean timesteps are drawn, below 1 fewer."""
+    unknown: float = 0.3
+    """Of conditional training: share of clips of which nothing is known, as in text to video."""
+    path_spacing: int = 1
+    """Native frames apart that the model's clips find their path on (`diffusion/sparse_first.py`);
+    1 is every frame.
+    """
+    checkpointing: bool = False
+    """Less memory for a third more work."""
     loop: LoopConfig = field(default_factory=LoopConfig)
 
 
@@ -82,26 +112,89 @@ class UpscalerConfig:
     """
 
     widths: tuple[int, ...] = (48, 64)
+    """Channels of the net's levels."""
     text_width: int = 64
-    gain: float = 8.0  # brings the residual of cartoons to about unit variance
+    """Channels of its cross-attention to the text."""
+    gain: float = 8.0
+    """Brings the residual of cartoons to about unit variance."""
     frames: int = 1
-    drawn: int = 600  # pictures or clips of the whole world; `from_base` of that number of the preset's scope, too
-    crop: int = 16  # low-resolution pixels of a side
-    from_base: float = 0.4  # share of samples that are scenes such as the base makes
-    most_noise: float = (
-        0.25  # standard deviation of what is added to low-resolution pixels in [-1, 1]
-    )
+    """Frames of a clip."""
+    drawn: int = 600
+    """Pictures or clips drawn at 256 px before training, and kept in the run; `from_base` of that
+    number of the preset's scope, too.
+    """
+    crop: int = 16
+    """Low-resolution pixels of a crop's side."""
+    from_base: float = 0.4
+    """Share of samples that are scenes such as the base makes."""
+    most_noise: float = 0.25
+    """Standard deviation of the most noise that low-resolution pixels in [-1, 1] are given."""
     text_dropout: float = 0.3
+    """Share of captions that become the empty prompt."""
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(learning_rate=1.5e-3, batch=8, warmup=50)
     )
 
 
+RANGES: dict[str, tuple[float, float]] = {
+    "batch": (1, 10**6),
+    "clip_frames": (0, 1),
+    "clip_norm": (0, 10**6),
+    "crop": (1, 64),
+    "drawn": (1, 10**6),
+    "frames": (1, 10**5),
+    "from_base": (0, 1),
+    "gain": (0.01, 1000),
+    "keep": (1, 1000),
+    "layers": (1, 16),
+    "learning_rate": (0, 10),
+    "log_every": (1, 10**9),
+    "low_noise": (0.01, 100),
+    "most_noise": (0, 10),
+    "parts": (1, 10**6),
+    "path_spacing": (1, 16),
+    "patience": (1, 10**6),
+    "save_minutes": (0, 10**9),
+    "seed": (0, 2**62),
+    "show_every": (0, 10**9),
+    "side": (8, 1024),
+    "spike": (0, 10**9),
+    "stride": (1, 16),
+    "text_dropout": (0, 1),
+    "text_width": (8, 4096),
+    "unknown": (0, 1),
+    "unshuffle": (1, 64),
+    "warmup": (0, 10**9),
+    "weight_decay": (0, 10),
+}
+"""Least and greatest value of every number above, by its name."""
+
+
+def check_config(config: object) -> None:
+    """Raise ValueError for the first number of a configuration, or of one inside it, that is out of
+    its range.
+    """
+    for entry in fields(config):
+        value = getattr(config, entry.name)
+        if is_dataclass(value):
+            check_config(value)
+        elif entry.name in RANGES and value is not None:
+            check_number(entry.name, value)
+
+
+def check_number(name: str, value: float) -> None:
+    """Raise ValueError where a value is out of its range, or no number."""
+    low, high = RANGES[name]
+    if not low <= value <= high:
+        raise ValueError(
+            f"{name.replace('_', ' ')}: expected {low:g} to {high:g}, got {value:g}, choose one in"
+            " between"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """The stages of one model, and the scope of the world (`data.world.scope.SCOPES`) that it
-    learns.
-    """
+    """The stages of one model, and the scope of the sticker world that it learns."""
 
     scope: str
     image: ImageConfig
@@ -137,7 +230,7 @@ TINY_UPSCALER = UpscalerConfig(widths=(16, 32), text_width=16, drawn=3, crop=8, 
 PRESETS = {
     "world-32": Preset(
         scope="world-32",
-        image=ImageConfig(loop=LoopConfig(learning_rate=1e-3, batch=16)),
+        image=ImageConfig(clip_frames=0.5, loop=LoopConfig(learning_rate=1e-3, batch=16)),
         video=WORLD_32,
         conditional=small_steps(WORLD_32),
         upscaler=UPSCALER,
@@ -149,6 +242,7 @@ PRESETS = {
             side=64,
             unshuffle=2,
             widths=(64, 64, 96, 128),
+            clip_frames=0.5,
             loop=LoopConfig(learning_rate=8e-4, batch=512, warmup=500),
         ),
         video=WORLD_64,

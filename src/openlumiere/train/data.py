@@ -1,9 +1,8 @@
-"""What a batch is made of: clips and captions from the sticker world, token states of the captions."""
+"""What a batch is made of: clips and captions of a source, token states of the captions."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -14,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from openlumiere.media.write import write_whole
 from openlumiere.models.text import TextEncoder, TextStates
-from openlumiere_world import slice as first_slice
 
 LAST_FRAME = 79  # of a native clip
 CAPTIONS = 32_768  # whose states are kept, in half precision: 16 KB for the mean 21 tokens
@@ -29,40 +28,27 @@ class Sample(NamedTuple):
     captions: list[str]
 
 
+class Drawn(Protocol):
+    """What a source answers: `Sample`, or anything that has its two fields."""
+
+    @property
+    def pixels(self) -> Float[Tensor, "b 3 f h w"]:
+        """In [-1, 1]."""
+
+    @property
+    def captions(self) -> list[str]:
+        """One a clip."""
+
+
 class Source(Protocol):
-    """Where samples come from, by the generator alone: `data.world.batch.Batches`, or the first
-    slice.
-    """
+    """Where samples come from: a world, or somebody's own clips (`data/footage.py`)."""
 
     def draw(
         self, generator: torch.Generator, count: int, frame_times: Float[Tensor, "*b f"] | None
-    ):
-        """What has `pixels` and `captions` like `Sample`: clips at those moments in native frames
-        (of all, or of each), or for None pictures, of one frame.
+    ) -> Drawn:
+        """`count` clips at those moments in native frames (of all, or of each), or for None
+        pictures, of one frame. What is drawn is a function of the generator alone.
         """
-        ...
-
-
-class SliceSource:
-    """The first slice of the world: eight subjects, six plain backgrounds, four motions."""
-
-    def __init__(
-        self, sprites: Float[Tensor, "s 4 h w"], side: int, device: torch.device | str = "cpu"
-    ):
-        self.sprites, self.side, self.device = sprites, side, device
-
-    def draw(
-        self, generator: torch.Generator, count: int, frame_times: Float[Tensor, "*b f"] | None
-    ) -> Sample:
-        still = frame_times is None
-        scenes = [first_slice.draw_facts(generator, still=still) for _ in range(count)]
-        progress = (
-            torch.rand(count, 1, generator=generator)
-            if still
-            else (frame_times / LAST_FRAME).expand(count, -1)
-        )
-        pixels = first_slice.render(self.sprites, scenes, progress, self.side).to(self.device)
-        return Sample(pixels, [first_slice.caption(scene) for scene in scenes])
 
 
 class CaptionStates:
@@ -75,16 +61,18 @@ class CaptionStates:
     """
 
     def __init__(
-        self, encoder: TextEncoder, device: torch.device | str = "cpu", room: int = CAPTIONS
+        self, encoder: TextEncoder, device: torch.device | str = "cpu", capacity: int = CAPTIONS
     ):
-        self.encoder, self.device, self.room = encoder, device, room
+        self.encoder = encoder
+        self.device = device
+        self.capacity = capacity
         self.known: OrderedDict[str, Float[Tensor, "n d"]] = OrderedDict()
         self.grown = False  # since `open` or `keep`
 
     def draw(
         self, captions: list[str], dropout: float, generator: torch.Generator
     ) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:
-        """States and mask; each caption is replaced by the empty prompt with probability `dropout`."""
+        """States and mask; with probability `dropout` a caption becomes the empty prompt."""
         dropped = torch.rand(len(captions), generator=generator) < dropout
         rows = self.states(["" if drop else caption for caption, drop in zip(captions, dropped)])
         lengths = torch.tensor([len(row) for row in rows], device=self.device)
@@ -92,9 +80,11 @@ class CaptionStates:
         return states, torch.arange(states.shape[1], device=self.device)[None] < lengths[:, None]
 
     def states(self, captions: list[str]) -> list[Float[Tensor, "n d"]]:
+        """Of each caption, without padding."""
         missing = [caption for caption in dict.fromkeys(captions) if caption not in self.known]
         if missing:
-            encoded, self.grown = self._encode(missing), True
+            encoded = self._encode(missing)
+            self.grown = True
             self.known |= {
                 caption: states[mask].half().to(self.device)
                 for caption, states, mask in zip(missing, encoded.states, encoded.mask)
@@ -102,7 +92,7 @@ class CaptionStates:
         for caption in captions:
             self.known.move_to_end(caption)
         rows = [self.known[caption].float() for caption in captions]
-        while len(self.known) > self.room:
+        while len(self.known) > self.capacity:
             self.known.popitem(last=False)
         return rows
 
@@ -113,14 +103,14 @@ class CaptionStates:
         return self.encoder.encode_together(captions, self.device)
 
     def keep(self, file: Path) -> None:
-        """Write what is known beside and rename it, where there is something new."""
+        """Write what is known, where there is something new. Raises OSError."""
         if not self.grown:
             return
-        beside = file.with_name(f".{file.name}.writing")
         rows = [row.cpu() for row in self.known.values()]
-        tensors = {"states": torch.cat(rows), "lengths": torch.tensor([len(row) for row in rows])}
-        save_file(tensors, beside, metadata={"captions": json.dumps(list(self.known))})
-        os.replace(beside, file)
+        lengths = torch.tensor([len(row) for row in rows])
+        tensors = {"states": torch.cat(rows), "lengths": lengths}
+        about = {"captions": json.dumps(list(self.known))}
+        write_whole(file, lambda made: save_file(tensors, made, metadata=about))
         self.grown = False
 
     def open(self, file: Path) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections import deque
 from statistics import median
+from typing import Any
 
-MEMORY, LEAST = (
-    100,
-    20,
-)  # losses that the median is of, and how many there must be before a spike is one
+MEMORY = 100  # losses that the median is of
+LEAST = 20  # how many there must be before a spike is one
 
 
 class Guard:
@@ -18,9 +17,11 @@ class Guard:
     """
 
     def __init__(self, spike: float, patience: int):
-        self.spike, self.patience = spike, patience
+        self.spike = spike
+        self.patience = patience
         self.losses: deque[float] = deque(maxlen=MEMORY)
-        self.skipped = self.in_a_row = 0
+        self.skipped = 0
+        self.in_a_row = 0
 
     def refuses(self, loss: float, norm: float) -> str | None:
         """Why this step is skipped, or None: it may be taken."""
@@ -42,20 +43,25 @@ class Guard:
 
     @property
     def exhausted(self) -> bool:
+        """Whether too many steps in a row were skipped."""
         return self.in_a_row >= self.patience
 
     def check(self) -> None:
         """Raises ValueError after `patience` skipped steps in a row."""
         if self.exhausted:
             raise ValueError(
-                f"training: expected finite, steady losses, got {self.in_a_row} skipped steps in a row, lower the learning rate and go on"
+                f"training: expected finite, steady losses, got {self.in_a_row} skipped steps in a"
+                " row, lower the learning rate and resume"
             )
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
         return {"losses": list(self.losses), "skipped": self.skipped, "in_a_row": self.in_a_row}
 
-    def restore(self, facts: dict) -> None:
+    def restore(self, facts: dict[str, Any]) -> None:
+        """Go on from `facts`."""
         self.losses.extend(facts["losses"])
-        self.skipped, self.in_a_row = facts["skipped"], facts["in_a_row"]
-        if self.exhausted:  # the person who goes on after that has changed something
+        self.skipped = facts["skipped"]
+        self.in_a_row = facts["in_a_row"]
+        if self.exhausted:  # whoever resumes after that has changed something
             self.in_a_row = 0

@@ -1,5 +1,5 @@
-"""What a conditional net is given in training: masks of every task, each with its share (our
-choice; the paper is silent).
+"""Masks of conditional training: those of every task, each with its share (our choice; the paper is
+silent).
 
 All are `f h w` on the codec's grid, 1 where the clip is known, as the tasks fill them at generation
 (`tasks/region.py`).
@@ -8,6 +8,7 @@ All are `f h w` on the codec's grid, 1 where the clip is known, as the tasks fil
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TypeAlias
 
 import torch
@@ -21,39 +22,45 @@ MOST_KEYFRAMES = 6
 
 
 def uniform(generator: torch.Generator, low: float, high: float) -> float:
+    """A number from low to high."""
     return low + (high - low) * float(torch.rand(1, generator=generator))
 
 
-def whole(generator: torch.Generator, low: int, high: int) -> int:
-    """From low to high, both included; low where there is no room."""
+def whole_number(generator: torch.Generator, low: int, high: int) -> int:
+    """From low to high, both included; low where high is less."""
     return int(torch.randint(low, max(high, low) + 1, (1,), generator=generator))
 
 
 def frames_known(shape: Shape, *numbers: int) -> Float[Tensor, "f h w"]:
+    """Known in whole frames of these numbers."""
     mask = torch.zeros(shape)
     mask[list(numbers)] = 1
     return mask
 
 
 def nothing(generator: torch.Generator, shape: Shape) -> Tensor:
+    """Text to video."""
     return torch.zeros(shape)
 
 
 def first_frame(generator: torch.Generator, shape: Shape) -> Tensor:
+    """Image to video."""
     return frames_known(shape, 0)
 
 
 def last_frame(generator: torch.Generator, shape: Shape) -> Tensor:
+    """Video that ends in a picture."""
     return frames_known(shape, -1)
 
 
 def first_and_last(generator: torch.Generator, shape: Shape) -> Tensor:
+    """Video from one picture to another."""
     return frames_known(shape, 0, -1)
 
 
 def keyframes(generator: torch.Generator, shape: Shape) -> Tensor:
     """Two to six frames anywhere."""
-    count = whole(generator, 2, min(MOST_KEYFRAMES, shape[0]))
+    count = whole_number(generator, 2, min(MOST_KEYFRAMES, shape[0]))
     return frames_known(shape, *torch.randperm(shape[0], generator=generator)[:count].tolist())
 
 
@@ -65,9 +72,9 @@ def box(generator: torch.Generator, shape: Shape) -> Tensor:
 def stroke(generator: torch.Generator, shape: Shape) -> Tensor:
     """Known outside a resting free-hand stroke: a round brush along a few straight pieces."""
     radius = uniform(generator, 0.08, 0.16)
-    corners = torch.rand(whole(generator, 3, 6), 2, generator=generator)
+    corners = torch.rand(whole_number(generator, 3, 6), 2, generator=generator)
     steps = torch.linspace(0, 1, 8)[:, None]
-    points = torch.cat([a + (b - a) * steps for a, b in zip(corners, corners[1:])])
+    points = torch.cat([a + (b - a) * steps for a, b in pairwise(corners)])
     y, x = places(shape)
     distance = (x[..., None] - points[:, 0]).square() + (y[..., None] - points[:, 1]).square()
     return 1 - resting((distance.amin(-1) < radius**2).float(), shape)
@@ -75,10 +82,11 @@ def stroke(generator: torch.Generator, shape: Shape) -> Tensor:
 
 def moving(generator: torch.Generator, shape: Shape) -> Tensor:
     """Known outside a box that moves evenly from one place to another."""
-    width, height = (uniform(generator, 0.25, 0.6) for _ in range(2))
-    start, end = (
-        torch.rand(2, generator=generator) * torch.tensor([1 - width, 1 - height]) for _ in range(2)
-    )
+    width = uniform(generator, 0.25, 0.6)
+    height = uniform(generator, 0.25, 0.6)
+    space = torch.tensor([1 - width, 1 - height])
+    start = torch.rand(2, generator=generator) * space
+    end = torch.rand(2, generator=generator) * space
     corners = start + (end - start) * torch.linspace(0, 1, shape[0])[:, None]
     y, x = places(shape)
     inside = [
@@ -89,12 +97,12 @@ def moving(generator: torch.Generator, shape: Shape) -> Tensor:
 
 
 def border(generator: torch.Generator, shape: Shape) -> Tensor:
-    """Known inside a box, the border to be made: outpainting."""
+    """Known inside a box: outpainting."""
     return resting(a_box(generator, 0.4, 0.85, shape), shape)
 
 
 def cinemagraph(generator: torch.Generator, shape: Shape) -> Tensor:
-    """The first frame whole, and all frames outside a region."""
+    """The whole first frame, and all frames outside a region."""
     mask = box(generator, shape)
     mask[0] = 1
     return mask
@@ -102,13 +110,12 @@ def cinemagraph(generator: torch.Generator, shape: Shape) -> Tensor:
 
 def some_frames_missing(generator: torch.Generator, shape: Shape) -> Tensor:
     """All but up to a quarter of the frames: a run of them, or any."""
-    count = whole(generator, 1, shape[0] // 4)
-    first = whole(generator, 0, shape[0] - count)
-    missing = (
-        range(first, first + count)
-        if whole(generator, 0, 1)
-        else torch.randperm(shape[0], generator=generator)[:count].tolist()
-    )
+    count = whole_number(generator, 1, shape[0] // 4)
+    first = whole_number(generator, 0, shape[0] - count)
+    if whole_number(generator, 0, 1):
+        missing = list(range(first, first + count))
+    else:
+        missing = torch.randperm(shape[0], generator=generator)[:count].tolist()
     return 1 - frames_known(shape, *missing)
 
 
@@ -138,15 +145,16 @@ def draw_kinds(
         [unknown if kind is nothing else share * rest for kind, share in SHARES.items()]
     )
     chosen = torch.multinomial(shares, count, replacement=True, generator=generator)
-    return [list(SHARES)[number] for number in chosen.tolist()]
+    kinds = list(SHARES)
+    return [kinds[number] for number in chosen.tolist()]
 
 
 def draw_masks(
     generator: torch.Generator, count: int, shape: Shape, unknown: float = SHARES[nothing]
 ) -> Float[Tensor, "b 1 f h w"]:
-    return torch.stack([kind(generator, shape) for kind in draw_kinds(generator, count, unknown)])[
-        :, None
-    ]
+    """`count` masks, their kinds in their shares."""
+    kinds = draw_kinds(generator, count, unknown)
+    return torch.stack([kind(generator, shape) for kind in kinds])[:, None]
 
 
 def a_box(
@@ -154,14 +162,17 @@ def a_box(
 ) -> Float[Tensor, "h w"]:
     """1 inside a box whose sides are a share `least` to `most` of the frame's; never empty."""
     _, height, width = shape
-    tall, wide = (max(1, round(uniform(generator, least, most) * side)) for side in (height, width))
-    top, left = whole(generator, 0, height - tall), whole(generator, 0, width - wide)
+    tall = max(1, round(uniform(generator, least, most) * height))
+    wide = max(1, round(uniform(generator, least, most) * width))
+    top = whole_number(generator, 0, height - tall)
+    left = whole_number(generator, 0, width - wide)
     inside = torch.zeros(height, width)
     inside[top : top + tall, left : left + wide] = 1
     return inside
 
 
 def resting(picture: Float[Tensor, "h w"], shape: Shape) -> Float[Tensor, "f h w"]:
+    """The same picture in every frame."""
     return picture.expand(shape).clone()
 
 

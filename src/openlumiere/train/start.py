@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -13,37 +14,79 @@ from safetensors import safe_open
 from torch import nn
 
 from openlumiere.engine.base import LumierePipeline
+from openlumiere.engine.cascade import LumiereUpscalePipeline
+from openlumiere.models.codec import ResidualCodec, UnshuffleCodec
+from openlumiere.models.folder import UPSCALER
 from openlumiere.models.stunet import TEMPORAL_WEIGHTS, STUNet
+from openlumiere.train.checkpoint import CONFIG
+from openlumiere.train.nets import FACTOR
 
 MODEL = "model_index.json"
+UNET = "config.json"
+TEMPORAL = "temporal"
+
+
+class VideoNet(NamedTuple):
+    """A net to train in time, and the codec of its clips."""
+
+    net: STUNet
+    codec: UnshuffleCodec
 
 
 def open_model(folder: Path) -> LumierePipeline:
     """The pipeline of a run (`run/model`) or of a folder in its layout. Raises ValueError."""
-    return LumierePipeline.from_pretrained(
-        folder / "model" if (folder / "model" / MODEL).is_file() else folder
-    )
+    return LumierePipeline.from_pretrained(model_folder(folder))
+
+
+def model_folder(folder: Path) -> Path:
+    """Where the model of a run, or of a model's own folder, lies."""
+    return folder / "model" if (folder / "model" / MODEL).is_file() else folder
 
 
 def open_picture_net(folder: Path) -> UNet2DConditionModel:
     """The picture net of an image run (`run/unet`), of a U-Net's own folder, or of a whole model
-    (its frozen net), float32.
+    (its frozen net), float32. Raises ValueError.
     """
-    for place in (folder / "unet", folder):
-        if (place / "config.json").is_file():
-            try:
-                return UNet2DConditionModel.from_pretrained(
-                    place, local_files_only=True, use_safetensors=True
-                )
-            except (OSError, KeyError, TypeError) as error:
-                raise ValueError(
-                    f"start: expected the weights of a picture net in {place}, got {first_line(error)}, name another run"
-                ) from None
+    if (folder / "unet" / UNET).is_file():
+        return open_unet(folder / "unet")
+    if "block_out_channels" in read_json(folder / UNET):
+        return open_unet(folder)
     return open_model(folder).stunet.unet2d
 
 
-def first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+def read_json(file: Path) -> dict:
+    """What a file says; nothing where there is none, or it is not JSON."""
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def open_unet(folder: Path) -> UNet2DConditionModel:
+    """A U-Net in diffusers' layout. Raises ValueError."""
+    try:
+        return UNet2DConditionModel.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True
+        )
+    except (OSError, KeyError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"start: expected the weights of a picture net in {folder}, got {reason}, name another"
+            " run"
+        ) from None
+
+
+def open_codec(folder: Path) -> UnshuffleCodec:
+    """How the pictures of a run or of a model are coded, as it says itself. Raises ValueError."""
+    model = model_folder(folder) / MODEL
+    for place in (model, folder / CONFIG):
+        factor = read_json(place).get("unshuffle")
+        if isinstance(factor, int):
+            return UnshuffleCodec(factor)
+    raise ValueError(
+        f"image run: expected `unshuffle` in {folder / CONFIG} or in {model}, got neither, name a"
+        " run that lumiere train image made"
+    )
 
 
 def load_into(net: nn.Module, folder: Path) -> None:
@@ -55,14 +98,15 @@ def load_into(net: nn.Module, folder: Path) -> None:
         got = tuple(weights[name].shape) if name in weights else "none"
         if got != tuple(target.shape):
             raise ValueError(
-                f"start: expected {name} of shape {tuple(target.shape)}, got {got} in {folder}, start from a net of this preset"
+                f"start: expected {name} of shape {tuple(target.shape)}, got {got} in {folder},"
+                " start from a net of this preset"
             )
     net.load_state_dict(weights)
 
 
 def open_net(
     picture: Path | None, start: Path | None, attention_blocks: tuple[int, int, int]
-) -> STUNet:
+) -> VideoNet:
     """A net to train in time: over the picture net of `picture`, with the temporal weights of
     `start`.
 
@@ -70,15 +114,34 @@ def open_net(
     model in `start` brings its own. Raises ValueError where the two don't belong together.
     """
     if picture is None:
-        return open_model(start).stunet
-    unet = open_picture_net(picture)
+        model = open_model(start)
+        return VideoNet(model.stunet, pixel_codec(model, start))
+    net = open_stunet(open_picture_net(picture), start, attention_blocks)
+    return VideoNet(net, open_codec(picture))
+
+
+def pixel_codec(model: LumierePipeline, folder: Path) -> UnshuffleCodec:
+    """The model's codec. Raises ValueError for latents: what is written here has no VAE."""
+    if not isinstance(model.codec, UnshuffleCodec):
+        raise ValueError(
+            f"start: expected a model of pixels, got one of latents in {folder}, train it in Python"
+            " with a stage of your own"
+        )
+    return model.codec
+
+
+def open_stunet(
+    unet: UNet2DConditionModel, start: Path | None, attention_blocks: tuple[int, int, int]
+) -> STUNet:
+    """`unet` inflated, with the temporal weights of `start` where that is given."""
     if start is None:
         return STUNet.from_unet2d(unet, attention_blocks=attention_blocks)
-    if (start / "temporal" / TEMPORAL_WEIGHTS).is_file():  # a run's, in full precision
-        net = STUNet.from_unet2d(unet, **options_of(start / "temporal" / TEMPORAL_WEIGHTS))
-        net.load_temporal(start / "temporal")
-        return net
-    return with_temporal(unet, open_model(start).stunet)
+    temporal = start / TEMPORAL
+    if not (temporal / TEMPORAL_WEIGHTS).is_file():
+        return with_temporal(unet, open_model(start).stunet)
+    net = STUNet.from_unet2d(unet, **options_of(temporal / TEMPORAL_WEIGHTS))
+    net.load_temporal(temporal)  # a run's, in full precision
+    return net
 
 
 def options_of(file: Path) -> dict:
@@ -98,9 +161,35 @@ def with_temporal(unet: UNet2DConditionModel, other: STUNet) -> STUNet:
     net = STUNet.from_unet2d(unet, **options)
     if net.fingerprint() != other.fingerprint():
         raise ValueError(
-            f"start: expected a model over the picture net {net.fingerprint()[:12]}, got {other.fingerprint()[:12]}, leave out --image-run"
+            f"start: expected a model over the picture net {net.fingerprint()[:12]}, got"
+            f" {other.fingerprint()[:12]}, leave out --image-run"
         )
     weights = dict(other.temporal_named_parameters())
     for name, parameter in net.temporal_named_parameters():
         parameter.copy_(weights[name])
     return net
+
+
+def open_upscaler(folder: Path) -> LumiereUpscalePipeline:
+    """The super-resolution model of a run or of a whole model (in `upscaler/`), or of a folder in
+    its layout, float32. Raises ValueError.
+    """
+    inside = folder / UPSCALER
+    return LumiereUpscalePipeline.from_pretrained(inside if (inside / MODEL).is_file() else folder)
+
+
+def open_upscaler_unet(folder: Path) -> UNet2DConditionModel:
+    """The picture net of an upscaler run (`run/unet`), or the frozen one of a super-resolution
+    model. Raises ValueError, also for a base's.
+    """
+    if (folder / "unet" / "config.json").is_file():
+        net = open_unet(folder / "unet")
+    else:
+        net = open_upscaler(folder).stunet.unet2d
+    expected = ResidualCodec(FACTOR).channels + 3
+    if net.config.in_channels != expected:
+        raise ValueError(
+            f"picture net: expected {expected} channels in, got {net.config.in_channels} in"
+            f" {folder}, do: lumiere train upscaler first"
+        )
+    return net.requires_grad_(True)

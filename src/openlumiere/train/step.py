@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from accelerate import Accelerator, DistributedType
@@ -23,7 +23,7 @@ from openlumiere.train.config import LoopConfig
 from openlumiere.train.ema import PowerEMA
 from openlumiere.train.guard import Guard
 
-LEVELS = 5  # equal ranges of timesteps that losses are told apart by
+LEVELS = 5  # equal ranges of timesteps whose losses are averaged apart
 
 
 class Losses(NamedTuple):
@@ -33,26 +33,37 @@ class Losses(NamedTuple):
     level: Float[Tensor, " b"]
 
 
-DrawLosses: TypeAlias = Callable[[nn.Module, int, torch.Generator], Losses]
+Average: TypeAlias = dict[str, Tensor]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stage:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stage(ABC):
     """What the loop needs to know of a stage. What requires a gradient in `net` trains; all else is
     neither optimised nor averaged.
 
-    `losses(net, count, generator)` draws `count` samples with that CPU generator and answers their
-    losses. Of the averaged weights `export(average, run)` keeps a copy in the run,
-    `release(average, folder)` writes the fp16 one that leaves the machine, and `show(average,
-    file)` makes a picture of samples. `frames` of a sample are counted in the throughput.
+    `config` is a dataclass that is kept with the run; `frames` of a sample are counted in the
+    throughput.
     """
 
     net: nn.Module
-    losses: DrawLosses
-    export: Callable[[dict[str, Tensor], Path], None] | None = None
-    release: Callable[[dict[str, Tensor], Path], None] | None = None
-    show: Callable[[dict[str, Tensor], Path], None] | None = None
+    config: Any = None
     frames: int = 1
+
+    @abstractmethod
+    def losses(self, net: nn.Module, count: int, generator: torch.Generator) -> Losses:
+        """Draw `count` samples with that CPU generator, and answer their losses under `net`."""
+
+    def export(self, average: Average, run: Path) -> None:  # noqa: B027
+        """Keep a copy of the averaged weights in the run, where there is use for one."""
+
+    def release(self, average: Average, folder: Path) -> None:
+        """Write the averaged weights in half precision, for other machines."""
+        raise ValueError(
+            f"export: expected a stage that writes weights, got {type(self).__name__}, leave it out"
+        )
+
+    def show(self, average: Average, file: Path) -> None:  # noqa: B027
+        """Save a picture of samples, where there are any."""
 
 
 class Outcome(NamedTuple):
@@ -132,7 +143,8 @@ class Trainer:
 
     def backward(self) -> float:
         """Gradients of the mean loss over all parts, averaged over processes; answers that loss."""
-        accelerator, total = self.accelerator, torch.zeros((), device=self.accelerator.device)
+        accelerator = self.accelerator
+        total = torch.zeros((), device=accelerator.device)
         mine = range(accelerator.process_index, self.parts, accelerator.num_processes)
         for part in mine:
             with nullcontext() if part == mine[-1] else accelerator.no_sync(self.net):
@@ -153,7 +165,9 @@ class Trainer:
         return self.stage.losses(net, self.part_size, torch.Generator().manual_seed(seed))
 
     def note_levels(self, losses: Losses) -> None:
-        loss, level = losses.loss.detach().float(), (losses.level * LEVELS).long()
+        """Add losses to the sums of their noise levels."""
+        loss = losses.loss.detach().float()
+        level = (losses.level * LEVELS).long()
         finite = loss.isfinite()
         self.level_sums[0].index_add_(0, level[finite], loss[finite])
         self.level_sums[1].index_add_(0, level[finite], torch.ones_like(loss[finite]))
@@ -168,14 +182,10 @@ class Trainer:
         """Whether any process wishes it."""
         if self.accelerator.num_processes == 1:
             return wish
-        return bool(
-            self.accelerator.reduce(
-                torch.tensor(float(wish), device=self.accelerator.device), "sum"
-            )
-            > 0
-        )
+        wishes = torch.tensor(float(wish), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(wishes, "sum") > 0)
 
-    def average(self) -> dict[str, Tensor]:
+    def average(self) -> Average:
         """The averaged weights, whole; every process must ask for them."""
         return gathered(self.ema.average)
 
@@ -197,6 +207,8 @@ class Trainer:
         return Checkpoint(step=self.step, groups=groups, facts=facts)
 
     def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint. Raises ValueError for one of another net or another seed."""
+        check_seed(checkpoint.facts["config"]["seed"], self.config.seed)
         copy_into(self.parameters, checkpoint.groups["parameters"])
         copy_into(self.ema.average, checkpoint.groups["average"])
         restore_moments(self.optimizer, self.parameters, checkpoint.groups["optimizer"])
@@ -204,16 +216,27 @@ class Trainer:
         self.step, self.drawn = checkpoint.step, checkpoint.facts["drawn"]
 
 
+def check_seed(began: int, seed: int) -> None:
+    """Raise ValueError where a run would go on with other data than it began with."""
+    if seed != began:
+        raise ValueError(
+            f"seed: expected {began}, with which this run began, got {seed}, leave it out or name a"
+            " new run folder"
+        )
+
+
 def split_batch(config: LoopConfig, processes: int) -> tuple[int, int]:
     """Parts of a batch and samples of a part."""
     parts = config.parts or processes
     if parts % processes:
         raise ValueError(
-            f"parts: expected a multiple of the {processes} processes, got {parts}, name such a number"
+            f"parts: expected a multiple of the {processes} processes, got {parts}, name such a"
+            " number"
         )
     if config.batch % parts:
         raise ValueError(
-            f"batch: expected a multiple of the {parts} parts, got {config.batch}, name such a number"
+            f"batch: expected a multiple of the {parts} parts, got {config.batch}, name such a"
+            " number"
         )
     return parts, config.batch // parts
 
@@ -227,7 +250,7 @@ def part_seed(seed: int, number: int) -> int:
 
 
 def noise_like(clean: Tensor, generator: torch.Generator) -> Tensor:
-    """Normal noise drawn on the device of `clean`, by a generator there that follows the CPU one."""
+    """Normal noise on the device of `clean`, drawn there by a generator that follows the CPU's."""
     if clean.device.type != "cpu":
         generator = torch.Generator(clean.device).manual_seed(
             int(torch.randint(2**62, (1,), generator=generator))
@@ -237,15 +260,18 @@ def noise_like(clean: Tensor, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def copy_into(targets: dict[str, Tensor], values: dict[str, Tensor]) -> None:
+    """Copy tensors of the same names and shapes. Raises ValueError for others."""
     if targets.keys() != values.keys():
         odd = sorted(targets.keys() ^ values.keys())[0]
         raise ValueError(
-            f"training state: expected the parameters of this net, got a difference at {odd}, start a new run folder"
+            f"training state: expected the parameters of this net, got a difference at {odd}, start"
+            " a new run folder"
         )
     for name, target in targets.items():
         if target.shape != values[name].shape:
             raise ValueError(
-                f"training state: expected {name} of shape {tuple(target.shape)}, got {tuple(values[name].shape)}, start a new run folder"
+                f"training state: expected {name} of shape {tuple(target.shape)}, got"
+                f" {tuple(values[name].shape)}, start a new run folder"
             )
         target.copy_(placed_as(target, values[name]))
 
@@ -261,20 +287,19 @@ def check_processes(accelerator: Accelerator) -> None:
     ):
         kind = accelerator.distributed_type.value
         raise ValueError(
-            f"processes: expected plain ones, got {kind}, take it out of accelerate's configuration and give --shard instead"
+            f"processes: expected plain ones, got {kind}, take it out of accelerate's configuration"
+            " and give --shard instead"
         )
 
 
 def shard(net: nn.Module) -> None:
-    """Split what trains over the processes (FSDP2, one group); what is frozen stays whole on each."""
-    for value in (value for value in net.parameters() if value.requires_grad):
+    """Split what trains over the processes (FSDP2, one group); each keeps all that is frozen."""
+    frozen = {value for value in net.parameters() if not value.requires_grad}
+    for value in set(net.parameters()) - frozen:
         value.data = value.data.contiguous()  # FSDP2 takes no weights in channels_last
-    warnings.filterwarnings(
-        "ignore", message="FSDP2-wrapped module .* returned a view"
-    )  # ours does, and no loss changes it in place
-    fully_shard(
-        net, ignored_params={value for value in net.parameters() if not value.requires_grad}
-    )
+    # ours returns a view, and no loss changes it in place
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
+    fully_shard(net, ignored_params=frozen)
 
 
 def whole(tensor: Tensor) -> Tensor:
@@ -283,6 +308,7 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 def gathered(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Each of them whole."""
     return {name: whole(value.detach()) for name, value in tensors.items()}
 
 
@@ -308,6 +334,7 @@ def flatten_moments(optimizer: Optimizer, names: list[str]) -> dict[str, Tensor]
 def restore_moments(
     optimizer: Optimizer, parameters: dict[str, Tensor], flat: dict[str, Tensor]
 ) -> None:
+    """Give an optimiser back what `flatten_moments` made of it."""
     index = {name: number for number, name in enumerate(parameters)}
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in flat.items():

@@ -22,6 +22,7 @@ class Work:
     rate: float = 0.0
 
     def utilisation(self, steps_a_second: float) -> float | None:
+        """Share of the rate that is reached; None where it is unknown."""
         return self.flops * steps_a_second / self.rate if self.rate else None
 
 
@@ -53,5 +54,6 @@ def timed(run: Callable[[], object], device: torch.device) -> float:
 
 
 def wait(device: torch.device) -> None:
+    """Until the device has done all that it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

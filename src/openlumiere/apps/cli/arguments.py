@@ -13,15 +13,21 @@ import tyro
 Arguments = TypeVar("Arguments")
 
 
-def parse(kind: type[Arguments], words: list[str], verb: str) -> Arguments:
+def parse(
+    kind: type[Arguments], words: list[str], verb: str, default: Arguments | None = None
+) -> Arguments:
     """Read `words` into `kind` by tyro; `--help` prints and exits 0, a mistake is a ValueError of
-    one line.
+    one line. What is not given is as in `default`, where there is one.
     """
     told = io.StringIO()
     try:
         with contextlib.redirect_stderr(told):
             return tyro.cli(
-                kind, args=words, prog=f"lumiere {verb}", config=(tyro.conf.FlagCreatePairsOff,)
+                kind,
+                args=words,
+                prog=f"lumiere {verb}",
+                default=tyro.MISSING_NONPROP if default is None else default,
+                config=(tyro.conf.FlagCreatePairsOff,),
             )
     except SystemExit as stop:
         if stop.code in (0, None):

@@ -7,20 +7,21 @@ from __future__ import annotations
 from functools import partial
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from openlumiere.diffusion.known import Known
+from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.models.stunet import STUNet
 from openlumiere.train.config import VideoConfig
 from openlumiere.train.data import CaptionStates, Source
 from openlumiere.train.masks import draw_masks
-from openlumiere.train.stages.video import video_stage
-from openlumiere.train.step import Stage
+from openlumiere.train.stages.video import VideoStage, video_stage
 
 
 def conditional_stage(
-    source: Source, texts: CaptionStates, net: STUNet, config: VideoConfig
-) -> Stage:
+    source: Source, texts: CaptionStates, net: STUNet, codec: UnshuffleCodec, config: VideoConfig
+) -> VideoStage:
     """The temporal parameters and the widened input of a trained `net`, fine-tuned on clips of
     which something is known.
 
@@ -29,17 +30,20 @@ def conditional_stage(
     loss is the whole clip's, known places too (our choice).
     """
     widen(net)
-    return video_stage(source, texts, net, config, partial(given, unknown=config.unknown))
+    conditioning = partial(known_channels, unknown=config.unknown)
+    return video_stage(source, texts, net, codec, config, conditioning)
 
 
 def widen(net: STUNet) -> None:
-    """Room for the known clip and the mask after the noisy clip."""
+    """Make place for the known clip and the mask after the noisy clip, if there is none yet."""
     channels = net.config.unet["in_channels"]
     if net.config.in_channels != 2 * channels + 1:
         net.widen_input(2 * channels + 1)
 
 
-def given(clean: Tensor, generator: torch.Generator, unknown: float) -> Tensor:
+def known_channels(
+    clean: Float[Tensor, "b c f h w"], generator: torch.Generator, unknown: float
+) -> Float[Tensor, "b c_plus_1 f h w"]:
     """`<C, M>` of a batch: masks drawn in their shares, that of none `unknown`, the true clip where
     they are 1.
     """

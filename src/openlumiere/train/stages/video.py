@@ -5,113 +5,126 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isqrt
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 import torch
-from jaxtyping import Float
+from diffusers import DDIMScheduler
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from openlumiere.diffusion.loss import clean_loss, draw_timesteps
 from openlumiere.engine.base import LumierePipeline
+from openlumiere.media.write import write_whole
 from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.models.stunet import STUNet
 from openlumiere.train.config import VideoConfig
 from openlumiere.train.data import TEXTS, CaptionStates, Source
-from openlumiere.train.export import SHARD, averaged_stunet, write_folder
+from openlumiere.train.nets import averaged, build_scheduler, save
 from openlumiere.train.show import save_sheet
-from openlumiere.train.stages.image import build_scheduler
-from openlumiere.train.step import DrawLosses, Losses, Stage, noise_like
+from openlumiere.train.step import Losses, Stage, noise_like
 
-Given: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
+Conditioning: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
+"""`conditioning(clean, generator)`: channels that a net reads after those of the noisy clip."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoStage(Stage):
+    """The temporal parameters of an inflated net, and their loss on clips of `source`.
+
+    A run's averaged temporal weights are at `run/temporal`, the whole model in half precision at
+    `run/model`.
+    """
+
+    net: STUNet
+    source: Source
+    texts: CaptionStates
+    codec: UnshuffleCodec
+    config: VideoConfig
+    conditioning: Conditioning | None = None
+    scheduler: DDIMScheduler = field(default_factory=build_scheduler)
+
+    def losses(self, net: nn.Module, count: int, generator: torch.Generator) -> Losses:
+        """Of `count` clips under captions, some of them dropped."""
+        times = draw_times(self.config, generator)
+        drawn = self.source.draw(generator, count, times)
+        clean = self.codec.encode(drawn.pixels)
+        text = self.texts.draw(drawn.captions, self.config.text_dropout, generator)
+        steps = self.scheduler.config.num_train_timesteps
+        timestep = draw_timesteps(count, steps, self.config.low_noise, generator)
+        timestep = timestep.to(clean.device)
+        noise = noise_like(clean, generator)
+        beside = None if self.conditioning is None else self.conditioning(clean, generator)
+        predict = partial(predict_clip, net, *text, times.to(clean.device), beside)
+        loss = clean_loss(predict, clean, noise, timestep, self.scheduler.alphas_cumprod)
+        return Losses(loss, timestep / steps)
+
+    def export(self, average: dict[str, Tensor], run: Path) -> None:
+        """Write `run/temporal` in full precision and `run/model` in half."""
+        write_whole(run / "temporal", averaged(self.net, average).save_temporal)
+        self.texts.keep(run / TEXTS)
+        self.release(average, run / "model")
+
+    def release(self, average: dict[str, Tensor], folder: Path) -> None:
+        """Write the whole model in half precision."""
+        pipeline = LumierePipeline(
+            averaged(self.net, average).half(),
+            self.scheduler,
+            unshuffle=self.codec.factor,
+            path_spacing=self.config.path_spacing,
+        )
+        save(pipeline, folder)
+
+    def show(self, average: dict[str, Tensor], file: Path) -> None:
+        """Save strips of clips of fixed prompts."""
+        net = averaged(self.net, average)
+        frames = self.config.frames
+        save_sheet(net, self.scheduler, self.codec.factor, file, native_frames=frames)
 
 
 def video_stage(
     source: Source,
     texts: CaptionStates,
     net: STUNet,
+    codec: UnshuffleCodec,
     config: VideoConfig,
-    given: Given | None = None,
-) -> Stage:
-    """The temporal parameters of `net` and their loss on clips of `source`.
-
-    `given(clean, generator)` answers what a conditional net reads beside the noisy clip. A run's
-    averaged temporal weights are at `run/temporal`, the whole model in half precision at
-    `run/model`.
-    """
+    conditioning: Conditioning | None = None,
+) -> VideoStage:
+    """The stage of a net whose clips `codec` codes."""
     torch.manual_seed(config.loop.seed)
     net.to(memory_format=torch.channels_last).train()
     if config.checkpointing:
         net.enable_gradient_checkpointing()
-    codec, scheduler = codec_of(net), build_scheduler()
-
-    def losses(net: nn.Module, count: int, generator: torch.Generator) -> Losses:
-        times = draw_times(config, generator)
-        drawn = source.draw(generator, count, times)
-        clean, times = codec.encode(drawn.pixels), times.to(drawn.pixels.device)
-        states, mask = texts.draw(drawn.captions, config.text_dropout, generator)
-        steps = scheduler.config.num_train_timesteps
-        timestep = draw_timesteps(count, steps, config.low_noise, generator).to(clean.device)
-        noise = noise_like(clean, generator)
-        beside = [] if given is None else [given(clean, generator)]
-
-        def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
-            sample = torch.cat([noisy, *beside], 1)
-            return net(
-                sample, timestep, states, encoder_attention_mask=mask, frame_times=times
-            ).sample
-
-        return Losses(
-            clean_loss(predict, clean, noise, timestep, scheduler.alphas_cumprod), timestep / steps
-        )
-
-    return temporal_stage(net, losses, texts, config)
-
-
-def temporal_stage(
-    net: STUNet, losses: DrawLosses, texts: CaptionStates, config: VideoConfig
-) -> Stage:
-    """What any stage that trains temporal parameters exports and shows."""
-    scheduler, unshuffle = build_scheduler(), codec_of(net).factor
-
-    def export(average: dict[str, Tensor], run: Path) -> None:
-        write_folder(run / "temporal", averaged_stunet(net, average).save_temporal)
-        texts.keep(run / TEXTS)
-        release(average, run / "model")
-
-    def release(average: dict[str, Tensor], folder: Path) -> None:
-        pipeline = LumierePipeline(
-            averaged_stunet(net, average).half(),
-            scheduler,
-            unshuffle=unshuffle,
-            path_spacing=config.path_spacing,
-        )
-        write_folder(folder, lambda room: pipeline.save_pretrained(room, max_shard_size=SHARD))
-
-    def show(average: dict[str, Tensor], file: Path) -> None:
-        save_sheet(
-            averaged_stunet(net, average), scheduler, unshuffle, file, native_frames=config.frames
-        )
-
-    return Stage(
+    return VideoStage(
         net=net,
-        losses=losses,
-        export=export,
-        release=release,
-        show=show,
+        source=source,
+        texts=texts,
+        codec=codec,
+        config=config,
+        conditioning=conditioning,
         frames=config.frames // config.stride,
     )
 
 
-def codec_of(net: STUNet) -> UnshuffleCodec:
-    """The squares of pixels whose channels the picture net takes."""
-    return UnshuffleCodec(isqrt(net.config.unet["in_channels"] // 3))
+def predict_clip(
+    net: nn.Module,
+    states: Float[Tensor, "b n d"],
+    mask: Bool[Tensor, "b n"],
+    times: Float[Tensor, " f"],
+    beside: Float[Tensor, "b k f h w"] | None,
+    noisy: Float[Tensor, "b c f h w"],
+    timestep: Int[Tensor, " b"],
+) -> Float[Tensor, "b c f h w"]:
+    """What a net answers for noisy clips with the channels `beside` them."""
+    sample = noisy if beside is None else torch.cat([noisy, beside], 1)
+    return net(sample, timestep, states, encoder_attention_mask=mask, frame_times=times).sample
 
 
-def side_of(net: STUNet) -> int:
-    """Of a frame, in pixels."""
-    return net.config.unet["sample_size"] * codec_of(net).factor
+def side_of(net: STUNet, codec: UnshuffleCodec) -> int:
+    """Pixels of a frame's side."""
+    return net.config.unet["sample_size"] * codec.factor
 
 
 def draw_times(config: VideoConfig, generator: torch.Generator) -> Float[Tensor, " f"]:

@@ -1,0 +1,282 @@
+"""What `lumiere train` does once its words are read: check the folders, build the stage, train."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from openlumiere.apps.cli.processes import INSIDE
+from openlumiere.apps.cli.train import Options, TrainClips, TrainUpscaler, TrainUpscalerClips
+from openlumiere.data.footage import Footage
+from openlumiere.models.folder import UPSCALER
+from openlumiere.models.stunet import TEMPORAL_WEIGHTS
+from openlumiere.models.text import E5TextEncoder
+from openlumiere.train.config import PRESETS, ImageConfig, VideoConfig
+from openlumiere.train.data import TEXTS, CaptionStates, Source
+from openlumiere.train.log import Line, Observer
+from openlumiere.train.loop import train
+from openlumiere.train.pairs import Pairs, open_base
+from openlumiere.train.stages.conditional import conditional_stage
+from openlumiere.train.stages.image import image_stage
+from openlumiere.train.stages.upscaler import clip_net, picture_net, upscaler_stage
+from openlumiere.train.stages.video import side_of, video_stage
+from openlumiere.train.start import MODEL, open_net
+from openlumiere.train.step import Stage, split_batch
+
+MODELS = (MODEL, f"model/{MODEL}")
+UPSCALER_MODELS = (MODEL, f"{UPSCALER}/{MODEL}")
+PICTURE_NET = "unet/config.json"
+OLD_STATE = "state"  # a folder of runs of the first version
+
+
+def run(stage: str, options: Options) -> None:
+    """Train; the terminal shows the configuration and a line now and then."""
+    set_threads(options)
+    train(
+        build(stage, options),
+        options.config.loop,
+        options.run.run,
+        max_minutes=options.run.max_minutes,
+        max_steps=options.run.max_steps,
+        release=options.run.export,
+        about={"stage": stage, "preset": options.run.preset},
+        observer=Terminal(),
+    )
+
+
+def build(stage: str, options: Options) -> Stage:
+    """The stage that the options describe. Raises ValueError for weights or data that don't fit."""
+    texts = caption_states(options)
+    config = options.config
+    start = options.run.start
+    if isinstance(config, ImageConfig):
+        return image_stage(source(options, config.side, 1), texts, config, start)
+    if not isinstance(config, VideoConfig):
+        return build_upscaler(options, texts)
+    net, codec = open_net(options.image_run, start, config.attention_blocks)
+    clips = source(options, side_of(net, codec), config.frames)
+    build_stage = conditional_stage if stage == "conditional" else video_stage
+    return build_stage(clips, texts, net, codec, config)
+
+
+def build_upscaler(options: TrainUpscaler | TrainUpscalerClips, texts: CaptionStates) -> Stage:
+    """The stage of a super-resolution net; what is drawn for it is kept in the run."""
+    from openlumiere_world.enlarging import drawn_clips  # the world needs the extra `world`
+    from openlumiere_world.scope import SCOPES, WORLD_64
+    from openlumiere_world.subjects import World
+
+    config = options.config
+    if isinstance(options, TrainUpscalerClips):
+        net = clip_net(options.image_run, options.run.start, config.loop.seed)
+    else:
+        net = picture_net(config, options.run.start)
+    base = None if options.data.base is None else open_base(options.data.base)
+    world = World.open(options.data.world)
+    folder = options.run.run / "drawn"
+    scope = SCOPES[PRESETS[options.run.preset].scope]
+    few = max(1, round(config.from_base * config.drawn))
+    clips = drawn_clips(world, folder / "world", config.drawn, config.frames, WORLD_64)
+    scenes = drawn_clips(world, folder / "scenes", few, config.frames, scope)
+    return upscaler_stage(Pairs(clips, scenes, texts, config, base), net, config)
+
+
+def caption_states(options: Options) -> CaptionStates:
+    """Those of the run, or to begin with those of a run before it."""
+    texts = CaptionStates(E5TextEncoder(), options.config.loop.device)
+    for folder in (options.run.run, options.run.start, image_run(options)):
+        if folder is not None and not texts.known:
+            texts.open(folder / TEXTS)
+    return texts
+
+
+def source(options: Options, side: int, frames: int) -> Source:
+    """What `Data` names, in frames of `side` pixels."""
+    device = options.config.loop.device
+    if options.data.footage is not None:
+        return Footage(options.data.footage, side, frames, device)
+    from openlumiere_world.batch import Batches  # the world needs the extra `world`
+    from openlumiere_world.package import open_package
+    from openlumiere_world.scope import SCOPES
+    from openlumiere_world.subjects import World
+
+    if options.data.package is not None:
+        world = open_package(options.data.package)
+    else:
+        world = World.open(options.data.world)
+    return Batches(world, SCOPES[PRESETS[options.run.preset].scope], "train", side, device)
+
+
+def image_run(options: Options) -> Path | None:
+    """The run of the picture net, where the stage has one."""
+    return getattr(options, "image_run", None)
+
+
+def set_threads(options: Options) -> None:
+    """The threads, cores and GPU of this process."""
+    rank = int(os.environ.get("LOCAL_RANK", 0))
+    threads = options.run.threads
+    torch.set_num_threads(threads)
+    if options.config.loop.device == "cuda":
+        torch.cuda.set_device(rank)
+    if options.run.pin:
+        cores = sorted(os.sched_getaffinity(0))
+        own = {cores[(rank * threads + number) % len(cores)] for number in range(threads)}
+        os.sched_setaffinity(0, own)
+
+
+class Terminal(Observer):
+    """Prints the configuration, then one line that replaces the last on a terminal, and follows it
+    elsewhere.
+    """
+
+    def __init__(self) -> None:
+        self.live = sys.stdout.isatty()
+
+    def started(self, config: dict[str, object]) -> None:
+        """The configuration, once."""
+        if int(os.environ.get("RANK", 0)) == 0:
+            print(json.dumps(config, indent=1), flush=True)
+
+    def logged(self, line: Line, seconds_left: float) -> None:
+        """Where the run is."""
+        text = in_words(line, seconds_left)
+        print(f"\r{text:<100}" if self.live else text, end="" if self.live else "\n", flush=True)
+
+    def ended(self) -> None:
+        """End the line."""
+        if self.live:
+            print()
+
+
+def in_words(line: Line, seconds_left: float) -> str:
+    """A line of the log for a person."""
+    loss = "none" if line["loss"] is None else f"{line['loss']:.4f}"
+    parts = [
+        f"step {line['step']}",
+        f"loss {loss}",
+        f"{line['steps_a_second']:.2f} steps/s",
+        f"{line['frames_a_second']:.1f} frames/s",
+    ]
+    if line["utilisation"]:
+        parts.append(f"{100 * line['utilisation']:.0f} % of the matrix rate")
+    if line["skipped"]:
+        parts.append(f"{line['skipped']} skipped")
+    return "  ".join([*parts, f"{clock(seconds_left)} to go"])
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    minutes, seconds = divmod(round(max(seconds, 0)), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
+def check(stage: str, options: Options) -> None:
+    """Refuse what can be seen before anything is opened or made."""
+    split_batch(options.config.loop, int(os.environ.get(INSIDE, options.run.processes)))
+    if options.config.loop.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: expected a CUDA device that torch can use, got none, use cpu")
+    check_run(options.run.run)
+    check_start(stage, options.run.start)
+    if isinstance(options, TrainClips | TrainUpscalerClips):
+        check_image_run(stage, options.image_run, options.run.start)
+    if isinstance(options, TrainUpscaler | TrainUpscalerClips):
+        check_drawings(stage, options)
+    else:
+        check_data(options)
+
+
+def check_run(folder: Path) -> None:
+    """Raise ValueError for what can't be a run's folder."""
+    if (folder / OLD_STATE).is_dir():
+        raise ValueError(
+            f"run: expected a run of this version, got an older one in {folder}, name a new folder"
+            f" and --start {folder}"
+        )
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise ValueError(
+            f"run: expected a folder that can be made and written, got {existing}, choose another"
+            " one"
+        )
+
+
+def check_start(stage: str, start: Path | None) -> None:
+    """Raise ValueError where there are no weights to begin from."""
+    if start is not None and not holds(start, starts(stage)):
+        raise ValueError(
+            f"start: expected a run or a model's folder with weights, got {start}, name one that"
+            " lumiere train wrote"
+        )
+    if stage == "conditional" and start is None:
+        raise ValueError(
+            "start: expected a trained video model, got none, do: lumiere train video first"
+        )
+
+
+def check_image_run(stage: str, run: Path | None, start: Path | None) -> None:
+    """Raise ValueError where no picture net is named, or none is there."""
+    first = "upscaler" if stage == "upscaler-video" else "image"
+    nets = (PICTURE_NET, *UPSCALER_MODELS) if first == "upscaler" else (PICTURE_NET, *MODELS)
+    if run is None and start is None:
+        raise ValueError(
+            "image run: expected a run with a trained picture net, got none, do: lumiere train"
+            f" {first} first"
+        )
+    if run is not None and not holds(run, nets):
+        raise ValueError(
+            f"image run: expected a run with a trained picture net, got {run}, do: lumiere train"
+            f" {first} first"
+        )
+    if run is None and first == "image" and not holds(start, MODELS):
+        raise ValueError(
+            f"start: expected a whole model, got temporal weights alone in {start}, name their"
+            " picture net with --image-run"
+        )
+
+
+def check_data(options: Options) -> None:
+    """Raise ValueError where not exactly one collection is named."""
+    data = options.data
+    named = [name for name in ("world", "package", "footage") if getattr(data, name) is not None]
+    if len(named) != 1:
+        raise ValueError(
+            "world: expected one of a built world, a package of sprites and a folder of footage,"
+            f" got {' and '.join(named) or 'none'}, name one with --world, --package or --footage"
+        )
+
+
+def check_drawings(stage: str, options: TrainUpscaler | TrainUpscalerClips) -> None:
+    """Raise ValueError for what super-resolution stages can't do."""
+    if options.data.world is None:
+        raise ValueError(
+            f"world: expected a built world for {stage}, got none, do: lumiere data world build"
+            " DIR, and name it with --world"
+        )
+    if options.data.base is not None and stage != "upscaler":
+        raise ValueError(
+            f"base: expected it for the stage upscaler, got it for {stage}, leave it out"
+        )
+    if options.run.processes > 1:
+        raise ValueError(
+            f"processes: expected 1 for {stage}, got {options.run.processes}, leave it out"
+        )
+
+
+def starts(stage: str) -> tuple[str, ...]:
+    """Files of which a folder to start from holds one."""
+    if stage == "upscaler":
+        return (PICTURE_NET, *UPSCALER_MODELS)
+    if stage == "upscaler-video":
+        return UPSCALER_MODELS
+    if stage == "image":
+        return (PICTURE_NET, "config.json", *MODELS)
+    return (f"temporal/{TEMPORAL_WEIGHTS}", *MODELS)
+
+
+def holds(folder: Path, names: tuple[str, ...]) -> bool:
+    """Whether a folder has any of these files."""
+    return any((folder / name).is_file() for name in names)
