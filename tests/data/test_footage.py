@@ -37,7 +37,9 @@ def test_clips_are_seen_at_the_moments_asked_for(folder):
     assert (shown.diff(dim=1) == 5).all() and len(set(shown[:, 0].tolist())) > 4
     names = {"a dog runs", "un gatto che dorme"}
     assert set(drawn.captions) == names
-    assert all((row[0] >= 100) == (name.startswith("un")) for row, name in zip(shown, drawn.captions))
+    assert all(
+        (row[0] >= 100) == (name.startswith("un")) for row, name in zip(shown, drawn.captions)
+    )
 
 
 def test_the_generator_alone_says_what_is_drawn(folder):
@@ -48,7 +50,8 @@ def test_the_generator_alone_says_what_is_drawn(folder):
 
 
 @pytest.mark.parametrize(
-    ("frames", "message"), [(31, "footage: expected clips of .* s or more, got 1.875 s in .*second")]
+    ("frames", "message"),
+    [(31, "footage: expected clips of .* s or more, got 1.875 s in .*second")],
 )
 def test_a_clip_that_is_too_short_is_refused(folder, frames, message):
     with pytest.raises(ValueError, match=message):

@@ -83,13 +83,13 @@ def clip_files(folder: Path) -> list[Path]:
 
 def read(file: Path, side: int, frames: int) -> UInt8[np.ndarray, "f s s 3"]:
     """A clip made fit for training. Raises ValueError where it is too short."""
-    clip = square(resample(Clip.load(file)), side)
+    clip = square(resample(Clip.load(file).over("white")), side)
     if len(clip) < frames:
         raise ValueError(
             f"footage: expected clips of {float(frames / FPS):g} s or more, got {float(len(clip) / FPS):g} s in"
             f" {file}, take it out of the folder"
         )
-    return clip.frames[..., :3]
+    return clip.frames
 
 
 def caption_of(file: Path) -> str:
