@@ -26,8 +26,8 @@ from openlumiere.diffusion.loss import clean_loss
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.media import Clip, contact_sheet, filmstrip, save_image
 from openlumiere.models.codec import UnshuffleCodec
+from openlumiere.models.e5 import E5TextEncoder
 from openlumiere.models.stunet import STUNet
-from openlumiere.models.text import E5TextEncoder
 from openlumiere.train.config import LoopConfig, VideoConfig
 from openlumiere.train.data import TEXTS, CaptionStates, Sample
 from openlumiere.train.nets import build_scheduler

@@ -13,8 +13,8 @@ from accelerate.state import AcceleratorState
 
 import openlumiere
 from openlumiere.models.codec import UnshuffleCodec
+from openlumiere.models.e5 import E5TextEncoder
 from openlumiere.models.stunet import STUNet
-from openlumiere.models.text import E5TextEncoder
 from openlumiere.train.config import PRESETS
 from openlumiere.train.data import CaptionStates, Sample
 from openlumiere.train.nets import build_unet

@@ -16,8 +16,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from PIL import Image
-
 from footage import (
     RATES,
     SUFFIXES,
@@ -30,6 +28,7 @@ from footage import (
     read_here,
     see_through,
 )
+from PIL import Image
 
 from openlumiere.media import (
     Clip,

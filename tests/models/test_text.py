@@ -15,12 +15,8 @@ from transformers import (
     T5EncoderModel,
 )
 
-from openlumiere.models.text import (
-    E5_MAX_TOKENS,
-    E5TextEncoder,
-    TransformersTextEncoder,
-    carried_e5_path,
-)
+from openlumiere.models.e5 import MAX_TOKENS, E5TextEncoder, e5_path
+from openlumiere.models.text import TransformersTextEncoder
 
 PROMPTS = [
     "a dog moves right on a green background",
@@ -87,8 +83,8 @@ def test_spaces_and_composition_of_letters_do_not_matter(e5):
 
 def test_a_long_prompt_is_cut_at_its_end(e5):
     ids = e5.tokenize("dog " * 500)
-    assert len(ids) == E5_MAX_TOKENS and ids[-1] == 2
-    assert e5.encode(["dog " * 500]).states.shape == (1, E5_MAX_TOKENS, 384)
+    assert len(ids) == MAX_TOKENS and ids[-1] == 2
+    assert e5.encode(["dog " * 500]).states.shape == (1, MAX_TOKENS, 384)
 
 
 @settings(max_examples=150, deadline=None)
@@ -132,7 +128,7 @@ def test_nothing_is_read_before_the_first_prompt(tmp_path):
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "flipped", "other"])
 def test_a_damaged_file_is_one_clear_error(tmp_path, damage):
-    path, whole = tmp_path / "e5-small-q4.bin", carried_e5_path().read_bytes()
+    path, whole = tmp_path / "e5-small-q4.bin", e5_path().read_bytes()
     bits = bytearray(whole)
     bits[50_000_000] ^= 1
     content = {
@@ -219,7 +215,7 @@ def test_t5_sees_no_padding():
 
 def test_unknown_states_are_refused():
     with pytest.raises(
-        ValueError, match="expected 'last' or 'penultimate', got 'first', name one of the two"
+        ValueError, match="expected 'last' or 'penultimate', got 'first', name one of them"
     ):
         TransformersTextEncoder(tiny_tokenizer(8), tiny_clip(), states="first")
 

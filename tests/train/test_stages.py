@@ -132,7 +132,7 @@ def test_conditional_training_moves_the_new_channels_and_the_temporal_parameters
 
 @pytest.mark.parametrize("kind", ["image", "video", "conditional"])
 def test_samples_are_one_sheet(runs, source, tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(base, "carried_encoder", FewTokens)
+    monkeypatch.setattr(base, "bundled_encoder", FewTokens)
     texts = CaptionStates(FewTokens())
     if kind == "image":
         stage = image_stage(source, texts, TINY.image, runs / "image")

@@ -30,6 +30,7 @@ from openlumiere.diffusion.sampler import Step, draw_noise, noise_to, sample
 from openlumiere.diffusion.sparse_first import path_first
 from openlumiere.engine.fit import NATIVE_RATE
 from openlumiere.models.codec import Codec, UnshuffleCodec, VAECodec
+from openlumiere.models.e5 import bundled_encoder
 from openlumiere.models.folder import read_parts, write_checksums
 from openlumiere.models.hub import locate
 from openlumiere.models.stunet import STUNet
@@ -38,7 +39,6 @@ from openlumiere.models.text import (
     TextEncoder,
     TextStates,
     TransformersTextEncoder,
-    carried_encoder,
 )
 
 OnStep = Callable[[Step], None]
@@ -394,7 +394,7 @@ def text_of(tokenizer, text_encoder, tokenizer_2, text_encoder_2, zero_empty: bo
     if text_encoder_2 is not None:
         return PairedTextEncoder(tokenizer, text_encoder, tokenizer_2, text_encoder_2, zero_empty)
     return (
-        carried_encoder()
+        bundled_encoder()
         if text_encoder is None
         else TransformersTextEncoder(tokenizer, text_encoder)
     )

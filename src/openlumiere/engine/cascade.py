@@ -21,10 +21,10 @@ from openlumiere.diffusion.sampler import seeded
 from openlumiere.diffusion.stream import stream
 from openlumiere.engine.base import CheckedPipeline, to_frames
 from openlumiere.models.codec import ResidualCodec
+from openlumiere.models.e5 import bundled_encoder
 from openlumiere.models.folder import read_upscaler_parts
 from openlumiere.models.hub import locate
 from openlumiere.models.stunet import STUNet
-from openlumiere.models.text import carried_encoder
 from openlumiere.tasks.request import DEFAULT_LEVEL, UPSCALE_STEPS
 
 LOW = "low"
@@ -87,7 +87,7 @@ class LumiereUpscalePipeline(CheckedPipeline):
         self.register_modules(stunet=stunet, scheduler=scheduler)
         self.register_to_config(factor=factor, gain=gain)
         self.codec = ResidualCodec(factor, gain)
-        self.text = carried_encoder()
+        self.text = bundled_encoder()
         expected = self.codec.channels + 3
         if stunet.config.in_channels != expected:
             raise ValueError(

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from safetensors.torch import load_file
 from torch import Tensor
 
-from openlumiere.models.text import carried_encoder
+from openlumiere.models.e5 import bundled_encoder
 
 SENTENCES = Path(__file__).with_name("screen_sentences.json")
 DIRECTIONS = Path(__file__).with_name(
@@ -50,7 +50,7 @@ def encode_sentences() -> dict[str, Float[Tensor, "n d"]]:
 @lru_cache
 def direction(prompt: str) -> Float[Tensor, " d"]:
     """Of the mean token state; kept, for several clips of one prompt ask again."""
-    return torch.nn.functional.normalize(carried_encoder().hidden(prompt).mean(0), dim=0)
+    return torch.nn.functional.normalize(bundled_encoder().hidden(prompt).mean(0), dim=0)
 
 
 def nearness(prompt: str) -> dict[str, tuple[float, str]]:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from openlumiere.media.write import write_whole
 from openlumiere.models.codec import ResidualCodec, UnshuffleCodec
+from openlumiere.models.e5 import E5TextEncoder
 from openlumiere.models.stunet import STUNet
-from openlumiere.models.text import E5TextEncoder
 from openlumiere.train.checkpoint import require_finite
 from openlumiere.train.config import ImageConfig, UpscalerConfig
 

@@ -15,7 +15,7 @@ from openlumiere.apps.cli.loading import check_device, load
 from openlumiere.engine.finish import PACKAGES
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.engine.memory import cascade_memory, free_memory, gigabytes
-from openlumiere.models.text import carried_e5_path, check_e5
+from openlumiere.models.e5 import check_e5, e5_path
 from openlumiere.tasks.request import DEFAULT_FRAMES, DEFAULT_SIZE, DEFAULT_STEPS, Request
 
 
@@ -73,7 +73,7 @@ def gpus() -> list[str]:
 
 
 def check_text() -> str:
-    check_e5(carried_e5_path())
+    check_e5(e5_path())
     return "multilingual-e5-small in 4 bits, intact"
 
 

@@ -12,9 +12,9 @@ import torch
 from openlumiere.apps.cli.processes import INSIDE
 from openlumiere.apps.cli.train import Options, TrainClips, TrainUpscaler, TrainUpscalerClips
 from openlumiere.data.footage import Footage
+from openlumiere.models.e5 import E5TextEncoder
 from openlumiere.models.folder import UPSCALER
 from openlumiere.models.stunet import TEMPORAL_WEIGHTS
-from openlumiere.models.text import E5TextEncoder
 from openlumiere.train.config import PRESETS, ImageConfig, VideoConfig
 from openlumiere.train.data import TEXTS, CaptionStates, Source
 from openlumiere.train.log import Line, Observer
