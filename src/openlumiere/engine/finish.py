@@ -9,6 +9,7 @@ import platform
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -46,6 +47,8 @@ class Made:
     """The origin of a clip that a pipeline made, of nothing or of `inputs`; `Clip.save` asks it to
     mark and to sign.
     """
+
+    writes_record: ClassVar[bool] = True
 
     replay: Replay
     inputs: tuple[Source, ...] = ()
@@ -96,6 +99,8 @@ class Shown:
     """The origin of a picture that shows what a model made, as measures write it: marked and
     signed, and no record, since `command` makes it again. `inputs`: what else it shows.
     """
+
+    writes_record: ClassVar[bool] = False
 
     command: str
     model: str

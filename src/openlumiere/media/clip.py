@@ -19,7 +19,12 @@ MAX_DENOMINATOR = 1_000_000
 
 
 class Origin(Protocol):
-    """Where a generated clip comes from. `Clip.save` asks it; a loaded clip has none."""
+    """Where a generated clip comes from. `Clip.save` asks it; a loaded clip has none.
+
+    `writes_record`: whether `sign` writes files beside the clip, whose places must be free.
+    """
+
+    writes_record: bool
 
     def seal(self, frames: np.ndarray) -> np.ndarray:
         """Marked frames for uint8 `frames` [f, h, w, 3 or 4], same shape and type."""

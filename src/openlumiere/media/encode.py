@@ -3,28 +3,31 @@
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from openlumiere.media import alpha
 from openlumiere.media.animation import write_apng, write_gif, write_webp
 from openlumiere.media.limits import MediaError
 from openlumiere.media.movie import write_mov, write_mp4, write_webm
+from openlumiere.media.replace import (
+    FOLDER_NOTE,
+    check_companions,
+    check_folder_of_frames,
+    frame_name,
+    ours_beside,
+)
 from openlumiere.media.sound import COPIED, Sound
 from openlumiere.media.write import check_folder, write_beside
 
 log = logging.getLogger("openlumiere")
 
-FOLDER_NOTE = "clip.json"
-COMPANIONS = {
-    ".json": b"replay",
-    ".provenance.json": b"claim",
-}  # what an origin may write beside a clip, and its first key
 KNOWN = (
     ".mp4, .webm, .mov, .gif, .webp, .apng, .png (one frame), "
     "or a path that ends in / (a folder of PNG frames)"
@@ -50,6 +53,8 @@ def write_clip(
     """Seal, encode, sign and rename, in this order; see `Clip.save`."""
     target = Path(path)
     encode = _encoder(os.fspath(path), target, lossless, clip.frames)
+    if getattr(clip.origin, "writes_record", False):
+        _check_beside(path)
     shown = _for_format(clip.frames, target, background)
     frames = shown if clip.origin is None else _sealed(clip, shown)
     job = Job(frames=frames, fps=clip.fps, audio=_audible(clip, target), lossless=lossless)
@@ -59,7 +64,7 @@ def write_clip(
         if clip.origin is not None:
             clip.origin.sign(temporary)
 
-    stale = _companions(target)
+    stale = ours_beside(target)
     write_beside(target, fill)
     for file, inode in stale.items():
         if file.stat().st_ino == inode:
@@ -84,34 +89,25 @@ def _audible(clip, target: Path) -> Sound | None:
     return None
 
 
-def _companions(target: Path) -> dict[Path, int]:
-    """What an origin wrote beside a file that is about to be replaced, by inode: it speaks of that
-    file and of no other.
-    """
-    beside = (
-        {target.with_name(target.name + end): first for end, first in COMPANIONS.items()}
-        if os.path.exists(target)
-        else {}
-    )
-    return {
-        file: file.stat().st_ino
-        for file, first in beside.items()
-        if file.is_file() and _begins(file, first)
-    }
-
-
-def _begins(file: Path, key: bytes) -> bool:
-    with open(file, "rb") as content:
-        return content.read(20).strip(b'{"\n ').startswith(key)
-
-
-def check_output(path: str | os.PathLike, lossless: bool = False, frames: int = 1) -> None:
+def check_output(
+    path: str | os.PathLike,
+    lossless: bool = False,
+    frames: int = 1,
+    previews: Sequence[str] = (),
+) -> None:
     """Raise `MediaError` now where `Clip.save` would at the end: an extension, a folder or an
-    option that can't be written.
+    option that can't be written, a file in the way of what is written beside (`previews` are the
+    endings of pictures that will be).
     """
     target = Path(path)
     _encoder(os.fspath(path), target, lossless, np.empty((frames, 1, 1, 3), np.uint8))
+    _check_beside(path, previews)
+
+
+def _check_beside(path: str | os.PathLike, previews: Sequence[str] = ()) -> None:
+    target = Path(path)
     check_folder(target.parent)
+    check_companions(target, previews, folder=os.fspath(path).endswith(("/", os.sep)))
 
 
 def _encoder(text: str, target: Path, lossless: bool, frames: np.ndarray) -> Encoder:
@@ -148,11 +144,7 @@ def _encoder(text: str, target: Path, lossless: bool, frames: np.ndarray) -> Enc
 
 def _checked_folder(target: Path) -> Encoder:
     """Only a folder of frames, or an empty one, may be replaced."""
-    inside = {file.name for file in target.iterdir()} if os.path.isdir(target) else set()
-    if os.path.isfile(target) or (inside and FOLDER_NOTE not in inside):
-        raise MediaError(
-            "a new, empty or earlier folder of frames", str(target), "choose another name"
-        )
+    check_folder_of_frames(target)
     return write_folder
 
 
@@ -170,14 +162,16 @@ def _sealed(clip, frames: np.ndarray) -> np.ndarray:
 
 def write_png(path: Path, job: Job) -> None:
     """A still: the only frame."""
-    Image.fromarray(job.frames[0]).save(path, "PNG")
+    software = PngInfo()
+    software.add_text("Software", "openlumiere")
+    Image.fromarray(job.frames[0]).save(path, "PNG", pnginfo=software)
 
 
 def write_folder(path: Path, job: Job) -> None:
     """frame_00000.png and so on, and `clip.json` with the rate and the count; no sound."""
     path.mkdir()
     for index, frame in enumerate(job.frames):
-        Image.fromarray(frame).save(path / f"frame_{index:05d}.png", "PNG")
+        Image.fromarray(frame).save(path / frame_name(index), "PNG")
     note = {"fps": str(job.fps), "frames": len(job.frames)}
     (path / FOLDER_NOTE).write_text(json.dumps(note) + "\n")
 

@@ -1,14 +1,27 @@
-"""Write beside, then rename: a reader never sees half a file."""
+"""Write beside, then rename: a reader never sees half a file.
 
+A write that was killed leaves its hidden folder behind; the next write there removes it.
+"""
+
+import contextlib
 import os
+import re
 import shutil
+import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from secrets import token_hex
 
+import psutil
+
 from openlumiere.media.limits import MediaError
 
-HIDDEN = ".openlumiere-"  # the process's number and a random one follow
+HIDDEN = ".openlumiere-"  # the machine, the process's number and a random one follow
+OWNED = re.compile(rf"{re.escape(HIDDEN)}(?P<host>.*)-(?P<pid>\d+)-[^-]{{8}}")
+UNNAMED = re.compile(rf"{re.escape(HIDDEN)}[^-]{{8}}")  # of 0.1.0, which did not say whose it is
+UNNAMED_AGE = 3600  # seconds after which nobody is taken to be writing there any more
+OLDER = "older"
 
 
 def check_folder(folder: Path) -> None:
@@ -52,7 +65,7 @@ def write_whole(path: Path, fill: Callable[[Path], None]) -> None:
     untouched. What a killed process left of a write in that folder is removed. Raises OSError.
     """
     remove_leftovers(path.parent)
-    hidden = path.parent / f"{HIDDEN}{os.getpid()}-{token_hex(4)}"
+    hidden = path.parent / f"{hidden_prefix()}{token_hex(4)}"
     hidden.mkdir()
     try:
         made = hidden / f"clip{path.suffix.lower()}"
@@ -69,23 +82,52 @@ def write_whole(path: Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(hidden, ignore_errors=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporaries of processes that are gone."""
-    for hidden in folder.glob(f"{HIDDEN}*-*"):
-        number = hidden.name.removeprefix(HIDDEN).partition("-")[0]
-        if number.isdigit() and not is_running(int(number)):
-            shutil.rmtree(hidden, ignore_errors=True)
+def hidden_prefix() -> str:
+    """How the hidden folder of this process begins: whose it is, for whoever finds it."""
+    return f"{HIDDEN}{_host()}-{os.getpid()}-"
 
 
-def is_running(process: int) -> bool:
-    """Whether there is a process of this number on this machine."""
+def _host() -> str:
+    """This machine, and on Linux its numbering of processes: containers have their own."""
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        numbering = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        numbering = 0
+    return f"{re.sub(r'[^A-Za-z0-9.]', '', socket.gethostname())[:64]}.{numbering}"
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what writes that were killed left hidden in `folder`; what stepped aside for them is
+    put back. A folder that can't be removed is left.
+    """
+    for hidden in folder.glob(f"{HIDDEN}*"):
+        with contextlib.suppress(OSError):
+            if hidden.is_dir() and not hidden.is_symlink() and is_abandoned(hidden):
+                _put_back(hidden)
+                shutil.rmtree(hidden, ignore_errors=True)
+
+
+def is_abandoned(hidden: Path) -> bool:
+    """Whether a hidden folder is of a process of this machine that is gone."""
+    owner = OWNED.fullmatch(hidden.name)
+    changed = hidden.stat().st_mtime
+    if owner is None:
+        return bool(UNNAMED.fullmatch(hidden.name)) and time.time() - changed > UNNAMED_AGE
+    if owner["host"] != _host():
         return False
-    except (OSError, OverflowError):
+    try:
+        return psutil.Process(int(owner["pid"])).create_time() > changed
+    except psutil.NoSuchProcess:
         return True
-    return True
+    except psutil.Error:
+        return False
+
+
+def _put_back(hidden: Path) -> None:
+    """An older folder that stepped aside for one that never came."""
+    for aside in (hidden / OLDER).glob("*"):
+        if not (hidden.parent / aside.name).exists():
+            aside.rename(hidden.parent / aside.name)
 
 
 def sync(path: Path) -> None:
@@ -112,11 +154,13 @@ def _move(made: Path, path: Path, hidden: Path) -> None:
     """Rename `made` to `path`; an older folder steps aside first, since a folder can't be renamed
     over.
     """
+    aside = hidden / OLDER / path.name
     if path.is_dir():
-        path.rename(hidden / "older")
+        aside.parent.mkdir()
+        path.rename(aside)
     try:
         os.replace(made, path)
     except BaseException:
-        if (hidden / "older").exists() and not path.exists():
-            (hidden / "older").rename(path)
+        if aside.exists() and not path.exists():
+            aside.rename(path)
         raise

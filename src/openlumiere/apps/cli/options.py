@@ -24,6 +24,7 @@ from openlumiere.tasks.request import (
 )
 
 SHEET_FRAMES, SHEET_COLUMNS = 16, 4
+PREVIEWS = (".sheet.png", ".xt.png")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,15 +139,17 @@ class Edited:
 def prepare(options: Making, frames: int) -> None:
     """Refuse an output that can't be written or signed before anything is read."""
     options.settings()
-    check_path(options.output, options.lossless, frames)
+    previews = PREVIEWS if options.preview else ()
+    check_path(options.output, options.lossless, frames, previews)
 
 
-def check_path(output: str, lossless: bool, frames: int) -> None:
+def check_path(output: str, lossless: bool, frames: int, previews: tuple[str, ...] = ()) -> None:
+    """Refuse an output that can't be written, or that something is in the way of."""
     if not output.isprintable():
         raise ValueError(
             "output: expected a path of characters that print, got others, choose another name"
         )
-    check_output(output, lossless, frames)
+    check_output(output, lossless, frames, previews)
 
 
 def load_for_edit(options: Making, frames: int, size: tuple[int, int], fps: Fraction) -> Lumiere:
