@@ -20,6 +20,7 @@ from imwatermark import WatermarkDecoder, WatermarkEncoder
 from PIL import Image
 
 from openlumiere.quality.attacks import ATTACKS, resized
+from openlumiere.quality.metrics import psnr
 from openlumiere.quality.rates import Rate
 
 MESSAGE = hashlib.sha256(b"rivagan").digest()[:4]
@@ -88,10 +89,6 @@ def right_bits(frames: np.ndarray) -> int:
         [decoder.decode(frame[..., ::-1].copy(), "rivaGan") for frame in chosen], axis=0
     )
     return int(((votes > 0.5) == np.unpackbits(np.frombuffer(MESSAGE, np.uint8))).sum())
-
-
-def psnr(frames: np.ndarray, sent: np.ndarray) -> float:
-    return float(10 * np.log10(255**2 / np.mean((frames.astype(float) - sent) ** 2)))
 
 
 def table(rows: list[dict]) -> str:

@@ -20,9 +20,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from openlumiere.data import index, shards
+from openlumiere.media.write import write_whole
 from openlumiere_world import names, sources
 from openlumiere_world.names import Concept, Written
-from openlumiere_world.originals import Drawing, halved, render, svg_text
+from openlumiere_world.originals import Drawing, halved, render, svg_text, visible_box
 from openlumiere_world.scope import WORLD_64, Scope
 from openlumiere_world.sources import SOURCES, Package, Source
 from openlumiere_world.subjects import FPS, GRID, SIDES, Item, Media, encode_sheet, to_row
@@ -257,11 +258,8 @@ def render_batch(batch: Batch, folder: Path) -> None:
             rendered[f"{job.source}/{job.concept.subject}"] = (job, frames)
     places = {side: _write_shard(batch.name, rendered, side, folder) for side in SIDES}
     rows = [to_row(_item(id, *rendered[id], places)) for id in rendered]
-    partial = folder / "rows" / f"{batch.name}.part"
-    partial.write_text(
-        json.dumps({"fingerprint": batch.fingerprint, "rows": rows, "left_out": left_out})
-    )
-    partial.rename(_rows_path(folder, batch))
+    text = json.dumps({"fingerprint": batch.fingerprint, "rows": rows, "left_out": left_out})
+    write_whole(_rows_path(folder, batch), lambda made: made.write_text(text))
 
 
 def _problem(frames: list[Image.Image], kind: str) -> str:

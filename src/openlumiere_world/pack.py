@@ -22,6 +22,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from openlumiere.data.shards import Member
+from openlumiere.media.write import write_whole
 from openlumiere_world.build import attribution
 from openlumiere_world.grammar import NOUNS
 from openlumiere_world.scope import WORLD_64, Scope
@@ -193,13 +194,14 @@ def _index(items: list[Item]) -> bytes:
 
 
 def _write(target: Path, members: dict[str, bytes]) -> None:
-    partial = target.with_name(target.name + ".part")
-    with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, data in members.items():
-            header = tarfile.TarInfo(name)
-            header.size = len(data)
-            tar.addfile(header, io.BytesIO(data))
-    partial.rename(target)
+    def fill(made: Path) -> None:
+        with tarfile.open(made, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for name, data in members.items():
+                header = tarfile.TarInfo(name)
+                header.size = len(data)
+                tar.addfile(header, io.BytesIO(data))
+
+    write_whole(target, fill)
 
 
 def _summary(offered: list[Item], target: Path, items: list[Item]) -> Packed:

@@ -2,11 +2,13 @@
 their styles.
 """
 
-import hashlib
 import subprocess
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from openlumiere.media.digest import sha256_of_file
+from openlumiere.media.write import write_whole
 
 MIT_MICROSOFT = "Fluent Emoji, (c) Microsoft Corporation"
 
@@ -200,7 +202,7 @@ def fetch(package: Package, folder: Path) -> Path:
     unpacked = folder / package.archive.removesuffix(".tgz")
     if unpacked.exists():
         return unpacked
-    if not archive.exists() or _sha256(archive) != package.sha256:
+    if not archive.exists() or sha256_of_file(archive) != package.sha256:
         _npm_pack(package, folder)
     check(archive, package.sha256)
     return unpack(archive, unpacked)
@@ -208,7 +210,7 @@ def fetch(package: Package, folder: Path) -> Path:
 
 def check(archive: Path, sha256: str) -> None:
     """Raise ValueError unless the file's SHA-256 is the pinned one."""
-    got = _sha256(archive)
+    got = sha256_of_file(archive)
     if got != sha256:
         raise ValueError(
             f"expected {archive.name} with sha256 {sha256}, got {got}: delete it and build again"
@@ -217,10 +219,8 @@ def check(archive: Path, sha256: str) -> None:
 
 def unpack(archive: Path, target: Path) -> Path:
     """Unpack a tar archive into `target`, all or nothing."""
-    partial = target.with_name(target.name + ".part")
     with tarfile.open(archive) as tar:
-        tar.extractall(partial, filter="data")
-    partial.rename(target)
+        write_whole(target, lambda made: tar.extractall(made, filter="data"))
     return target
 
 
@@ -237,8 +237,3 @@ def _npm_pack(package: Package, folder: Path) -> None:
         raise ValueError(
             f"expected package {package.spec}, got '{reason}': check the network, then build again"
         ) from None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -94,7 +94,7 @@ MISTAKES = {
         ["image", "--world", "pictures"],
         "world: expected one of a built world, .* got world and package",
     ),
-    "footage without clips": (["image", "--footage", "pictures"], "footage: expected a folder of"),
+    "footage without shards": (["image", "--footage", "pictures"], "shards: expected a folder that"),
     "an option of another stage": (
         ["image", "--stride", "2"],
         "train image: Unrecognized.*--stride",

@@ -7,6 +7,7 @@ import c2pa
 import pytest
 
 from openlumiere.media import Clip
+from openlumiere.media.digest import sha256_of_file
 from openlumiere.provenance.certificate import new_signer
 from openlumiere.provenance.detached import read_statement, statement_path, write_statement
 from openlumiere.provenance.manifest import (
@@ -15,7 +16,6 @@ from openlumiere.provenance.manifest import (
     MADE,
     Making,
     Source,
-    digest,
     embed,
     extract,
 )
@@ -87,9 +87,9 @@ def test_edited_footage_keeps_its_history(unsigned, tmp_path):
         unsigned(".webp", "edit"),
     )
     embed(footage, MAKING)
-    parent = Source(sha256="11", marks=(MAKING.mark,), file=footage, file_sha256=digest(footage))
+    parent = Source(sha256="11", marks=(MAKING.mark,), file=footage, file_sha256=sha256_of_file(footage))
     shown = Source(
-        sha256="22", relationship="componentOf", file=picture, file_sha256=digest(picture)
+        sha256="22", relationship="componentOf", file=picture, file_sha256=sha256_of_file(picture)
     )
     led = Source(sha256="33", relationship="inputTo")
     making = replace(MAKING, task="inpaint", mark="abab-00000002", inputs=(parent, shown, led))

@@ -1,1 +1,1 @@
-"""Clips for training: shards, their index, footage."""
+"""Clips for training: shards, their index, and how footage gets there."""

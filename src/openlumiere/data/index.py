@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from openlumiere.media.write import write_whole
+
 Row = dict[str, object]
 Columns = Mapping[str, type]  # column name -> the Python type of its values
 
@@ -15,9 +17,8 @@ def write(rows: Iterable[Row], path: Path) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    partial = path.with_name(path.name + ".part")
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), partial, compression="zstd")
-    partial.rename(path)
+    table = pyarrow.Table.from_pylist(list(rows))
+    write_whole(path, lambda made: pyarrow.parquet.write_table(table, made, compression="zstd"))
 
 
 def read(path: Path, columns: Columns) -> list[Row]:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from openlumiere.media.write import write_whole
+
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
@@ -26,10 +28,14 @@ def write(path: Path, members: Iterable[tuple[str, bytes]]) -> dict[str, Member]
     """Write a shard, all or nothing; the same members give the same bytes. Returns where each
     member lies.
     """
-    partial = path.with_name(path.name + ".part")
-    with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
-        places = {name: _append(tar, path.name, name, data) for name, data in members}
-    partial.rename(path)
+    places: dict[str, Member] = {}
+
+    def fill(made: Path) -> None:
+        with tarfile.open(made, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for name, data in members:
+                places[name] = _append(tar, path.name, name, data)
+
+    write_whole(path, fill)
     return places
 
 

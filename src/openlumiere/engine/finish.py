@@ -143,7 +143,7 @@ def source_of(recorded: Input, given: Given) -> Source:
         relationship=relationship,
         marks=marks_of(given),
         file=file,
-        file_sha256=file and manifest.digest(file),
+        file_sha256=file and sha256_of_file(file),
     )
 
 

@@ -5,7 +5,6 @@ About 100 languages, hidden size 384, no download.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import unicodedata
 from functools import cached_property, lru_cache
@@ -17,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
+from openlumiere.media.digest import sha256_of_file
 from openlumiere.models.q4 import Q4File
 from openlumiere.models.text import TextStates
 
@@ -134,8 +134,7 @@ def check_e5(path: Path) -> None:
         raise ValueError(
             f"text encoder: expected the file {path.name} in {PACKAGE}, got none, {REPAIR}"
         )
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_of_file(path)
     if digest != SHA256:
         raise ValueError(
             f"text encoder: expected {path.name} of sha256 {SHA256[:12]}, got {digest[:12]}, "

@@ -7,7 +7,6 @@ code or pickle in it is ever opened.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import transformers
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from openlumiere.media.digest import sha256_of_file
 from openlumiere.models.stunet import STUNet
 
 INDEX = "model_index.json"
@@ -80,7 +80,9 @@ class ModelError(ValueError):
 
 
 def write_checksums(folder: Path) -> None:
-    sums = {str(file.relative_to(folder)): sha256(file) for file in sorted(files_of(folder))}
+    sums = {
+        str(file.relative_to(folder)): sha256_of_file(file) for file in sorted(files_of(folder))
+    }
     (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n")
 
 
@@ -216,13 +218,8 @@ def check_checksums(folder: Path) -> None:
     for name, expected in recorded.items():
         if name not in found:
             raise ModelError(f"the file {name} in {folder}", "none")
-        if sha256(found[name]) != expected:
+        if sha256_of_file(found[name]) != expected:
             raise ModelError(f"the recorded sha256 of {name}", "another")
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_part(folder: Path, entry: object, dtype: torch.dtype) -> object:

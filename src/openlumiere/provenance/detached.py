@@ -14,6 +14,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from openlumiere.media.digest import sha256_of_file
 from openlumiere.provenance.certificate import (
     Signer,
     check_signature,
@@ -22,7 +23,7 @@ from openlumiere.provenance.certificate import (
     subject_of,
     trusted_roots,
 )
-from openlumiere.provenance.manifest import Making, Manifest, digest
+from openlumiere.provenance.manifest import Making, Manifest
 
 NAME = "provenance.json"
 FRAMES = (".png", ".jpg", ".jpeg")
@@ -59,11 +60,11 @@ def digests(path: Path) -> dict[str, str]:
     note.
     """
     if not path.is_dir():
-        return {"": digest(path)}
+        return {"": sha256_of_file(path)}
     named = sorted(
         file for file in path.iterdir() if file.suffix.lower() in FRAMES or file.name == NOTE
     )
-    return {file.name: digest(file) for file in named if file.is_file()}
+    return {file.name: sha256_of_file(file) for file in named if file.is_file()}
 
 
 def read_statement(path: Path, roots: tuple[x509.Certificate, ...] | None = None) -> Manifest:

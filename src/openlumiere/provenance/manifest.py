@@ -7,7 +7,6 @@ without network: no timestamp authority, no remote manifests, no revocation look
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, field
@@ -18,6 +17,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from openlumiere.media.digest import sha256_of_file
 from openlumiere.provenance.certificate import Signer, own_signer, trusted_roots
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"  # IPTC's vocabulary, named by C2PA
@@ -240,13 +240,8 @@ def carries_history(source: Source) -> bool:
         source.file is not None
         and embeds(source.file)
         and source.file.is_file()
-        and digest(source.file) == source.file_sha256
+        and sha256_of_file(source.file) == source.file_sha256
     )
-
-
-def digest(path: Path) -> str:
-    with open(path, "rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def ingredient(index: int, source: Source) -> dict:

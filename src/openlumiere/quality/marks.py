@@ -24,6 +24,7 @@ from openlumiere.provenance.payload import Payload
 from openlumiere.provenance.residual import LUMA, SLOW, box_mean, residuals, shrink
 from openlumiere.provenance.watermark import bounded, detect, embed
 from openlumiere.quality.attacks import ATTACKS, WINNING, Attack
+from openlumiere.quality.metrics import psnr
 from openlumiere.quality.rates import Rate
 
 CLEAN = "clean"
@@ -113,11 +114,6 @@ def subtracted(clip: str, frames: Frames, estimate: Float[np.ndarray, "h w"]) ->
         found=seen.found,
         payload=seen.payload == payload_of(clip),
     )
-
-
-def psnr(frames: Frames, sent: Frames) -> float:
-    error = np.mean((frames.astype(np.float32) - sent) ** 2)
-    return float(10 * np.log10(255**2 / max(float(error), 1e-9)))
 
 
 def read_rows(path: Path) -> list[Row]:

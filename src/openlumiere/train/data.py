@@ -41,7 +41,7 @@ class Drawn(Protocol):
 
 
 class Source(Protocol):
-    """Where samples come from: a world, or somebody's own clips (`data/footage.py`)."""
+    """Where samples come from: a world, or somebody's own clips (`data/ingest/source.py`)."""
 
     def draw(
         self, generator: torch.Generator, count: int, frame_times: Float[Tensor, "*b f"] | None

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.media import Clip
+from openlumiere.quality.metrics import EXACT, psnr
 from openlumiere.quality.rates import Rate
 from openlumiere.tasks.region import Region
 from openlumiere.tasks.request import KEEPS
@@ -35,7 +36,6 @@ RESTYLED = (
     (0.9, 0.5),
     (0.9, 1),
 )  # strengths, structures
-EXACT = float("inf")
 Figures = dict[str, float | bool]
 
 
@@ -314,12 +314,6 @@ def judged(asked: Ask, made: Clip, judge: Judge | None, *aspects: str) -> Figure
         return {}
     seen = read(made.frames, judge)
     return {READS[aspect]: getattr(seen, aspect) == getattr(asked, aspect) for aspect in aspects}
-
-
-def psnr(made: UInt8[np.ndarray, "..."], given: UInt8[np.ndarray, "..."]) -> float:
-    """Peak signal to noise ratio in dB; infinite where all is equal."""
-    error = np.square(made.astype(np.float64) - given).mean()
-    return EXACT if error == 0 else float(10 * np.log10(255**2 / error))
 
 
 def step_sizes(frames: UInt8[np.ndarray, "f h w 3"]) -> Float[np.ndarray, " f-1"]:

@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from openlumiere.quality.metrics import frame_psnr, ssim
 from openlumiere.quality.seams import neighbour_errors
 from openlumiere_world.measures.judge import Judge
 
@@ -29,7 +30,6 @@ COLUMNS = {  # figure: how a table calls and writes it
     "flicker": ("flicker", "{:.2f}"),
     "wavering": ("wavering", "{:.2f}"),
 }
-FLOOR = 1e-3  # squared levels: two clips alike read 78 dB, not infinity
 
 
 def compare(
@@ -99,7 +99,7 @@ def measure(made: Frames, clip: Frames, judge: Judge | None = None) -> dict[str,
         raise ValueError(
             f"size: expected {clip.shape}, got {made.shape}, enlarge by the factor that the clip was brought down by"
         )
-    found = {"psnr": psnr(made, clip), "ssim": ssim(made, clip)}
+    found = {"psnr": frame_psnr(made, clip), "ssim": ssim(made, clip)}
     if judge is not None:
         found["features"] = feature_distance(made, clip, judge)
     source = change(clip)
@@ -126,50 +126,6 @@ def resampling(method: Image.Resampling, factor: int) -> Enlarge:
         )
 
     return enlarge
-
-
-def psnr(made: Frames, clip: Frames) -> float:
-    """Peak signal-to-noise ratio in dB, the mean over frames."""
-    errors = [((a.astype(np.float32) - b) ** 2).mean() for a, b in zip(made, clip, strict=True)]
-    return float(np.mean([10 * np.log10(255**2 / max(error, FLOOR)) for error in errors]))
-
-
-def ssim(made: Frames, clip: Frames) -> float:
-    """Structural similarity of the luminance (Wang et al. 2004: Gaussian weights of deviation 1.5),
-    the mean over frames.
-    """
-    return float(
-        np.mean([ssim_of(luminance(a), luminance(b)) for a, b in zip(made, clip, strict=True)])
-    )
-
-
-def luminance(frame: UInt8[np.ndarray, "h w 3"]) -> np.ndarray:
-    return (frame.astype(np.float32) @ np.float32([0.299, 0.587, 0.114])).astype(np.float32)
-
-
-def ssim_of(one: np.ndarray, other: np.ndarray) -> float:
-    means = smooth(one), smooth(other)
-    spreads = smooth(one**2) - means[0] ** 2, smooth(other**2) - means[1] ** 2
-    shared = smooth(one * other) - means[0] * means[1]
-    first, second = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    alike = (2 * means[0] * means[1] + first) * (2 * shared + second)
-    return float(
-        (alike / ((means[0] ** 2 + means[1] ** 2 + first) * (sum(spreads) + second))).mean()
-    )
-
-
-def smooth(plane: np.ndarray) -> np.ndarray:
-    """Gaussian weights of deviation 1.5 over 11 places, edges repeated."""
-    place = np.arange(-5, 6)
-    weight = np.exp(-(place**2) / (2 * 1.5**2)).astype(np.float64)
-    weight /= weight.sum()
-    for axis in (0, 1):
-        padded = np.pad(
-            plane.astype(np.float64), [(5, 5) if a == axis else (0, 0) for a in (0, 1)], mode="edge"
-        )
-        length = plane.shape[axis]
-        plane = sum(w * np.take(padded, range(n, n + length), axis) for n, w in enumerate(weight))
-    return plane
 
 
 @torch.no_grad()

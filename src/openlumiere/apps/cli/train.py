@@ -73,7 +73,7 @@ class Data:
     @lobehub/fluent-emoji-3d@1.1.0` writes.
     """
     footage: Path | None = None
-    """A folder of your own clips; captions in NAME.txt beside NAME.mp4, or in the file's name."""
+    """Your own clips: the shards that `lumiere data ingest FOLDER -o SHARDS` writes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,6 @@ import torch
 
 from openlumiere.apps.cli.processes import INSIDE
 from openlumiere.apps.cli.train import Options, TrainClips, TrainUpscaler, TrainUpscalerClips
-from openlumiere.data.footage import Footage
 from openlumiere.models.e5 import E5TextEncoder
 from openlumiere.models.folder import UPSCALER
 from openlumiere.models.stunet import TEMPORAL_WEIGHTS
@@ -54,7 +53,7 @@ def build(stage: str, options: Options) -> Stage:
     config = options.config
     start = options.run.start
     if isinstance(config, ImageConfig):
-        return image_stage(source(options, config.side, 1), texts, config, start)
+        return image_stage(source(options, config.side, PRESETS[options.run.preset].video.frames), texts, config, start)
     if not isinstance(config, VideoConfig):
         return build_upscaler(options, texts)
     net, codec = open_net(options.image_run, start, config.attention_blocks)
@@ -97,7 +96,9 @@ def source(options: Options, side: int, frames: int) -> Source:
     """What `Data` names, in frames of `side` pixels."""
     device = options.config.loop.device
     if options.data.footage is not None:
-        return Footage(options.data.footage, side, frames, device)
+        from openlumiere.data.ingest.source import ShardSource
+
+        return ShardSource(options.data.footage, side, frames, device)
     from openlumiere_world.batch import Batches  # the world needs the extra `world`
     from openlumiere_world.package import open_package
     from openlumiere_world.scope import SCOPES
@@ -244,7 +245,7 @@ def check_data(options: Options) -> None:
     named = [name for name in ("world", "package", "footage") if getattr(data, name) is not None]
     if len(named) != 1:
         raise ValueError(
-            "world: expected one of a built world, a package of sprites and a folder of footage,"
+            "world: expected one of a built world, a package of sprites and shards of footage,"
             f" got {' and '.join(named) or 'none'}, name one with --world, --package or --footage"
         )
 

@@ -22,6 +22,7 @@ import numpy as np
 from openlumiere.data.ingest import tones
 from openlumiere.data.ingest.config import IngestConfig
 from openlumiere.media import decode, video
+from openlumiere.media.digest import sha256_of_file
 from openlumiere.media.limits import Limits, MediaError
 
 MOST_RATE = 1000
@@ -279,5 +280,4 @@ def sha256_of(path: Path) -> str:
     if path.is_dir():
         lines = [f"{file.name} {sha256_of(file)}" for file in sorted(path.iterdir())]
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of_file(path)

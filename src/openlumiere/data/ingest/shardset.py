@@ -9,7 +9,6 @@ manifest.json        config, counts, sha256 of every file; written last
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -70,7 +69,7 @@ def write_shard(path: str, clips: list[Packed], suffix: str) -> tuple[list[Row],
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     members = (member for clip in clips for member in _members(clip, suffix))
     places = shards.write(draft, members)
-    facts = {"clips": len(clips), "bytes": draft.stat().st_size, "sha256": sha256(draft)}
+    facts = {"clips": len(clips), "bytes": draft.stat().st_size, "sha256": sha256_of_file(draft)}
     _settle(draft, target)
     rows = [_placed(clip.row, target.name, places[f"{clip.row['key']}.{suffix}"]) for clip in clips]
     return rows, facts
@@ -109,12 +108,6 @@ def _settle(draft: Path, target: Path) -> None:
     os.close(folder)
 
 
-def sha256(path: Path) -> str:
-    """Of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def write_tables(
     folder: Path, kept: list[Row], dropped: list[Row], problems: list[tuple[str, str]]
 ) -> dict[str, str]:
@@ -124,7 +117,7 @@ def write_tables(
     index.write([{name: row[name] for name in wanted} for row in dropped], folder / DROPPED)
     lines = [{"file": name, "reason": reason} for name, reason in problems]
     write_whole(folder / PROBLEMS, json.dumps(lines, indent=1))
-    return {name: sha256(folder / name) for name in (INDEX, DROPPED, PROBLEMS)}
+    return {name: sha256_of_file(folder / name) for name in (INDEX, DROPPED, PROBLEMS)}
 
 
 def write_manifest(folder: Path, config: IngestConfig, facts: dict) -> None:
@@ -170,7 +163,7 @@ class Shards:
         return [
             name
             for name, known in (hashes | self.facts["tables"]).items()
-            if not (self.folder / name).is_file() or sha256(self.folder / name) != known
+            if not (self.folder / name).is_file() or sha256_of_file(self.folder / name) != known
         ]
 
 
