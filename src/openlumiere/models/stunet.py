@@ -9,10 +9,11 @@ level.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -36,7 +37,7 @@ from openlumiere.models.temporal import (
     zero,
 )
 
-SUPPORTED = {
+SUPPORTED: dict[str, set[Any]] = {
     "down_block_types": {
         "DownBlock2D",
         "CrossAttnDownBlock2D",
@@ -59,6 +60,7 @@ SUPPORTED = {
     "class_embeddings_concat": {False},
 }
 TEMPORAL_WEIGHTS = "temporal.safetensors"
+Resampler = TypeVar("Resampler", TemporalDownsample, TemporalUpsample)
 
 
 @dataclass
@@ -69,7 +71,7 @@ class STUNetOutput(BaseOutput):
 
 
 class _Conditions(NamedTuple):
-    """What every layer is told, one per clip; `repeat` makes it one per frame."""
+    """What every layer is conditioned on, one per clip; `repeat` makes it one per frame."""
 
     timestep: Tensor
     text: Tensor
@@ -78,8 +80,13 @@ class _Conditions(NamedTuple):
     attention_kwargs: dict[str, Any] | None
 
     def repeat(self, frames: int) -> "_Conditions":
-        each = [None if x is None else x.repeat_interleave(frames, dim=0) for x in self[:-1]]
-        return _Conditions(*each, self.attention_kwargs)
+        return _Conditions(
+            self.timestep.repeat_interleave(frames, dim=0),
+            self.text.repeat_interleave(frames, dim=0),
+            _repeated(self.attention_mask, frames),
+            _repeated(self.text_bias, frames),
+            self.attention_kwargs,
+        )
 
 
 class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
@@ -87,30 +94,35 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
 
     Args:
         unet: the 2D net (it is moved in and frozen) or its configuration.
-        in_channels: input channels; those beyond the 2D net's own are new, zero at start, and train.
-        temporal_factors: temporal factor at each spatial halving, finest first; 1 is off. Default 2 at each.
-        attention_blocks: attention inflation blocks in a row after the coarsest level's down, middle and up layers
-            (our choice).
+        in_channels: input channels; those beyond the 2D net's own are new, zero at start, and
+            train.
+        temporal_factors: temporal factor at each spatial halving, finest first; 1 is off.
+            Default 2 at each.
+        attention_blocks: attention inflation blocks in a row after the coarsest level's down,
+            middle and up layers (our choice).
         attention_head_channels: channels of one temporal attention head (our choice).
         text_attention: whether the attention blocks attend to the text tokens (our choice).
-        timestep_modulation: whether the diffusion timestep scales and shifts what they see (our choice).
-        feed_forward_mult: width of their feed-forward layer in units of their channels, 0 for none (our choice).
-        init: "identity" (App. B), or "he", the paper's ablation of the temporal resampling convolutions.
+        timestep_modulation: whether the diffusion timestep scales and shifts what they see (our
+            choice).
+        feed_forward_mult: width of their feed-forward layer in units of their channels, 0 for none
+            (our choice).
+        init: "identity" (App. B), or "he", the paper's ablation of the temporal resampling
+            convolutions.
 
     Raises:
-        ValueError: the 2D net has a block or feature outside the supported families (SD 1.x and 2.x, SDXL,
-            DeepFloyd IF), or an option does not fit it.
+        ValueError: the 2D net has a block or feature outside the supported families (SD 1.x and
+            2.x, SDXL, DeepFloyd IF), or an option does not fit it.
     """
 
     _supports_gradient_checkpointing = True
-    _no_split_modules = [
+    _no_split_modules: ClassVar = [
         "BasicTransformerBlock",
         "ResnetBlock2D",
         "ConvInflation",
         "AttentionInflation",
     ]
-    _skip_layerwise_casting_patterns = ["norm"]
-    _repeated_blocks = ["BasicTransformerBlock", "AttentionInflation"]
+    _skip_layerwise_casting_patterns: ClassVar = ["norm"]
+    _repeated_blocks: ClassVar = ["BasicTransformerBlock", "AttentionInflation"]
 
     def __init__(
         self,
@@ -125,14 +137,10 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         init: str = "identity",
     ):
         super().__init__()
-        self.unet2d = (
-            unet
-            if isinstance(unet, UNet2DConditionModel)
-            else UNet2DConditionModel.from_config(unet)
-        )
-        config = {
-            name: value for name, value in self.unet2d.config.items() if not name.startswith("_")
-        }
+        if not isinstance(unet, UNet2DConditionModel):
+            unet = UNet2DConditionModel.from_config(unet)
+        self.unet2d = unet
+        config = _public(unet.config)
         _check_supported(config)
         self.unet2d.requires_grad_(False)
         levels = len(config["block_out_channels"])
@@ -159,8 +167,8 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         """
         if not isinstance(unet, UNet2DConditionModel):
             raise ValueError(
-                f"expected a diffusers UNet2DConditionModel, got {type(unet).__name__}; load one with "
-                "UNet2DConditionModel.from_pretrained(folder, subfolder='unet')"
+                f"expected a diffusers UNet2DConditionModel, got {type(unet).__name__}; "
+                "load one with UNet2DConditionModel.from_pretrained(folder, subfolder='unet')"
             )
         with torch.device(unet.device):
             net = cls(unet, **options)
@@ -169,26 +177,36 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         return net.train(unet.training)
 
     def _add_resampling(self) -> None:
-        init, downs, ups = self.config.init, nn.ModuleList(), nn.ModuleList()
-        for level, factor in enumerate(self.config.temporal_factors):
-            fine, coarse = self.config.unet["block_out_channels"][level : level + 2]
-            downs.append(TemporalDownsample(fine, factor, init=init) if factor > 1 else None)
-            ups.append(TemporalUpsample(coarse, factor, init=init) if factor > 1 else None)
-        self.temporal_downs, self.temporal_ups = downs, ups
+        downs: list[TemporalDownsample | None] = []
+        ups: list[TemporalUpsample | None] = []
+        widths = self.config.unet["block_out_channels"]
+        for factor, (fine, coarse) in zip(
+            self.config.temporal_factors, pairwise(widths), strict=True
+        ):
+            downs.append(_resampler(TemporalDownsample, fine, factor, self.config.init))
+            ups.append(_resampler(TemporalUpsample, coarse, factor, self.config.init))
+        # A ModuleList keeps None in its place; its annotation does not say so.
+        self.temporal_downs = nn.ModuleList(downs)  # type: ignore[arg-type]
+        self.temporal_ups = nn.ModuleList(ups)  # type: ignore[arg-type]
 
     def _add_inflation(self) -> None:
-        widths, groups = self.config.unet["block_out_channels"], self.config.unet["norm_num_groups"]
-        self.down_inflations = nn.ModuleList(
-            ConvInflation(width, groups=groups) for width in widths[:-1]
-        )
-        self.up_inflations = nn.ModuleList(
-            ConvInflation(width, groups=groups) for width in widths[:-1]
-        )
-        runs = [
-            [self._attention_inflation(widths[-1]) for _ in range(n)]
-            for n in self.config.attention_blocks
-        ]
-        self.down_attentions, self.mid_attentions, self.up_attentions = map(nn.ModuleList, runs)
+        down, middle, up = self.config.attention_blocks
+        self.down_inflations = self._conv_inflations()
+        self.up_inflations = self._conv_inflations()
+        self.down_attentions = self._attention_inflations(down)
+        self.mid_attentions = self._attention_inflations(middle)
+        self.up_attentions = self._attention_inflations(up)
+
+    def _conv_inflations(self) -> nn.ModuleList:
+        """One for each level but the coarsest."""
+        widths = self.config.unet["block_out_channels"][:-1]
+        groups = self.config.unet["norm_num_groups"]
+        return nn.ModuleList(ConvInflation(width, groups=groups) for width in widths)
+
+    def _attention_inflations(self, count: int) -> nn.ModuleList:
+        """Several in a row, for the coarsest level."""
+        width = self.config.unet["block_out_channels"][-1]
+        return nn.ModuleList(self._attention_inflation(width) for _ in range(count))
 
     def _attention_inflation(self, channels: int) -> AttentionInflation:
         timestep_channels = self.unet2d.time_embedding.linear_2.out_features
@@ -204,11 +222,8 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
 
     def temporal_named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Names and parameters of what is added to the 2D net."""
-        return (
-            (name, value)
-            for name, value in self.named_parameters()
-            if not name.startswith("unet2d.")
-        )
+        named = self.named_parameters()
+        return ((name, value) for name, value in named if not name.startswith("unet2d."))
 
     def temporal_parameters(self) -> Iterator[nn.Parameter]:
         """What trains: the temporal modules and the new channels of a widened input. All else is
@@ -224,13 +239,15 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         """
         if in_channels < self.config.in_channels:
             raise ValueError(
-                f"in_channels: expected {self.config.in_channels} or more, got {in_channels}, a net's input only widens"
+                f"in_channels: expected {self.config.in_channels} or more, got {in_channels}, "
+                "a net's input only widens"
             )
         old = self.conv_in_added
-        self.conv_in_added = _added_input(self.unet2d.conv_in, in_channels)
-        if old is not None:
+        new = _added_input(self.unet2d.conv_in, in_channels)
+        if old is not None and new is not None:
             with torch.no_grad():
-                self.conv_in_added.weight[:, : old.in_channels] = old.weight
+                new.weight[:, : old.in_channels] = old.weight
+        self.conv_in_added = new
         self.register_to_config(in_channels=in_channels)
 
     def fingerprint(self) -> str:
@@ -249,9 +266,8 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        weights = {
-            name: value.detach().contiguous() for name, value in self.temporal_named_parameters()
-        }
+        named = self.temporal_named_parameters()
+        weights = {name: value.detach().contiguous() for name, value in named}
         metadata = {"fingerprint": self.fingerprint(), "options": self._options()}
         save_file(weights, folder / TEMPORAL_WEIGHTS, metadata=metadata)
 
@@ -263,29 +279,29 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         metadata, weights = _read_temporal(path)
         if metadata.get("options") != self._options():
             raise ValueError(
-                f"expected temporal weights for options {self._options()}, got {metadata.get('options')} in {path}; "
+                f"expected temporal weights for options {self._options()}, "
+                f"got {metadata.get('options')} in {path}; "
                 "inflate the 2D net with those options first"
             )
         if metadata.get("fingerprint") != self.fingerprint():
             raise ValueError(
-                f"expected temporal weights trained on the frozen net {self.fingerprint()[:12]}, got weights for "
-                f"{str(metadata.get('fingerprint'))[:12]} in {path}; load the 2D net that they were trained on"
+                f"expected temporal weights trained on the frozen net {self.fingerprint()[:12]}, "
+                f"got weights for {str(metadata.get('fingerprint'))[:12]} in {path}; "
+                "load the 2D net that they were trained on"
             )
         temporal = dict(self.temporal_named_parameters())
         if odd := sorted(temporal.keys() ^ weights.keys()):
             raise ValueError(
-                f"expected the temporal weights of this net, got a difference at {odd[0]} in {path}; save them again"
+                "expected the temporal weights of this net, "
+                f"got a difference at {odd[0]} in {path}; save them again"
             )
         with torch.no_grad():
             for name, parameter in temporal.items():
                 parameter.copy_(weights[name])
 
     def _options(self) -> str:
-        options = {
-            name: value
-            for name, value in self.config.items()
-            if name != "unet" and not name.startswith("_")
-        }
+        options = _public(self.config)
+        del options["unet"]
         return json.dumps(options, sort_keys=True)
 
     # The forward pass, in reading order.
@@ -309,11 +325,12 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         per clip.
 
         Args:
-            sample: `b c f h w`; any number of frames and any height and width that the 2D net takes.
+            sample: `b c f h w`; any number of frames, any height and width that the 2D net takes.
             timestep: diffusion time, one for all or one per clip.
             encoder_hidden_states: `b n d`.
             encoder_attention_mask: `b n`, True or 1 keeps a text token.
-            frame_times: `f`, times of the frames in native frames of 1/16 s, for other frame rates. Default 0, 1, ...
+            frame_times: `f`, times of the frames in native frames of 1/16 s, for other frame
+                rates. Default 0, 1, ...
 
         Raises:
             ValueError: `sample` or `frame_times` has the wrong shape.
@@ -333,8 +350,16 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
             added_cond_kwargs,
             encoder_attention_mask,
         )
+        hidden, skips = self._down(self._input(sample), conditions, times)
+        hidden = self._middle(hidden, conditions, times[-1])
+        hidden = self._up(hidden, skips, conditions, times)
+        sample = unfold_frames(self._output(hidden), len(sample))
+        return STUNetOutput(sample=sample) if return_dict else (sample,)
 
-        hidden = self._input(sample)
+    def _down(
+        self, hidden: Tensor, conditions: _Conditions, times: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """From the finest level to the coarsest; the last states, and what the way up joins."""
         skips = [hidden]
         for level, block in enumerate(self.unet2d.down_blocks):
             each = conditions.repeat(len(times[level]))
@@ -347,10 +372,22 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
                 hidden = self._resize_down(block.downsamplers[0], hidden, each)
                 hidden = self._in_time(self.temporal_downs[level], hidden, conditions)
                 skips.append(hidden)
+        return hidden, skips
 
-        hidden = self._middle(hidden, conditions.repeat(len(times[-1])))
-        hidden = self._attend_in_time(self.mid_attentions, hidden, conditions, times[-1])
+    def _middle(self, hidden: Tensor, conditions: _Conditions, times: Tensor) -> Tensor:
+        """The coarsest level's own block, then attention along time."""
+        block = self.unet2d.mid_block
+        each = conditions.repeat(len(times))
+        hidden = self._run(block.resnets[0], hidden, each.timestep)
+        for resnet, attention in zip(block.resnets[1:], block.attentions, strict=True):
+            hidden = _attend(attention, hidden, each)
+            hidden = self._run(resnet, hidden, each.timestep)
+        return self._attend_in_time(self.mid_attentions, hidden, conditions, times)
 
+    def _up(
+        self, hidden: Tensor, skips: list[Tensor], conditions: _Conditions, times: list[Tensor]
+    ) -> Tensor:
+        """From the coarsest level to the finest; `skips` is used up."""
         for level, block in zip(reversed(range(len(times))), self.unet2d.up_blocks, strict=True):
             each = conditions.repeat(len(times[level]))
             hidden = self._layers(block, hidden, each, skips)[-1]
@@ -358,16 +395,15 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
                 self.up_inflations, self.up_attentions, level, hidden, conditions, times
             )
             if block.upsamplers is not None:
+                finer = level - 1
                 hidden = self._resize_up(block.upsamplers[0], hidden, each, skips[-1].shape[-2:])
                 hidden = self._in_time(
-                    self.temporal_ups[level - 1], hidden, conditions, len(times[level - 1])
+                    self.temporal_ups[finer], hidden, conditions, len(times[finer])
                 )
-
-        sample = unfold_frames(self._output(hidden), len(sample))
-        return STUNetOutput(sample=sample) if return_dict else (sample,)
+        return hidden
 
     def _level_times(self, frame_times: Tensor) -> list[Tensor]:
-        """Frame times at every level, finest first; their number is the level's number of frames."""
+        """Frame times at every level, finest first: as many as the level has frames."""
         times = [frame_times]
         for factor in self.config.temporal_factors:
             times.append(times[-1][::factor])
@@ -375,15 +411,15 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
 
     def _conditions(
         self,
-        sample,
-        timestep,
-        text,
-        class_labels,
-        timestep_cond,
-        attention_mask,
-        attention_kwargs,
-        added,
-        text_mask,
+        sample: Tensor,
+        timestep: Tensor | float | int,
+        text: Tensor,
+        class_labels: Tensor | None,
+        timestep_cond: Tensor | None,
+        attention_mask: Tensor | None,
+        attention_kwargs: dict[str, Any] | None,
+        added: dict[str, Tensor] | None,
+        text_mask: Tensor | None,
     ) -> _Conditions:
         """The 2D net's own embeddings of time, classes, added conditions and text, in its order."""
         unet = self.unet2d
@@ -393,16 +429,19 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         addition = unet.get_aug_embed(embedding, text, added)
         embedding = embedding if addition is None else embedding + addition
         embedding = embedding if unet.time_embed_act is None else unet.time_embed_act(embedding)
-        text = unet.process_encoder_hidden_states(text, added)
-        masks = [_bias(mask, sample.dtype) for mask in (attention_mask, text_mask)]
-        return _Conditions(embedding, text, *masks, attention_kwargs)
+        return _Conditions(
+            timestep=embedding,
+            text=unet.process_encoder_hidden_states(text, added),
+            attention_mask=_bias(attention_mask, sample.dtype),
+            text_bias=_bias(text_mask, sample.dtype),
+            attention_kwargs=attention_kwargs,
+        )
 
     def _input(self, sample: Tensor) -> Tensor:
         # Frames stored as `b f h w c`: folding, unfolding and convolving in time then need no copy.
         frames = fold_frames(sample).contiguous(memory_format=torch.channels_last)
-        own, added = frames.split(
-            [self.unet2d.conv_in.in_channels, frames.shape[1] - self.unet2d.conv_in.in_channels], 1
-        )
+        channels = self.unet2d.conv_in.in_channels
+        own, added = frames.split([channels, frames.shape[1] - channels], dim=1)
         own = 2 * own - 1 if self.unet2d.config.center_input_sample else own
         hidden = self.unet2d.conv_in(own)
         return hidden if self.conv_in_added is None else hidden + self.conv_in_added(added)
@@ -413,29 +452,33 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         return self.unet2d.conv_out(hidden)
 
     def _layers(
-        self, block: nn.Module, hidden: Tensor, each: _Conditions, skips: list | None = None
+        self,
+        block: Any,
+        hidden: Tensor,
+        each: _Conditions,
+        skips: list[Tensor] | None = None,
     ) -> list[Tensor]:
         """A block's layers without its resizer, joined with `skips` on the way up; every layer's
         output.
         """
         states = []
         for resnet, attention in zip(block.resnets, _attentions(block), strict=True):
-            hidden = hidden if skips is None else torch.cat([hidden, skips.pop()], dim=1)
+            if skips is not None:
+                hidden = torch.cat([hidden, skips.pop()], dim=1)
             hidden = self._run(resnet, hidden, each.timestep)
-            hidden = hidden if attention is None else _attend(attention, hidden, each)
+            if attention is not None:
+                hidden = _attend(attention, hidden, each)
             states.append(hidden)
         return states
 
-    def _middle(self, hidden: Tensor, each: _Conditions) -> Tensor:
-        block = self.unet2d.mid_block
-        hidden = self._run(block.resnets[0], hidden, each.timestep)
-        for resnet, attention in zip(block.resnets[1:], block.attentions, strict=True):
-            hidden = _attend(attention, hidden, each)
-            hidden = self._run(resnet, hidden, each.timestep)
-        return hidden
-
     def _inflate(
-        self, inflations, attentions, level: int, hidden: Tensor, conditions, times
+        self,
+        inflations: nn.ModuleList,
+        attentions: nn.ModuleList,
+        level: int,
+        hidden: Tensor,
+        conditions: _Conditions,
+        times: list[Tensor],
     ) -> Tensor:
         """Attention inflation at the coarsest level, convolution inflation at the others."""
         if level == len(times) - 1:
@@ -443,29 +486,30 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         return self._in_time(inflations[level], hidden, conditions)
 
     def _attend_in_time(
-        self, attentions: nn.ModuleList, hidden: Tensor, conditions: _Conditions, times
+        self, attentions: nn.ModuleList, hidden: Tensor, conditions: _Conditions, times: Tensor
     ) -> Tensor:
-        clip = conditions.timestep, conditions.text, conditions.text_bias
+        clip = (conditions.timestep, conditions.text, conditions.text_bias)
         for attention in attentions:
             hidden = self._in_time(attention, hidden, conditions, times, *clip)
         return hidden
 
     def _in_time(
-        self, module: nn.Module | None, hidden: Tensor, conditions: _Conditions, *arguments
+        self,
+        module: nn.Module | None,
+        hidden: Tensor,
+        conditions: _Conditions,
+        *arguments: Tensor | int | None,
     ) -> Tensor:
         """Run a temporal module on folded frames."""
         if module is None:
             return hidden
-        return fold_frames(
-            self._run(module, unfold_frames(hidden, len(conditions.timestep)), *arguments)
-        )
+        clips = unfold_frames(hidden, len(conditions.timestep))
+        return fold_frames(self._run(module, clips, *arguments))
 
     def _resize_down(self, resizer: nn.Module, hidden: Tensor, each: _Conditions) -> Tensor:
-        return (
-            self._run(resizer, hidden, each.timestep)
-            if isinstance(resizer, ResnetBlock2D)
-            else resizer(hidden)
-        )
+        if isinstance(resizer, ResnetBlock2D):
+            return self._run(resizer, hidden, each.timestep)
+        return resizer(hidden)
 
     def _resize_up(
         self, resizer: nn.Module, hidden: Tensor, each: _Conditions, size: torch.Size
@@ -474,7 +518,7 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
             return self._run(resizer, hidden, each.timestep)
         return resizer(hidden, size)
 
-    def _run(self, module: nn.Module, *arguments) -> Tensor:
+    def _run(self, module: nn.Module, *arguments: Tensor | int | None) -> Tensor:
         if torch.is_grad_enabled() and self.gradient_checkpointing:
             return self._gradient_checkpointing_func(module, *arguments)
         return module(*arguments)
@@ -483,35 +527,49 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         channels = self.config.in_channels
         if sample.ndim != 5 or sample.shape[1] != channels or sample.shape[2] == 0:
             raise ValueError(
-                f"expected sample of shape (clips, {channels}, frames, height, width), got {tuple(sample.shape)}; "
-                "give the channels that the net was made with"
+                f"expected sample of shape (clips, {channels}, frames, height, width), "
+                f"got {tuple(sample.shape)}; give the channels that the net was made with"
             )
         if text.ndim != 3 or len(text) != len(sample):
             raise ValueError(
-                f"expected encoder_hidden_states of shape ({len(sample)}, tokens, channels), got {tuple(text.shape)}; "
-                "give one text per clip"
+                f"expected encoder_hidden_states of shape ({len(sample)}, tokens, channels), "
+                f"got {tuple(text.shape)}; give one text per clip"
             )
         if frame_times is not None and frame_times.shape != sample.shape[2:3]:
             raise ValueError(
-                f"expected frame_times of shape ({sample.shape[2]},), got {tuple(frame_times.shape)}; "
-                "give one time per frame"
+                f"expected frame_times of shape ({sample.shape[2]},), "
+                f"got {tuple(frame_times.shape)}; give one time per frame"
             )
         self._check_size(*sample.shape[-2:])
 
     def _check_size(self, height: int, width: int) -> None:
         """Resnet resizers cannot restore an odd side; plain ones can, as in diffusers."""
         multiple = 2 ** len(self.temporal_downs)
-        resnet_resized = any(
-            name.startswith(("Resnet", "Simple")) for name in self.config.unet["up_block_types"]
-        )
+        blocks = self.config.unet["up_block_types"]
+        resnet_resized = any(name.startswith(("Resnet", "Simple")) for name in blocks)
         if resnet_resized and (height % multiple or width % multiple):
             raise ValueError(
-                f"expected height and width that are multiples of {multiple}, got {height}x{width}; "
-                "this 2D net's resnet resizers take no other: resize or pad the frames"
+                f"expected height and width that are multiples of {multiple}, "
+                f"got {height}x{width}; this 2D net's resnet resizers take no other: "
+                "resize or pad the frames"
             )
 
 
-def _attentions(block: nn.Module) -> nn.ModuleList | list[None]:
+def _public(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without diffusers' private entries."""
+    return {name: value for name, value in config.items() if not name.startswith("_")}
+
+
+def _repeated(value: Tensor | None, frames: int) -> Tensor | None:
+    return None if value is None else value.repeat_interleave(frames, dim=0)
+
+
+def _resampler(kind: type[Resampler], channels: int, factor: int, init: str) -> Resampler | None:
+    """A module that resamples time, none for a factor of 1."""
+    return kind(channels, factor, init=init) if factor > 1 else None
+
+
+def _attentions(block: Any) -> Iterable[nn.Module | None]:
     return getattr(block, "attentions", [None] * len(block.resnets))
 
 
@@ -545,25 +603,34 @@ def _added_input(conv_in: nn.Conv2d, in_channels: int) -> nn.Conv2d | None:
     added = in_channels - conv_in.in_channels
     if added < 0:
         raise ValueError(
-            f"expected in_channels of at least {conv_in.in_channels}, got {in_channels}; the 2D net's own stay first"
+            f"expected in_channels of at least {conv_in.in_channels}, got {in_channels}; "
+            "the 2D net's own stay first"
         )
     if added == 0:
         return None
-    size, padding = conv_in.kernel_size, conv_in.padding
+    height, width = conv_in.kernel_size
     conv = nn.Conv2d(
-        added, conv_in.out_channels, size, padding=padding, bias=False, dtype=conv_in.weight.dtype
+        added,
+        conv_in.out_channels,
+        (height, width),
+        padding=(height // 2, width // 2),
+        bias=False,
+        dtype=conv_in.weight.dtype,
     )
-    return zero(conv).to(conv_in.weight.device)
+    zero(conv)
+    return conv.to(conv_in.weight.device)
 
 
 def _read_temporal(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Metadata and weights of a file that `save_temporal` wrote."""
     try:
         with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return file.metadata() or {}, weights
     except (OSError, SafetensorError) as error:
         raise ValueError(
-            f"expected temporal weights in {path}, got {error}; name a folder that save_temporal wrote"
+            f"expected temporal weights in {path}, got {error}; "
+            "name a folder that save_temporal wrote"
         ) from None
 
 
@@ -579,8 +646,8 @@ def _check_supported(config: dict[str, Any]) -> None:
         for name in value if isinstance(value, (list, tuple)) else [value]:
             if name not in supported:
                 raise ValueError(
-                    f"expected {feature} among {', '.join(sorted(map(str, supported)))}, got {name}; "
-                    "inflate a Stable Diffusion 1.x or 2.x, SDXL or DeepFloyd IF net"
+                    f"expected {feature} among {', '.join(sorted(map(str, supported)))}, "
+                    f"got {name}; inflate a Stable Diffusion 1.x or 2.x, SDXL or DeepFloyd IF net"
                 )
 
 
@@ -599,4 +666,5 @@ def _checked_attention_blocks(counts: Sequence[int]) -> tuple[int, int, int]:
         raise ValueError(
             f"expected attention_blocks as (down, middle, up), got {counts}; for example (2, 4, 2)"
         )
-    return tuple(counts)
+    down, middle, up = counts
+    return down, middle, up

@@ -71,10 +71,13 @@ class TemporalConv(nn.Conv1d):
             raise ValueError(
                 f"expected init 'identity' or 'he', got {init!r}; use 'identity' unless you ablate"
             )
-        nn.init.dirac_(self.weight) if init == "identity" else nn.init.kaiming_normal_(self.weight)
-        nn.init.zeros_(self.bias)
+        start = nn.init.dirac_ if init == "identity" else nn.init.kaiming_normal_
+        start(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
     def forward(self, clips: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b c f2 h w"]:
+        """Frames stay as many, or one of `stride` is kept."""
         return convolve_time(clips, self.weight, self.bias, stride=self.stride[0], padding=1)
 
 
@@ -92,6 +95,7 @@ class TemporalDownsample(nn.Module):
         self.conv.initialise(init)
 
     def forward(self, clips: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b c f2 h w"]:
+        """Every clip at a coarser rate: ceil(f / factor) frames."""
         missing = -clips.shape[2] % self.factor
         if missing:
             clips = torch.cat([clips] + [clips[:, :, -1:]] * missing, dim=2)
@@ -119,16 +123,16 @@ class TemporalUpsample(nn.Module):
     def forward(
         self, clips: Float[Tensor, "b c f h w"], frames: int
     ) -> Float[Tensor, "b c f2 h w"]:
+        """Every clip at a finer rate, cut to `frames`."""
         before, here, after = self.conv.weight.unbind(-1)
         first = self._copy(clips, torch.stack([before, here + after], dim=-1))[:, :, :-1]
         last = self._copy(clips, torch.stack([before + here, after], dim=-1))[:, :, 1:]
         copies = [first, last]
         if self.factor > 2:
-            copies[1:1] = [self._copy(clips, self.conv.weight.sum(-1, keepdim=True))] * (
-                self.factor - 2
-            )
-        copies = torch.stack([rearrange(copy, "b c f h w -> b f h w c") for copy in copies], dim=2)
-        return rearrange(copies, "b f k h w c -> b c (f k) h w")[:, :, :frames]
+            inner = self._copy(clips, self.conv.weight.sum(-1, keepdim=True))
+            copies[1:1] = [inner] * (self.factor - 2)
+        stacked = torch.stack([rearrange(copy, "b c f h w -> b f h w c") for copy in copies], dim=2)
+        return rearrange(stacked, "b f k h w c -> b c (f k) h w")[:, :, :frames]
 
     def _copy(self, clips: Tensor, weight: Tensor) -> Tensor:
         return convolve_time(clips, weight, self.conv.bias, padding=weight.shape[-1] - 1)
@@ -153,6 +157,7 @@ class ConvInflation(nn.Module):
         zero(self.projection)
 
     def forward(self, clips: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b c f h w"]:
+        """The clips with what neighbouring frames add."""
         batch = clips.shape[0]
         frames = F.silu(self.norm(self.conv(fold_frames(clips))))
         frames = fold_frames(self.temporal_conv(unfold_frames(frames, batch)))
@@ -211,7 +216,7 @@ class AttentionInflation(nn.Module):
         """`frame_times` in native frames; `text_bias` is added to attention scores (0 keeps a
         token, -10000 drops it).
         """
-        batch, _, _, height, width = clips.shape
+        height, width = clips.shape[-2:]
         tokens = rearrange(clips, "b c f h w -> b (h w) f c")
         tokens = tokens + self._attend_in_time(tokens, frame_times, timestep_embedding)
         if self.text_norm is not None:
@@ -236,6 +241,7 @@ class AttentionInflation(nn.Module):
     def _attend_to_text(self, tokens: Tensor, text: Tensor, text_bias: Tensor | None) -> Tensor:
         # One text a clip: all places and frames are queries of one attention, so text keys are made
         # once a clip.
+        assert self.text_norm is not None
         queries = self.text_norm(tokens).flatten(1, 2)
         return self.text_attention(queries, text, attention_mask=text_bias).view_as(tokens)
 
