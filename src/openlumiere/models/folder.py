@@ -7,14 +7,15 @@ code or pickle in it is ever opened.
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-import diffusers
 import torch
-import transformers
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -37,8 +38,11 @@ NOTES = (".md", "")  # for people: a model card, a licence
 MAX_JSON = 2**25  # bytes; the largest tokenizers take 17 MB
 MAX_NUMBER = 2**20
 MAX_UNSHUFFLE = 64
-PATH = {"path_spacing": 1, "path_until": 500}
-MAX_PATH = 1000  # native frames, trained timesteps
+NUMBERS = {  # of a pipeline: the largest, and what an index without it means
+    "unshuffle": (MAX_UNSHUFFLE, 1),
+    "path_spacing": (1000, 1),  # native frames
+    "path_until": (1000, 500),  # trained timesteps
+}
 MAX_LAYERS = 100  # of anything that is built in a row
 SCHEDULERS = (
     "DDIMScheduler",
@@ -51,21 +55,16 @@ SCHEDULERS = (
     "LCMScheduler",
     "PNDMScheduler",
 )
-CLASSES = {  # the only ones that a folder may name, by component
-    "stunet": {"STUNet": STUNet},
-    "scheduler": {name: getattr(diffusers, name) for name in SCHEDULERS},
-    "vae": {"AutoencoderKL": diffusers.AutoencoderKL},
-    "tokenizer": {
-        name: getattr(transformers, name)
-        for name in ("CLIPTokenizer", "CLIPTokenizerFast", "T5Tokenizer", "T5TokenizerFast")
-    },
-    "text_encoder": {
-        name: getattr(transformers, name) for name in ("CLIPTextModel", "T5EncoderModel")
-    },
-    "tokenizer_2": {
-        name: getattr(transformers, name) for name in ("CLIPTokenizer", "CLIPTokenizerFast")
-    },
-    "text_encoder_2": {"CLIPTextModelWithProjection": transformers.CLIPTextModelWithProjection},
+CLASSES: dict[str, dict[str, str]] = {  # all that a folder may name: component, class, package
+    "stunet": {"STUNet": "openlumiere.models.stunet"},
+    "scheduler": dict.fromkeys(SCHEDULERS, "diffusers"),
+    "vae": {"AutoencoderKL": "diffusers"},
+    "tokenizer": dict.fromkeys(
+        ("CLIPTokenizer", "CLIPTokenizerFast", "T5Tokenizer", "T5TokenizerFast"), "transformers"
+    ),
+    "text_encoder": dict.fromkeys(("CLIPTextModel", "T5EncoderModel"), "transformers"),
+    "tokenizer_2": dict.fromkeys(("CLIPTokenizer", "CLIPTokenizerFast"), "transformers"),
+    "text_encoder_2": {"CLIPTextModelWithProjection": "transformers"},
 }
 OPTIONAL = ("vae", "tokenizer", "text_encoder", "tokenizer_2", "text_encoder_2")
 
@@ -80,9 +79,9 @@ class ModelError(ValueError):
 
 
 def write_checksums(folder: Path) -> None:
-    sums = {
-        str(file.relative_to(folder)): sha256_of_file(file) for file in sorted(files_of(folder))
-    }
+    """Record the sha256 of every file in `folder`, which loading then checks."""
+    files = sorted(files_of(folder))
+    sums = {str(file.relative_to(folder)): sha256_of_file(file) for file in files}
     (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n")
 
 
@@ -92,17 +91,13 @@ def read_parts(folder: Path, dtype: torch.dtype) -> dict[str, object]:
     """
     index = read_index(folder, "LumierePipeline")
     parts = {name: read_part(folder / name, index.get(name), dtype) for name in CLASSES}
-    unshuffle = index.get("unshuffle", 1)
-    if unshuffle not in range(1, MAX_UNSHUFFLE + 1):
-        raise ModelError(f"unshuffle from 1 to {MAX_UNSHUFFLE}", unshuffle)
-    path = {name: index.get(name, usual) for name, usual in PATH.items()}
-    for name, value in path.items():
-        if isinstance(value, bool) or value not in range(1, MAX_PATH + 1):
-            raise ModelError(f"{name} from 1 to {MAX_PATH}", value)
+    numbers = {
+        name: whole_number(index, name, most, usual) for name, (most, usual) in NUMBERS.items()
+    }
     zeros = index.get("force_zeros_for_empty_prompt", True)
     if not isinstance(zeros, bool):
         raise ModelError("true or false as force_zeros_for_empty_prompt", zeros)
-    return {**parts, **path, "unshuffle": unshuffle, "force_zeros_for_empty_prompt": zeros}
+    return {**parts, **numbers, "force_zeros_for_empty_prompt": zeros}
 
 
 def read_upscaler_parts(folder: Path, dtype: torch.dtype) -> dict[str, object]:
@@ -110,18 +105,24 @@ def read_upscaler_parts(folder: Path, dtype: torch.dtype) -> dict[str, object]:
     whatever is wrong with it.
     """
     index = read_index(folder, "LumiereUpscalePipeline")
-    parts = {
-        name: read_part(folder / name, index.get(name), dtype) for name in ("stunet", "scheduler")
-    }
-    factor, gain = index.get("factor"), index.get("gain")
-    if factor not in range(1, MAX_UNSHUFFLE + 1):
-        raise ModelError(f"a factor from 1 to {MAX_UNSHUFFLE}", factor)
-    if not isinstance(gain, (int, float)) or not 0 < gain <= MAX_NUMBER:
+    net = read_part(folder / "stunet", index.get("stunet"), dtype)
+    scheduler = read_part(folder / "scheduler", index.get("scheduler"), dtype)
+    factor = whole_number(index, "factor", MAX_UNSHUFFLE)
+    gain = index.get("gain")
+    if isinstance(gain, bool) or not isinstance(gain, (int, float)) or not 0 < gain <= MAX_NUMBER:
         raise ModelError(f"a gain above 0 and at most {MAX_NUMBER}", gain)
-    return {**parts, "factor": factor, "gain": float(gain)}
+    return {"stunet": net, "scheduler": scheduler, "factor": factor, "gain": float(gain)}
 
 
-def read_index(folder: Path, kind: str) -> dict:
+def whole_number(index: dict[str, Any], name: str, most: int, usual: int | None = None) -> int:
+    """An entry of an index, from 1 to `most`."""
+    value = index.get(name, usual)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise ModelError(f"{name} from 1 to {most}", value)
+    return value
+
+
+def read_index(folder: Path, kind: str) -> dict[str, Any]:
     """What a pipeline's folder says of itself, once its files are what they should be."""
     index = read_json(folder / INDEX)
     if index.get("_class_name") != kind:
@@ -143,20 +144,20 @@ def read_subjects(folder: Path) -> dict[str, list[str]]:
         return {}
     subjects = read_json(folder / SUBJECTS)
     for subject, names in subjects.items():
-        if (
-            not isinstance(names, list)
-            or not names
-            or not all(isinstance(name, str) and name.strip() for name in names)
-        ):
-            raise ModelError(
-                f"a list of words for {subject!r} in {SUBJECTS}",
-                names,
-                "list the words that name it",
-            )
+        if not is_list_of_words(names):
+            expected = f"a list of words for {subject!r} in {SUBJECTS}"
+            raise ModelError(expected, names, "list the words that name it")
     return subjects
 
 
-def read_json(path: Path) -> dict:
+def is_list_of_words(value: object) -> bool:
+    """Whether this is a list of strings, none of them blank."""
+    if not isinstance(value, list) or not value:
+        return False
+    return all(isinstance(word, str) and word.strip() for word in value)
+
+
+def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file, its numbers bounded and nothing in it that asks for other code."""
     if not path.is_file():
         raise ModelError(
@@ -179,67 +180,81 @@ def files_of(folder: Path) -> Iterator[Path]:
     """Everything in a folder but the checksums, what is hidden, and the upscaler, which is a model
     with checksums of its own.
     """
-    inside = ((path, path.relative_to(folder)) for path in folder.rglob("*"))
-    own = (entry for entry in inside if entry[1].parts[0] != UPSCALER)
-    return (
-        path
-        for path, name in own
-        if path.is_file()
-        and str(name) != CHECKSUMS
-        and not any(part.startswith(".") for part in name.parts)
-    )
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in name.parts)
+        if path.is_file() and not hidden and name.parts[0] not in (UPSCALER, CHECKSUMS):
+            yield path
 
 
 def check_files(folder: Path) -> None:
+    """Raise `ModelError` for a file of a kind that a model has no use for."""
     for path in files_of(folder):
         if path.suffix not in SUFFIXES:
-            raise ModelError(
-                "safetensors and JSON only",
-                path.name,
-                "convert the weights to safetensors and remove the rest",
-            )
+            do = "convert the weights to safetensors and remove the rest"
+            raise ModelError("safetensors and JSON only", path.name, do)
 
 
 def check_checksums(folder: Path) -> None:
-    """Where a folder carries checksums, its files are those and unchanged; only notes for people
-    may be added.
+    """Where a folder has checksums, its files are those and unchanged; only notes for people may be
+    added.
     """
     if not (folder / CHECKSUMS).is_file():
         return
-    found = {str(path.relative_to(folder)): path for path in files_of(folder)}
     recorded = read_json(folder / CHECKSUMS)
-    added = sorted(
-        name for name, path in found.items() if name not in recorded and path.suffix not in NOTES
-    )
-    if added:
-        raise ModelError(
-            f"only the files that {CHECKSUMS} lists in {folder}", added[0], "remove it"
-        )
+    found = {str(path.relative_to(folder)): path for path in files_of(folder)}
+    for name in sorted(found.keys() - recorded.keys()):
+        if found[name].suffix not in NOTES:
+            raise ModelError(
+                f"only the files that {CHECKSUMS} lists in {folder}", name, "remove it"
+            )
     for name, expected in recorded.items():
         if name not in found:
             raise ModelError(f"the file {name} in {folder}", "none")
-        if sha256_of_file(found[name]) != expected:
+        if digest(found[name]) != expected:
             raise ModelError(f"the recorded sha256 of {name}", "another")
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file, read once a process as long as its size and its times are the same."""
+    state = path.stat()
+    return _digest(
+        path.resolve(), state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
+    )
+
+
+@lru_cache(maxsize=1024)
+def _digest(path: Path, *_state: int) -> str:
+    return sha256_of_file(path)
 
 
 def read_part(folder: Path, entry: object, dtype: torch.dtype) -> object:
     """One component of a listed class, or None where the index has none."""
-    name, classes = folder.name, CLASSES[folder.name]
-    if name in OPTIONAL and entry in (None, [None, None]):
+    if folder.name in OPTIONAL and entry in (None, [None, None]):
         return None
-    if not isinstance(entry, list) or len(entry) != 2 or entry[1] not in list(classes):
-        raise ModelError(f"{' or '.join(classes)} as {name}", entry, "convert the model first")
+    kind = class_of(folder.name, entry)
     try:
-        return load(classes[entry[1]], folder, dtype)
+        return load(kind, folder, dtype)
     except ModelError:
         raise
     except Exception as error:  # whatever a damaged folder makes the libraries trip over
-        raise ModelError(
-            f"{name} to load from {folder}", f"{type(error).__name__}: {error}"
-        ) from None
+        expected = f"{folder.name} to load from {folder}"
+        raise ModelError(expected, f"{type(error).__name__}: {error}") from None
 
 
-def load(kind: type, folder: Path, dtype: torch.dtype) -> object:
+def class_of(component: str, entry: object) -> Any:
+    """The class that an index's entry [package, class] names, if it is one of `CLASSES`."""
+    listed = CLASSES[component]
+    name = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
+    if not isinstance(name, str) or name not in listed:
+        raise ModelError(f"{' or '.join(listed)} as {component}", entry, "convert the model first")
+    return getattr(importlib.import_module(listed[name]), name)
+
+
+def load(kind: Any, folder: Path, dtype: torch.dtype) -> object:
+    """A component from its folder, once its configuration and its weights are what they should
+    be.
+    """
     for path in folder.glob("*config.json"):
         check_config(read_json(path), path.name)
     if not issubclass(kind, nn.Module):
@@ -248,9 +263,8 @@ def load(kind: type, folder: Path, dtype: torch.dtype) -> object:
     weights = read_weights(folder)
     if kind is STUNet:
         return fill(plan, {name: value.to(dtype) for name, value in weights.items()}).eval()
-    if sum(value.numel() for value in plan.parameters()) > sum(
-        value.numel() for value in weights.values()
-    ):
+    planned = sum(value.numel() for value in plan.parameters())
+    if planned > sum(value.numel() for value in weights.values()):
         raise ModelError(f"weights for all of {folder.name}", "fewer")
     return kind.from_pretrained(
         folder, local_files_only=True, use_safetensors=True, torch_dtype=dtype
@@ -271,29 +285,26 @@ def check_config(value: object, name: str, key: str = "") -> None:
         for content in value:
             check_config(content, name, key)
     elif isinstance(value, (int, float)):
-        check_number(
-            value,
-            MAX_LAYERS if "layers" in key or key == "attention_blocks" else MAX_NUMBER,
-            key,
-            name,
-        )
+        in_a_row = "layers" in key or key == "attention_blocks"
+        check_number(value, MAX_LAYERS if in_a_row else MAX_NUMBER, key, name)
 
 
 def check_number(value: float, most: int, key: str, name: str) -> None:
+    """Raise `ModelError` for a number of a config that is not finite or too large."""
     if not math.isfinite(value) or abs(value) > most:
         raise ModelError(f"{key} of at most {most} in {name}", value)
 
 
-def plan_of(kind: type[nn.Module], config: dict) -> nn.Module:
+def plan_of(kind: Any, config: dict[str, Any]) -> nn.Module:
     """The net that a config asks for, without memory for its weights."""
     if config.get("_class_name", kind.__name__) != kind.__name__:
         raise ModelError(f"the config of a {kind.__name__}", config["_class_name"])
     with torch.device("meta"):
-        return (
-            kind(kind.config_class.from_dict(config))
-            if issubclass(kind, transformers.PreTrainedModel)
-            else kind.from_config(config)
-        )
+        if hasattr(kind, "config_class"):  # of transformers
+            plan: nn.Module = kind(kind.config_class.from_dict(config))
+        else:
+            plan = kind.from_config(config)
+    return plan
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -317,12 +328,15 @@ def fill(plan: nn.Module, weights: dict[str, Tensor]) -> nn.Module:
     """A net planned on the meta device with its weights: every one, of its shape, finite."""
     planned = plan.state_dict()
     for name in sorted(planned.keys() | weights.keys()):
-        expected, got = (
-            tuple(state[name].shape) if name in state else "none" for state in (planned, weights)
-        )
-        if expected != got:
-            raise ModelError(f"{name} of shape {expected}", got)
+        expected = shape_of(name, planned)
+        if expected != shape_of(name, weights):
+            raise ModelError(f"{name} of shape {expected}", shape_of(name, weights))
         if not weights[name].isfinite().all():
             raise ModelError(f"finite weights in {name}", "NaN or infinity")
     plan.load_state_dict(weights, assign=True)
     return plan
+
+
+def shape_of(name: str, tensors: dict[str, Tensor]) -> str:
+    """A tensor's shape, or "none" where there is no such tensor."""
+    return str(tuple(tensors[name].shape)) if name in tensors else "none"
