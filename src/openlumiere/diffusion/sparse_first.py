@@ -2,7 +2,7 @@
 looked at.
 
 Our choice, not the paper's, whose net sees every frame at every step: a small net that was trained
-for minutes finds a path over 16 frames far more surely than over 80 (`docs/decisions.md`). No frame
+for minutes finds a path over 16 frames far more surely than over 80 (decision 18). No frame
 is settled on the way: below `until` the net sees the whole clip.
 """
 
