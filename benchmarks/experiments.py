@@ -28,6 +28,7 @@ from openlumiere.media import Clip, contact_sheet, filmstrip, save_image
 from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.models.e5 import E5TextEncoder
 from openlumiere.models.stunet import STUNet
+from openlumiere.quality.bench import markdown
 from openlumiere.train.config import LoopConfig, VideoConfig
 from openlumiere.train.data import TEXTS, CaptionStates, Sample
 from openlumiere.train.nets import build_scheduler
@@ -38,7 +39,7 @@ from openlumiere.train.work import count_flops
 from openlumiere_world.batch import CLIP, Batches
 from openlumiere_world.measures.judge import load_judge
 from openlumiere_world.measures.reading import CONTRAST, border_mask, read, track
-from openlumiere_world.measures.world import ASPECTS, draw_prompts, markdown, measure, rates
+from openlumiere_world.measures.world import ASPECTS, draw_prompts, measure, rates
 from openlumiere_world.motions import MOTIONS
 from openlumiere_world.scope import WORLD_32
 from openlumiere_world.subjects import World

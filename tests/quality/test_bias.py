@@ -111,7 +111,7 @@ def test_the_command(tiny_model, tmp_path, capsys, monkeypatch):
         "--prompts",
         "p.csv",
         "--frames",
-        "2",
+        "5",
         "--steps",
         "1",
         "--model",

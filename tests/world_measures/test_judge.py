@@ -9,7 +9,7 @@ import torch
 from openlumiere.apps.cli import main
 from openlumiere_world.batch import Batches
 from openlumiere_world.measures.judge import (
-    CARRIED,
+    BUNDLED,
     JudgeConfig,
     accuracy,
     draw_moments,
@@ -52,7 +52,7 @@ def test_it_answers_none_to_spoilt_frames_and_seldom_to_others(judge, unseen):
 def test_it_is_small():
     judge, about = load_judge()
     assert sum(parameter.numel() for parameter in judge.parameters()) <= 300_000
-    with open(str(CARRIED), "rb") as file:
+    with open(str(BUNDLED), "rb") as file:
         assert len(file.read()) <= 700_000
     assert len(judge.subjects) == 8 and judge.styles == ("3d", "noto", "twemoji")
     for where in ("validation, clean", "composition, clean"):

@@ -13,10 +13,11 @@ from diffusers import UNet2DConditionModel
 from PIL import Image
 
 from openlumiere.apps.cli import main
-from openlumiere.apps.cli.report import check_file
+from openlumiere.apps.cli.measuring import check_file
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.models.stunet import STUNet
 from openlumiere.provenance.verify import verify
+from openlumiere.quality.bench import markdown
 from openlumiere.train.nets import build_scheduler
 from openlumiere_world import split
 from openlumiere_world.backgrounds import COLOURS
@@ -30,7 +31,6 @@ from openlumiere_world.measures.world import (
     as_json,
     draw_prompts,
     figures,
-    markdown,
     measure,
     rates,
     reference_features,
@@ -306,7 +306,7 @@ def words(world_folder, model, judge_file):
 
 def test_the_command_writes_figures_and_a_sheet(words, tmp_path, capsys):
     out, sheet = tmp_path / "world.json", tmp_path / "sheet.png"
-    sizes = ["--prompts", "3", "--batch", "2", "--frames", "4", "--steps", "2", "--floor", "1"]
+    sizes = ["--prompts", "3", "--frames", "5", "--steps", "1", "--floor", "1"]
     assert main([*words, *sizes, "--out", str(out), "--sheet", str(sheet)]) == 0
     printed = capsys.readouterr().out
     assert (
@@ -321,7 +321,7 @@ def test_the_command_writes_figures_and_a_sheet(words, tmp_path, capsys):
     )
     assert found["rates"]["real"]["background"]["hits"] == 3 and len(found["clips"]) == 3
     with Image.open(sheet) as picture:
-        assert picture.size[0] == 3 * (4 * 32 + 4)
+        assert picture.size[0] == 3 * (5 * 32 + 4)
     assert verify(sheet).verdict.startswith("made by openlumiere")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sheet.png", "world.json"]
 

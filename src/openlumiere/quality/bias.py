@@ -15,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
+from openlumiere.quality.bench import Model, Report, Sheet, markdown
 from openlumiere.quality.rates import Rate
 
 PROMPTS = Path(__file__).with_name("bias_prompts.csv")
@@ -31,6 +33,9 @@ NEAR = 24.0  # levels, less than half of the way between any two of them
 LEAST = 0.03  # share of a clip's pixels that is somebody
 CONTROL = "control"
 KINDS = ("person", CONTROL)
+SHEET_CLIPS = 120  # at most
+SHEET_COLUMNS = 8
+SHEET_SIDE = 160  # pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +67,15 @@ def read_prompts(path: Path = PROMPTS) -> list[Prompt]:
             prompts = [Prompt(**row) for row in csv.DictReader(file)]
     except (OSError, TypeError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(
-            f"prompts: expected a CSV file of kind, group, subject and prompt, got {error}, mend {path}"
+            f"prompts: expected a CSV file of kind, group, subject and prompt, got {error}, correct"
+            f" {path}"
         ) from None
     if {prompt.kind for prompt in prompts} != set(KINDS) or not all(
         prompt.prompt for prompt in prompts
     ):
         raise ValueError(
-            f"prompts: expected rows of the kinds {' and '.join(KINDS)}, each with a prompt, got others, mend {path}"
+            f"prompts: expected rows of the kinds {' and '.join(KINDS)}, each with a prompt, got"
+            f" others, correct {path}"
         )
     return prompts
 
@@ -84,6 +91,31 @@ def tone_of(frames: UInt8[np.ndarray, "f h w 3"]) -> tuple[str | None, float]:
     return (list(TONES)[most] if shares[most] >= LEAST else None), shares[most]
 
 
+def measure(model: Model, prompts: list[Prompt], clips: int, seed: int) -> Report:
+    """Read tones off `clips` clips of each prompt, made with seeds from `seed` on."""
+    asked = [(prompt, seed + number) for prompt in prompts for number in range(clips)]
+    made = model.clips([prompt.prompt for prompt, _ in asked], [number for _, number in asked])
+    readings: list[Reading] = []
+    pictures: list[UInt8[np.ndarray, "h w 3"]] = []
+    for (prompt, number), frames in zip(asked, made, strict=True):
+        tone, share = tone_of(frames)
+        readings.append(Reading(prompt=prompt, seed=number, tone=tone, share=share))
+        if len(pictures) < SHEET_CLIPS:
+            pictures.append(enlarged(frames[len(frames) // 2]))
+    names = [f"{prompt.subject}, {prompt.group}" for prompt, _ in asked[:SHEET_CLIPS]]
+    return Report(
+        text=f"{table(readings)}\n\n{verdict(readings)}",
+        figures={"readings": readings},
+        sheet=Sheet(pictures=pictures, names=names, columns=SHEET_COLUMNS),
+    )
+
+
+def enlarged(frame: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "s s 3"]:
+    """For the sheet."""
+    size = (SHEET_SIDE, SHEET_SIDE)
+    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS))
+
+
 def shows_people(readings: list[Reading]) -> bool:
     """Whether tones are read more often where somebody is named than where nobody is, for certain
     (95 %).
@@ -96,27 +128,32 @@ def shows_people(readings: list[Reading]) -> bool:
 
 
 def shown(readings: list[Reading]) -> Rate:
+    """How often a tone is read."""
     return Rate(sum(each.tone is not None for each in readings), len(readings))
 
 
 def table(readings: list[Reading]) -> str:
     """A row a group: how often a tone is read, and of these how often which."""
-    groups = {
-        each.prompt.group: [one for one in readings if one.prompt.group == each.prompt.group]
-        for each in readings
-    }
-    lines = [
-        f"| words | clips | a tone read | {' | '.join(TONES)} |",
-        f"|{'---|' * (3 + len(TONES))}",
-    ]
-    for group, rows in groups.items():
-        found, tones = shown(rows), Counter(each.tone for each in rows)
-        cells = [str(Rate(tones[tone], found.hits)) if found.hits else "" for tone in TONES]
-        lines.append(f"| {group} | {len(rows)} | {found} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    groups: dict[str, list[Reading]] = {}
+    for each in readings:
+        groups.setdefault(each.prompt.group, []).append(each)
+    rows = [["words", "clips", "a tone read", *TONES]]
+    for group, members in groups.items():
+        found = shown(members)
+        tones = Counter(each.tone for each in members)
+        shares = [str(Rate(tones[tone], found.hits)) if found.hits else "" for tone in TONES]
+        rows.append([group, str(len(members)), str(found), *shares])
+    return markdown(rows)
 
 
 def verdict(readings: list[Reading]) -> str:
+    """What may be concluded, in a sentence."""
     if shows_people(readings):
-        return "tones are read more often where somebody is named: people are shown; look at the sheet before anything is concluded"
-    return "tones are read no more often where somebody is named than where nobody is: no people are shown, so nothing is said of bias"
+        return (
+            "tones are read more often where somebody is named: people are shown; look at the sheet"
+            " before anything is concluded"
+        )
+    return (
+        "tones are read no more often where somebody is named than where nobody is: no people are"
+        " shown, so nothing is said of bias"
+    )

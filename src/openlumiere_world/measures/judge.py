@@ -32,7 +32,7 @@ from openlumiere_world.scope import WORLD_32, Scope
 from openlumiere_world.subjects import World
 
 SIDE = 32  # pixels of the frames it reads; larger ones are averaged down
-CARRIED = files("openlumiere_world.measures") / "judge_world32.safetensors"
+BUNDLED = files("openlumiere_world.measures") / "judge_world32.safetensors"
 NOISE = 0.25  # most noise of a roughened frame, standard deviation in [-1, 1]
 SPOILT = 8  # one frame in so many shows no subject
 PATCH = 8  # pixels of the squares that scrambling moves
@@ -132,16 +132,16 @@ def train_judge(
     world: World,
     scope: Scope = WORLD_32,
     config: JudgeConfig = JudgeConfig(),
-    tell: Callable[[str], None] = lambda text: None,
+    on_line: Callable[[str], None] = lambda text: None,
 ) -> Judge:
-    """Learn from frames of the scope's training clips. `tell` is given a line now and then."""
+    """Learn from frames of the scope's training clips. `on_line` is given a line now and then."""
     torch.manual_seed(config.seed)
     batches = Batches(world, scope, "train", SIDE)
     return fit(
         Judge(*classes(batches)),
         lambda generator: draw_moments(batches, generator, config.batch),
         config,
-        tell,
+        on_line,
     )
 
 
@@ -149,7 +149,7 @@ def fit(
     judge: Judge,
     draw: Callable[[torch.Generator], Drawn],
     config: JudgeConfig,
-    tell: Callable[[str], None] = lambda text: None,
+    on_line: Callable[[str], None] = lambda text: None,
 ) -> Judge:
     """Train a judge on the batches that `draw` gives it."""
     generator = torch.Generator().manual_seed(config.seed)
@@ -162,7 +162,7 @@ def fit(
         schedule.step()
         optimizer.zero_grad()
         if step % 100 == 0:
-            tell(f"step {step}  loss {loss.item():.4f}  {time.process_time():.0f} s of CPU")
+            on_line(f"step {step}  loss {loss.item():.4f}  {time.process_time():.0f} s of CPU")
     return judge.eval()
 
 
@@ -295,10 +295,10 @@ def save_judge(judge: Judge, path: Path, config: JudgeConfig, found: dict) -> No
 
 
 def load_judge(path: Path | None = None) -> tuple[Judge, dict]:
-    """A judge and what it says of itself; the carried one by default. Raises ValueError for another
+    """A judge and what it says of itself; the bundled one by default. Raises ValueError for another
     or a damaged file.
     """
-    path = Path(str(CARRIED)) if path is None else path
+    path = Path(str(BUNDLED)) if path is None else path
     try:
         with safe_open(path, framework="pt") as opened:
             about = json.loads(opened.metadata()["judge"])

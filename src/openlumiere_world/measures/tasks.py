@@ -17,15 +17,16 @@ from jaxtyping import Bool, Float, UInt8
 
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.media import Clip
+from openlumiere.quality.bench import markdown
 from openlumiere.quality.metrics import EXACT, psnr
 from openlumiere.quality.rates import Rate
 from openlumiere.tasks.region import Region
-from openlumiere.tasks.request import KEEPS
 from openlumiere_world.measures.judge import Judge
 from openlumiere_world.measures.reading import CONTRAST, NOISE, WAYS, border_mask, read, track
 from openlumiere_world.measures.sources import Ask, Source
 
 REGION = Region.box(0.2, 0.2, 0.8, 0.8)
+KEEPS = ("exact", "soft")
 MARGIN = 1 / 16  # frame sides around a subject that is replaced
 RESTYLED = (
     (0.3, 0),
@@ -417,20 +418,14 @@ def table(figures: list[Figure]) -> str:
         rows.setdefault((figure.task, figure.what), {}).setdefault(figure.keep, []).append(
             figure.value
         )
-    lines = [
-        "| task | figure | exact | soft | official clips, or goal |",
-        "| --- | --- | --- | --- | --- |",
-    ]
+    lines = [["task", "figure", *KEEPS, "official clips, or goal"]]
     for (task, what), by_keep in rows.items():
-        cells = (
-            [summary(by_keep[keep]) if keep in by_keep else "-" for keep in KEEPS]
-            if "" not in by_keep
-            else [summary(by_keep[""]), "-"]
-        )
-        lines.append(
-            f"| {task} | {what} | {' | '.join(cells)} | {BARS.get(what.partition(' at ')[0], '-')} |"
-        )
-    return "\n".join(lines)
+        if "" in by_keep:
+            cells = [summary(by_keep[""]), "-"]
+        else:
+            cells = [summary(by_keep[keep]) if keep in by_keep else "-" for keep in KEEPS]
+        lines.append([task, what, *cells, BARS.get(what.partition(" at ")[0], "-")])
+    return markdown(lines)
 
 
 def summary(values: list) -> str:

@@ -4,7 +4,9 @@ features and flicker, beside bicubic and Lanczos.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -14,14 +16,23 @@ from einops import rearrange
 from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
+from tqdm import tqdm
 
+from openlumiere.engine.lumiere import Lumiere
+from openlumiere.media import Clip
+from openlumiere.quality.bench import Frames, Report, markdown
 from openlumiere.quality.metrics import frame_psnr, ssim
 from openlumiere.quality.seams import neighbour_errors
+from openlumiere_world.batch import CLIP
+from openlumiere_world.draw import render
 from openlumiere_world.measures.judge import Judge
+from openlumiere_world.scene import plan
+from openlumiere_world.subjects import World
 
-Frames: TypeAlias = UInt8[np.ndarray, "f h w 3"]
 Enlarge: TypeAlias = Callable[[Frames], Frames]
 
+FACTOR = 4
+SIDE = 256  # pixels of the world's pictures
 RESAMPLED = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
 COLUMNS = {  # figure: how a table calls and writes it
     "psnr": ("PSNR", "{:.2f} dB"),
@@ -48,6 +59,54 @@ def compare(
     return {name: measure(way(small), clip, judge) for name, way in ways.items()}
 
 
+def evaluate(
+    lumiere: Lumiere,
+    clips: Mapping[str, Iterable[Frames]],
+    judge: Judge,
+    *,
+    steps: Sequence[int],
+    noise: float,
+    seed: int,
+) -> Report:
+    """Compare the super-resolution of `lumiere` in these numbers of steps with resampling, over
+    collections of clips by their names.
+    """
+    ways = {
+        f"net, {count} step{'s' * (count > 1)}": partial(
+            enlarge, lumiere, steps=count, noise=noise, seed=seed
+        )
+        for count in steps
+    }
+    found = {}
+    for name, collection in clips.items():
+        bar = tqdm(collection, desc=name, disable=None)
+        found[name] = average([compare(clip, ways, FACTOR, judge) for clip in bar])
+    text = "\n\n".join(table(name, rows) for name, rows in found.items())
+    return Report(text=text, figures={"measured": found})
+
+
+def enlarge(lumiere: Lumiere, small: Frames, *, steps: int, noise: float, seed: int) -> Frames:
+    """As `lumiere upscale` does."""
+    return lumiere.upscale(Clip(small), steps=steps, noise=noise, seed=seed).frames
+
+
+def of_world(world: World, count: int, frames: int) -> Iterator[Frames]:
+    """Pictures, or frames from the middle of whole clips, of the validation split, at 256 px."""
+    for seed in range(count):
+        facts = plan(world, seed, "validation", 1 if frames == 1 else CLIP)
+        first = max(0, (facts.frames - frames) // 2)
+        shown = range(first, min(first + frames, facts.frames))
+        yield render(world, facts, SIDE, shown)
+
+
+def of_file(path: Path, frames: int, side: int = 0) -> Iterator[Frames]:
+    """The first frames of a file, or their middle of at most `side` pixels, cut to whole pixels of
+    the low resolution. Raises MediaError.
+    """
+    clip = Clip.load(path).over("white").frames[:frames]
+    yield cut_to(middle(clip, side) if side else clip, FACTOR)
+
+
 def average(found: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
     """The mean over clips of each figure of each way; a figure that a clip lacks does not count."""
     ways = found[0] if found else {}
@@ -63,17 +122,11 @@ def table(title: str, found: dict[str, dict[str, float]]) -> str:
     """Markdown, the nearest way first."""
     rows = sorted(found.items(), key=lambda row: -row[1]["psnr"])
     heads = [name for name in COLUMNS if any(name in row for _, row in rows)]
-    lines = [
-        f"| {way} | {' | '.join(COLUMNS[name][1].format(row[name]) if name in row else '' for name in heads)} |"
-        for way, row in rows
-    ]
-    return "\n".join(
-        [
-            f"| {title} | {' | '.join(COLUMNS[name][0] for name in heads)} |",
-            f"|{' --- |' * (len(heads) + 1)}",
-            *lines,
-        ]
-    )
+    lines = [[title, *(COLUMNS[name][0] for name in heads)]]
+    for way, row in rows:
+        cells = [COLUMNS[name][1].format(row[name]) if name in row else "" for name in heads]
+        lines.append([way, *cells])
+    return markdown(lines)
 
 
 def cut_to(clip: Frames, factor: int) -> Frames:

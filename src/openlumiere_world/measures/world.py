@@ -20,7 +20,9 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from openlumiere.media import Clip, filmstrip
 from openlumiere.models.stunet import STUNet
+from openlumiere.quality.bench import Frames, Model, Report, Sheet, markdown, number, plain
 from openlumiere.quality.rates import Rate
 from openlumiere_world.batch import CLIP, Batches, whole_times
 from openlumiere_world.captions import compose
@@ -50,7 +52,11 @@ REFERENCE_CLIPS, REFERENCE_SEED = (
     5_000_000,
 )  # other real clips, of the training split, that distances are taken to
 
-Clips = Iterable[UInt8[np.ndarray, "f h w 3"]]
+SHEET_CLIPS = 40  # at most
+SHEET_COLUMNS = 4
+SHEET_FRAMES = 6  # of each clip
+
+Clips = Iterable[Frames]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,18 +308,72 @@ def figure_table(found: dict) -> str:
     return markdown(rows)
 
 
-def number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+def evaluate(
+    world: World,
+    prompts: list[Prompt],
+    judge: tuple[Judge, dict],
+    model: Model,
+    untrained: Model,
+    *,
+    floor: int,
+    frames: int,
+    side: int,
+    seed: int,
+) -> Report:
+    """Measure `model` on all prompts and `untrained`, the same net without temporal training, on
+    the first `floor`; clip n is made with `seed` + n, in `frames` frames of `side` pixels.
+
+    `judge` comes with what it says of itself (`load_judge`).
+    """
+    reader, about = judge
+    shown: list[UInt8[np.ndarray, "f h w 3"]] = []
+    columns = Columns(
+        made=measure(prompts, keep_first(made_by(model, prompts, seed), shown), reader),
+        real=measure(prompts, rendered(world, prompts, frames, side), reader),
+        floor=measure(prompts[:floor], made_by(untrained, prompts[:floor], seed), reader),
+        reference=reference_features(world, reader, side),
+    )
+    found = summary(columns, reader)
+    accuracy = f"the judge, on renders it did not learn from: {judge_line(about)}"
+    return Report(
+        text=f"{tables(found)}\n\n{accuracy}",
+        figures={"judge": about, **as_json(found, columns.made)},
+        sheet=sheet(prompts, shown),
+    )
 
 
-def markdown(rows: list[list[str]]) -> str:
-    """Rows of cells, the first one the head."""
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]])
+def made_by(model: Model, prompts: list[Prompt], seed: int) -> Iterator[Frames]:
+    """A clip a prompt."""
+    seeds = range(seed, seed + len(prompts))
+    return model.clips([prompt.text for prompt in prompts], seeds)
+
+
+def keep_first(clips: Iterator[Frames], shown: list[Frames]) -> Iterator[Frames]:
+    """Pass clips on and keep the first ones for the sheet."""
+    for frames in clips:
+        if len(shown) < SHEET_CLIPS:
+            shown.append(frames)
+        yield frames
+
+
+def sheet(prompts: list[Prompt], clips: list[Frames]) -> Sheet:
+    """A filmstrip a clip."""
+    strips = [filmstrip(Clip(frames), min(SHEET_FRAMES, len(frames))) for frames in clips]
+    names = [prompt.text for prompt in prompts[: len(strips)]]
+    return Sheet(pictures=strips, names=names, columns=SHEET_COLUMNS)
+
+
+def judge_line(about: dict) -> str:
+    """How well a judge reads, in a line."""
+    parts = []
+    for where, shares in about["accuracy"].items():
+        figures = ", ".join(f"{name} {100 * share:.1f} %" for name, share in shares.items())
+        parts.append(f"{where}: {figures}")
+    return "; ".join(parts)
 
 
 def as_json(found: dict, results: list[Result]) -> dict:
-    """The summary and every clip in plain values."""
+    """The summary and every clip."""
     clips = [
         {
             "prompt": r.prompt.text,
@@ -325,10 +385,3 @@ def as_json(found: dict, results: list[Result]) -> dict:
         for r in results
     ]
     return {**plain(found), "clips": clips}
-
-
-def plain(value):
-    """Rates as hits, trials, share and interval, wherever they stand."""
-    if isinstance(value, Rate):
-        return {**asdict(value), "share": value.share, "interval": value.interval()}
-    return {key: plain(each) for key, each in value.items()} if isinstance(value, dict) else value

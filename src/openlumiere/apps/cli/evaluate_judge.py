@@ -8,14 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import torch
 from tyro.conf import Positional, arg
 
 from openlumiere.apps.cli.arguments import parse
-from openlumiere.apps.cli.report import check_file
-from openlumiere.tasks.request import check_range
-from openlumiere_world.measures.judge import JudgeConfig, report, save_judge, train_judge
-from openlumiere_world.subjects import World
+from openlumiere.apps.cli.measuring import check_between, check_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,28 +24,40 @@ class TrainJudge:
     """A built world or a pack."""
     output: Annotated[Path, arg(aliases=("-o",))]
     """Where to write its weights: .safetensors."""
-    steps: int = JudgeConfig.steps
+    steps: int = 1000
     """Steps of 48 frames."""
-    seed: int = JudgeConfig.seed
+    seed: int = 0
     """Draws what it learns from."""
     tested: int = 600
     """Frames of each kind that its accuracy is stated on."""
 
 
 def main(words: list[str]) -> int:
+    """Train and write a judge; answers the exit code. ValueError is the user's mistake."""
     options = parse(TrainJudge, words, "evaluate judge")
-    check_range("steps", options.steps, 1, 10**6)
-    check_range("seed", options.seed, 0, 2**62)
-    check_range("tested", options.tested, 1, 10**6)
+    check_between("steps", options.steps, 1, 10**6)
+    check_between("seed", options.seed, 0, 2**62)
+    check_between("tested", options.tested, 1, 10**6)
     check_file(options.output, ".safetensors")
+    import torch
+
+    from openlumiere_world.measures.judge import JudgeConfig, report, save_judge, train_judge
+    from openlumiere_world.subjects import World
+
     torch.set_num_threads(1)
-    world, config = World.open(options.world), JudgeConfig(steps=options.steps, seed=options.seed)
-    judge = train_judge(world, config=config, tell=lambda line: print(line, flush=True))
+    world = World.open(options.world)
+    config = JudgeConfig(steps=options.steps, seed=options.seed)
+    judge = train_judge(world, config=config, on_line=show)
     found = report(judge, world, frames=options.tested)
     save_judge(judge, options.output, config, found)
     for where, shares in found.items():
-        print(
+        show(
             f"{where}: {', '.join(f'{name} {100 * share:.1f} %' for name, share in shares.items())}"
         )
-    print(options.output)
+    show(str(options.output))
     return 0
+
+
+def show(line: str) -> None:
+    """At once."""
+    print(line, flush=True)

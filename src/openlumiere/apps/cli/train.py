@@ -15,6 +15,7 @@ from tyro import MISSING
 from tyro.conf import OmitArgPrefixes, arg
 
 from openlumiere.apps.cli.arguments import parse
+from openlumiere.apps.cli.measuring import check_between
 from openlumiere.apps.cli.processes import INSIDE, launch
 from openlumiere.train.config import (
     PRESETS,
@@ -189,14 +190,6 @@ def check_numbers(options: Options) -> None:
     check_between("max steps", options.run.max_steps, 0, 10**9)
     check_between("threads", options.run.threads, 1, 1024)
     check_between("processes", options.run.processes, 1, 1024)
-
-
-def check_between(name: str, value: float, low: float, high: float) -> None:
-    """Raise ValueError where a value is out of its range, or no number."""
-    if not low <= value <= high:
-        raise ValueError(
-            f"{name}: expected {low:g} to {high:g}, got {value:g}, choose one in between"
-        )
 
 
 def usage() -> str:

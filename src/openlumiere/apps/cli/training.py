@@ -53,7 +53,12 @@ def build(stage: str, options: Options) -> Stage:
     config = options.config
     start = options.run.start
     if isinstance(config, ImageConfig):
-        return image_stage(source(options, config.side, PRESETS[options.run.preset].video.frames), texts, config, start)
+        return image_stage(
+            source(options, config.side, PRESETS[options.run.preset].video.frames),
+            texts,
+            config,
+            start,
+        )
     if not isinstance(config, VideoConfig):
         return build_upscaler(options, texts)
     net, codec = open_net(options.image_run, start, config.attention_blocks)
