@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from openlumiere.engine.inputs import Given, Inputs
+from openlumiere.media.digest import sha256_of_file
 from openlumiere.provenance import detached, manifest, watermark
 from openlumiere.provenance.certificate import own_signer
 from openlumiere.provenance.key import mark_key
