@@ -22,6 +22,7 @@ from openlumiere.data.ingest.config import IngestConfig
 from openlumiere.data.ingest.digest import Row
 from openlumiere.data.ingest.journal import write_whole
 from openlumiere.data.ingest.pictures import unpack
+from openlumiere.media.digest import sha256_of_file
 
 FORMAT = "openlumiere clips 1"
 MANIFEST, INDEX, DROPPED, PROBLEMS = (
