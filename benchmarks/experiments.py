@@ -283,12 +283,14 @@ def cascade(bench: Bench, name: str) -> dict:
             train(bench, variant, source, half) for variant in (KEYS, FILLING)
         )
         spent = {what: first[what] + second[what] for what in first}
-        return {**spent, **coherence(bench, name, lambda prompts: fill(keys, filling, prompts))}
+        return {**spent, **coherence(bench, name, lambda prompts: fill(bench, keys, filling, prompts))}
 
     return kept(bench, name, run)
 
 
-def fill(keys: STUNet, filling: STUNet, prompts: list[str]) -> UInt8[np.ndarray, "b f h w 3"]:
+def fill(
+    bench: Bench, keys: STUNet, filling: STUNet, prompts: list[str]
+) -> UInt8[np.ndarray, "b f h w 3"]:
     """Key frames in one pass, then each gap between two of them by itself (the paper:
     non-overlapping segments).
     """

@@ -230,13 +230,15 @@ UNFINISHED = {"train/show.py": "what a net makes while it is trained, in the fol
 
 def pictures_written():
     """Every call of `save_image` in the house, as file and number of arguments."""
-    for path in sorted(SOURCE.rglob("*.py")):
+    world = SOURCE.with_name("openlumiere_world")
+    for path in sorted([*SOURCE.rglob("*.py"), *world.rglob("*.py")]):
+        root = SOURCE if path.is_relative_to(SOURCE) else SOURCE.parent
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if (
                 isinstance(node, ast.Call)
                 and getattr(node.func, "id", getattr(node.func, "attr", "")) == "save_image"
             ):
-                yield str(path.relative_to(SOURCE)), len(node.args) + len(node.keywords)
+                yield str(path.relative_to(root)), len(node.args) + len(node.keywords)
 
 
 def test_every_picture_is_written_with_an_origin_or_shows_nothing_that_was_released():

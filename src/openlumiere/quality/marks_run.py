@@ -166,8 +166,8 @@ class MarksRun:
         """Rows of somebody who has many marked clips, and of somebody who has the public key."""
         done = {(row.clip, row.attack) for row in self.rows}
         left = [name for name in self.names[:WINNING_CLIPS] if (name, SUBTRACTED) not in done]
-        if left:
-            known = self.names[WINNING_CLIPS : WINNING_CLIPS + AVERAGED]
+        known = self.names[WINNING_CLIPS : WINNING_CLIPS + AVERAGED]
+        if left and known:
             estimate = average(embed(self.clip(name)[:1], payload_of(name)) for name in known)
             for name in left:
                 append(self.rows_file, subtracted(name, self.clip(name), estimate))
