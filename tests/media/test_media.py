@@ -515,7 +515,7 @@ def test_headers_are_refused_before_decoding(tmp_path):
     for limits, said in [
         (Limits(pixels=1000), "at most 1000 pixels"),
         (Limits(frames=11), "at most 11 frames"),
-        (Limits(total_pixels=20_000), "at most 20000 pixels in all"),
+        (Limits(total_pixels=9_000), "at most 9000 pixels in all"),
         (Limits(rate=15), "up to 15 frames a second"),
     ]:
         out = io.BytesIO()

@@ -19,9 +19,11 @@ import numpy as np
 
 from openlumiere.media.limits import STANDARD, Limits, MediaError
 from openlumiere.media.sound import Sound
+from openlumiere.media.views import in_order, stored_frames
 
 log = logging.getLogger("openlumiere")
 
+STARTED = "started"  # the worker's file that says that it got as far as the media file
 ROOT = Path(__file__).parents[2]
 
 
@@ -30,8 +32,9 @@ def read_clip(
 ) -> tuple[np.ndarray, Fraction, Sound | None]:
     """Frames uint8 [f, h, w, 3 or 4], frames a second and sound of the clip at `path`."""
     with working("clip", path, limits, allow_partial=allow_partial) as (report, room):
-        stored = _frames(room, report)
-        frames = stored if report["order"] is None else stored[report["order"]]
+        frames = _frames(room, report)
+        if report["order"] is not None:
+            frames = in_order(frames, report["order"])
         sound = report["sound"] and Sound((room / "sound.mka").read_bytes(), report["sound"])
         return frames, Fraction(report["fps"]), sound
 
@@ -39,7 +42,7 @@ def read_clip(
 def read_image(path: str | os.PathLike, limits: Limits) -> np.ndarray:
     """The first frame of the picture at `path`, uint8 [h, w, 3 or 4]."""
     with working("image", path, limits) as (report, room):
-        return _frames(room, report)[0]
+        return _frames(room, report)[0].copy()
 
 
 def encode_sound(sound: Sound, suffix: str, limits: Limits = STANDARD) -> Sound:
@@ -80,7 +83,7 @@ def working(
 
 
 def _run(job: dict, seconds: float) -> None:
-    """Start the worker, wait, and tell in one line how it ended if it left no report."""
+    """Start the worker, wait, and say in one line how it ended if it left no report."""
     command = [sys.executable, "-P", "-m", "openlumiere.media.worker"]
     search = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     try:
@@ -89,18 +92,33 @@ def _run(job: dict, seconds: float) -> None:
             input=json.dumps(job).encode(),
             capture_output=True,
             timeout=seconds,
-            env=os.environ | {"PYTHONPATH": search},
+            env=os.environ | {"PYTHONPATH": search, "OPENBLAS_NUM_THREADS": "1"},
         )
     except subprocess.TimeoutExpired:
         raise MediaError(
             f"a file that reads within {seconds:g} s", job["path"], "cut it or raise Limits.seconds"
         ) from None
     if not Path(job["room"], "report.json").exists():
-        raise MediaError(
-            "a file that can be read",
-            f"{job['path']}, at which the reader {_ending(done)}",
-            "convert or replace it",
+        raise _unfinished(job, done)
+
+
+def _unfinished(job: dict, done: subprocess.CompletedProcess) -> MediaError:
+    """Why there is no report: before the file was opened it is our own trouble, not the file's."""
+    ending = _ending(done)
+    if not Path(job["room"], STARTED).exists():
+        return MediaError(
+            "a reading process that starts",
+            f"one that {ending}, before it opened {job['path']}",
+            "raise the limits of this shell (ulimit -v, -t, -f) or mend the installation",
         )
+    if done.returncode == -signal.SIGXCPU:
+        bound = f"a file that reads within {job['limits']['seconds']:g} s (or ulimit -t)"
+        return MediaError(bound, job["path"], "cut it or raise Limits.seconds")
+    return MediaError(
+        "a file that can be read",
+        f"{job['path']}, at which the reader {ending}",
+        "convert or replace it",
+    )
 
 
 def _ending(done: subprocess.CompletedProcess) -> str:
@@ -112,5 +130,5 @@ def _ending(done: subprocess.CompletedProcess) -> str:
 
 
 def _frames(room: Path, report: dict) -> np.ndarray:
-    stored = np.fromfile(room / "frames.raw", np.uint8)
-    return stored.reshape(-1, report["height"], report["width"], report["channels"])
+    sides = report["height"], report["width"], report["channels"]
+    return stored_frames(room / "frames.raw", *sides)

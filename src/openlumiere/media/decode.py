@@ -1,4 +1,4 @@
-"""Reading: which reader a file gets, by its first bytes. Runs in the child process (`worker.py`)."""
+"""Which reader a file gets, by its first bytes. Runs in the child process (`worker.py`)."""
 
 import json
 import re
@@ -18,6 +18,7 @@ HEAD = 192 * 2 + 1
 PICTURES = ("png", "jpeg", "bmp", "tiff", "ppm")
 ANIMATIONS = ("gif", "webp", "avif")
 FRAME_SUFFIXES = (".png", ".jpg", ".jpeg")
+THUMBNAIL = re.compile(r"(?<![a-z])(thumb|thumbs|thumbnail|folder|albumart\w*)(?![a-z])", re.I)
 MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp")
 AVIF_BRANDS = (b"avif", b"avis")
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -114,25 +115,26 @@ def read_first_picture(path: Path, out: BinaryIO, limits: Limits) -> Decoded:
     return read_still(path, kind, FrameWriter(out, limits))
 
 
-def read_sound(path: Path, found: Decoded, out: Path) -> str | None:
-    """Copy the sound that belongs to the frames `found` in `path`, if any, to matroska file `out`;
-    the name of its codec.
+def read_sound(path: Path, found: Decoded, out: Path) -> tuple[str | None, str]:
+    """Keep the sound that belongs to the frames `found` in `path`, if any, in matroska file `out`:
+    the name of its codec, and a word where there is sound that can't be kept.
     """
     if path.is_dir():
-        return None
+        return None, ""
     kind = known_kind(path)
-    return None if kind in PICTURES + ANIMATIONS else read_video_sound(path, kind, found, out)
+    if kind in PICTURES + ANIMATIONS:
+        return None, ""
+    return read_video_sound(path, kind, found, out)
 
 
 def read_folder(path: Path, writer: FrameWriter) -> Decoded:
     """The PNG and JPEG files of a folder in the order of the numbers in their names; 16 frames a
     second unless `clip.json` says.
 
-    Links inside the folder are refused, since they may lead out of it.
+    Hidden files and thumbnails are passed over. Links inside the folder are refused, since they may
+    lead out of it.
     """
-    files = sorted(
-        (file for file in path.iterdir() if file.suffix.lower() in FRAME_SUFFIXES), key=_natural
-    )
+    files = frames_in(path, writer)
     fps, stated = _folder_note(path / FOLDER_NOTE, len(files))
     if not files or stated != len(files):
         raise MediaError(
@@ -149,10 +151,25 @@ def read_folder(path: Path, writer: FrameWriter) -> Decoded:
     return writer.done(fps)
 
 
-def _natural(file: Path) -> list:
-    """Sort key by which frame_10 comes after frame_9."""
+def frames_in(folder: Path, writer: FrameWriter) -> list[Path]:
+    """The files of a folder that are frames, in order."""
+    visible = [
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in FRAME_SUFFIXES and not file.name.startswith(".")
+    ]
+    frames = [file for file in visible if not THUMBNAIL.search(file.stem)]
+    if not frames:
+        frames = visible
+    if len(frames) < len(visible):
+        writer.say(f"{len(visible) - len(frames)} thumbnails in the folder are passed over")
+    return sorted(frames, key=_natural)
+
+
+def _natural(file: Path) -> list[tuple[int, str]]:
+    """Sort key by which frame_10 comes after frame_9; digits such as those raised are letters."""
     return [
-        (int(part), "") if part.isdigit() else (0, part)
+        (int(part), "") if part.isdecimal() else (0, part)
         for part in re.split(r"(\d+)", file.stem[:255])
     ]
 

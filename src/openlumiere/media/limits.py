@@ -20,9 +20,10 @@ class Limits:
     """The budget of one file. Headers that claim more are refused before anything is decoded (our
     choice of numbers).
 
-    `pixels` is per frame, `total_pixels` over all frames as they come back (3 bytes each, 4 with alpha), `rate`
-    in frames a second, `seconds` the wall time of reading, `memory` the address space of the
-    reading process in bytes (where the system enforces it).
+    `pixels` is per frame, `total_pixels` over all frames as they come back (3 bytes each, 4 with
+    alpha), `rate` in frames a second, `seconds` the wall time of reading, `memory` the address
+    space of the reading process in bytes (where the system enforces it). A video that passes
+    `total_pixels` by up to four times is read at smaller sides.
     """
 
     frames: int = 20_000
@@ -33,7 +34,7 @@ class Limits:
     memory: int = 4 * 2**30
 
     def check(self, frames: int, height: int, width: int) -> None:
-        """Raise `MediaError` unless `frames` pictures of `height` x `width` are within the budget."""
+        """Raise `MediaError` unless so many pictures of this size are within the budget."""
         if height < 1 or width < 1:
             raise MediaError(
                 "pictures of at least 1x1 pixels",

@@ -39,8 +39,8 @@ def xt_slice(clip: Clip, row: int | None = None) -> np.ndarray:
 def contact_sheet(
     items: Sequence[Clip | np.ndarray], columns: int, captions: Sequence[str] | None = None
 ) -> np.ndarray:
-    """Pictures (uint8 [h, w, 3 or 4]; a clip stands for its middle frame) in rows of `columns` on white,
-    captions below, alpha over a chequerboard: uint8 [H, W, 3].
+    """Pictures (uint8 [h, w, 3 or 4]; a clip stands for its middle frame) in rows of `columns` on
+    white, captions below, alpha over a chequerboard: uint8 [H, W, 3].
 
     Cells take the size of the largest picture. A caption is one line, cut at the cell's width.
     """

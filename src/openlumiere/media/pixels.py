@@ -22,6 +22,7 @@ Say = Callable[[str], None]
 BYTE, WORD = 255, 65535
 BRIGHT = 16.0  # a float picture above 1 and below this has highlights; above, it counts in 0..255
 WITH_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
+ROUNDING = 2  # levels that going through a profile may cost
 SRGB = ImageCms.createProfile("sRGB")
 
 
@@ -128,8 +129,6 @@ def in_srgb(picture: Image.Image, profile: bytes | None, say: Say) -> Image.Imag
         picture = picture.convert("RGB")
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "sRGB" in ImageCms.getProfileDescription(source):
-            return picture.convert("RGB")
         if source.profile.xcolor_space.strip() == "GRAY":
             picture = picture.convert("L")
         made = ImageCms.profileToProfile(picture, source, SRGB, outputMode="RGB")
@@ -137,6 +136,13 @@ def in_srgb(picture: Image.Image, profile: bytes | None, say: Say) -> Image.Imag
         reason = str(error).strip() or type(error).__name__
         say(f"a colour profile that can't be applied is left out ({reason[:80]})")
         return picture.convert("RGB")
-    if made is None:
-        return picture.convert("RGB")
+    plain = picture.convert("RGB")
+    if made is None or _alike(made, plain):
+        return plain
     return made
+
+
+def _alike(one: Image.Image, other: Image.Image) -> bool:
+    """Whether a profile changed nothing but by rounding, as one of sRGB itself does."""
+    gap = np.asarray(one).astype(np.int16) - np.asarray(other)
+    return int(np.abs(gap).max()) <= ROUNDING

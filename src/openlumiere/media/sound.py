@@ -15,6 +15,11 @@ COPIED = {
     ".webm": {"opus", "vorbis"},
 }
 ENCODED = {".mp4": "aac", ".mov": "aac", ".webm": "libopus"}
+IN_MATROSKA = {
+    *("aac", "mp3", "mp3float", "opus", "libopus", "vorbis", "libvorbis", "flac", "alac"),
+    *("ac3", "eac3", "mp2", "mp2float"),
+    *("pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_u8", "pcm_f32le"),
+}  # decoders whose packets are copied; other sound is decoded and kept as flac
 SAMPLE_RATE = 48_000
 
 
@@ -35,12 +40,16 @@ class Sound:
 def extract(
     source: av.container.InputContainer, begin: Fraction, seconds: Fraction, out: Path
 ) -> str | None:
-    """Copy the first audio stream of `source`, from `begin` for `seconds`, into matroska file
-    `out`; its codec, or None without one.
+    """Keep the first audio stream of `source`, from `begin` for `seconds`, in matroska file `out`;
+    its codec, or None without one.
     """
     if not source.streams.audio:
         return None
     stream = source.streams.audio[0]
+    if stream.codec_context is None:
+        raise ValueError("sound in an unknown codec")
+    if stream.codec_context.name not in IN_MATROSKA:
+        return _decoded(source, stream, begin, seconds, out)
     with av.open(str(out), "w", format="matroska") as target:
         copy = target.add_stream_from_template(stream)
         for packet in source.demux(stream):
@@ -50,6 +59,32 @@ def extract(
                 packet.stream = copy
                 target.mux(packet)
     return stream.codec_context.name
+
+
+def _decoded(
+    source: av.container.InputContainer,
+    stream: av.AudioStream,
+    begin: Fraction,
+    seconds: Fraction,
+    out: Path,
+) -> str:
+    """The same, decoded and kept without loss in a codec that matroska takes."""
+    with av.open(str(out), "w", format="matroska") as target:
+        kept = target.add_stream("flac", rate=stream.codec_context.sample_rate)
+        kept.layout = stream.codec_context.layout
+        resampler = av.AudioResampler(
+            format="s16", layout=kept.layout, rate=stream.codec_context.sample_rate
+        )
+        samples = 0
+        for frame in source.decode(stream):
+            if frame.pts is None or begin <= frame.pts * frame.time_base < begin + seconds:
+                for part in resampler.resample(frame):
+                    part.pts = samples
+                    part.time_base = Fraction(1, part.sample_rate)
+                    samples += part.samples
+                    target.mux(kept.encode(part))
+        target.mux(kept.encode(None))
+    return "flac"
 
 
 def encode_anew(sound: Path, suffix: str, out: Path) -> str:

@@ -1,5 +1,6 @@
 """Videos through FFmpeg's demuxers and decoders, counted against what the container says."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,13 +12,20 @@ import numpy as np
 
 from openlumiere.media import sound
 from openlumiere.media.frames import Decoded, FrameWriter
-from openlumiere.media.limits import KEEP_PART, Limits, MediaError
+from openlumiere.media.limits import KEEP_PART, STANDARD, Limits, MediaError
+from openlumiere.media.picturing import Deinterlacer, Picturing, within
 from openlumiere.media.timing import Note, places, steady_rate
 
-DECODERS = (
-    "h264,hevc,vp8,vp9,libvpx,libvpx-vp9,av1,libdav1d,mpeg4,mpeg2video,mpeg1video,mjpeg,theora,prores,ffv1,png,qtrle,"
-    "rawvideo,h263,msmpeg4v3,huffyuv,utvideo,"
-    "aac,mp3,mp3float,opus,libopus,vorbis,libvorbis,flac,alac,ac3,eac3,mp2,mp2float,pcm_s16le,pcm_s16be,pcm_s24le,pcm_u8,pcm_f32le"
+DECODERS = ",".join(
+    (
+        "h264,hevc,vp8,vp9,libvpx,libvpx-vp9,av1,libdav1d,mpeg4,mpeg2video,mpeg1video,mjpeg,theora",
+        "prores,ffv1,png,apng,qtrle,rawvideo,h263,msmpeg4v3,msmpeg4,msmpeg4v2,huffyuv,utvideo",
+        "dvvideo,cinepak,svq1,svq3,dnxhd,cfhd,v210,magicyuv",
+        "aac,mp3,mp3float,opus,libopus,vorbis,libvorbis,flac,alac,ac3,eac3,mp2,mp2float",
+        "pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_u8,pcm_s8,pcm_f32le",
+        "pcm_f32be,pcm_f64le,pcm_mulaw,pcm_alaw,adpcm_ms,adpcm_ima_wav,adpcm_ima_qt,adpcm_yamaha",
+        "adpcm_swf,adpcm_g722,adpcm_g726,amrnb,amrwb,gsm,gsm_ms,wmav1,wmav2,dca",
+    )
 )
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own leave the alpha of webm out
 VP8_SHOWN = 0x10
@@ -28,6 +36,7 @@ class Survey:
     """What the packets say, before anything is decoded."""
 
     packets: int = 0
+    slots: int = 0  # places for frames up to the last one, some of them empty in avi
     length: Fraction = Fraction(0)
     damaged: Fraction | None = None
     end: Fraction = Fraction(0)
@@ -52,9 +61,16 @@ def opened(
         ) as container:
             yield container
     except (av.FFmpegError, IndexError, OverflowError, ZeroDivisionError) as error:
+        check_memory(error)
         raise MediaError(
             f"a whole {kind} file", f"{path.name}: {_reason(error)}", "save or download it again"
         ) from error
+
+
+def check_memory(error: Exception) -> None:
+    """Raise MemoryError where FFmpeg failed for want of memory or threads: no fault of the file."""
+    if getattr(error, "errno", None) in (errno.ENOMEM, errno.EAGAIN):
+        raise MemoryError(_reason(error)) from error
 
 
 def _reason(error: Exception) -> str:
@@ -82,10 +98,18 @@ def check_header(
     rate = stream.average_rate or stream.guessed_rate
     if rate is not None:
         limits.check_rate(rate)
-    stated = stream.frames
-    if not stated and rate and container.duration:
-        stated = int(container.duration * rate) // av.time_base
-    limits.check(max(stated, 1), stream.height, stream.width)
+    frames = frames_stated(stream, container)
+    small = within(frames, stream.width, stream.height, limits) if stream.width else (0, 0)
+    limits.check(frames, small[1], small[0])
+    limits.check(1, stream.height, stream.width)
+
+
+def frames_stated(stream: av.VideoStream, container: av.container.InputContainer) -> int:
+    """How many frames the headers claim, at least one."""
+    rate = stream.average_rate or stream.guessed_rate
+    if not stream.frames and rate and container.duration:
+        return max(int(container.duration * rate) // av.time_base, 1)
+    return max(stream.frames, 1)
 
 
 def survey(container: av.container.InputContainer, stream: av.VideoStream) -> Survey:
@@ -95,7 +119,10 @@ def survey(container: av.container.InputContainer, stream: av.VideoStream) -> Su
         if packet.size and packet.pts is not None:
             found.end = max(found.end, packet.pts * packet.time_base + lasts(packet) - start)
         if packet.stream is stream and packet.size:
-            found.packets, found.length = found.packets + 1, found.length + lasts(packet)
+            found.packets += 1
+            found.length += lasts(packet)
+            if packet.pts is not None:
+                found.slots = max(found.slots, packet.pts + (packet.duration or 1))
             if packet.is_corrupt and found.damaged is None:
                 found.damaged = found.end
     return found
@@ -127,7 +154,20 @@ def check_packets(path: Path, kind: str, limits: Limits) -> None:
     with opened(path, kind, limits, **options) as container:
         stream = picture_stream(container, path.name)
         check_header(stream, container, limits)
-        check_survey(path, kind, container, stream, survey(container, stream))
+        indexed = len(stream.index_entries)
+        found = survey(container, stream)
+        if kind == "avi" and is_whole_avi(found, stream.frames, indexed):
+            return
+        check_survey(path, kind, container, stream, found)
+
+
+def is_whole_avi(found: Survey, stated: int, indexed: int) -> bool:
+    """Whether all that an avi promises is there, where FFmpeg wrote empty slots for frames that
+    are repeated: the last frame is in the last slot, or the index at its end names just these.
+    """
+    if found.damaged is not None or found.packets > stated:
+        return False
+    return found.slots == stated or found.packets == indexed
 
 
 def check_survey(
@@ -156,11 +196,17 @@ def check_survey(
             path,
             f"frames for {float(found.length):.2f} s in a track of {float(media_length):.2f} s",
         )
-    differs = abs(stated - found.end) if kind == "matroska" else stated - found.end
+    differs = stated - found.end
+    if (
+        kind == "matroska"
+    ):  # its length counts from 0 in some writers, from the first frame in others
+        start = Fraction(container.start_time or 0, av.time_base)
+        differs = min(abs(stated - found.end), abs(stated - found.end - start))
     if not stream.frames and stated and differs > one_frame(stream):
         raise _broken(
             path,
-            f"packets up to second {float(found.end):.2f} where the container says {float(stated):.2f} s",
+            f"packets up to second {float(found.end):.2f} "
+            f"where the container says {float(stated):.2f} s",
         )
 
 
@@ -184,11 +230,14 @@ def read_video(path: Path, kind: str, writer: FrameWriter, allow_partial: bool) 
     with opened(path, kind, writer.limits) as container:
         stream = picture_stream(container, path.name)
         check_header(stream, container, writer.limits)
-        reader = FrameReader(container, stream, writer.limits)
+        frames = frames_stated(stream, container)
+        picturing = Picturing(stream.sample_aspect_ratio, frames, writer.limits, writer.say)
+        reader = FrameReader(container, stream, writer.limits, picturing)
         try:
             for frame in reader.frames():
-                writer.write(trimmed(pixels_of(frame), note_of(container)))
+                writer.write(trimmed(picturing.pixels(frame), note_of(container)))
         except (av.FFmpegError, MediaError) as error:
+            check_memory(error)
             if not (allow_partial and writer.count):
                 raise broke_at(path, error, reader) from error
         if not writer.count:
@@ -269,9 +318,15 @@ class FrameReader:
     """
 
     def __init__(
-        self, container: av.container.InputContainer, stream: av.VideoStream, limits: Limits
+        self,
+        container: av.container.InputContainer,
+        stream: av.VideoStream,
+        limits: Limits,
+        picturing: Picturing,
     ):
         self.container, self.stream = container, stream
+        self.picturing = picturing
+        self.deinterlacer = Deinterlacer(picturing.say)
         self.packets, self.length, self.times = 0, Fraction(0), []
         self.decoder = stream.codec_context
         if said(stream.metadata, "alpha_mode") == "1" and self.decoder.name in ALPHA_DECODERS:
@@ -280,7 +335,9 @@ class FrameReader:
         self.decoder.options = {"max_pixels": str(limits.pixels)}
 
     def frames(self) -> Iterator[av.VideoFrame]:
-        """Frames in the order they are shown; `av.InvalidDataError` at the first that is damaged."""
+        """Frames in the order they are shown, fields made whole; `av.InvalidDataError` at the first
+        that is damaged.
+        """
         for packet in self.container.demux(self.stream):
             if shows(packet):
                 self.packets += 1
@@ -289,32 +346,15 @@ class FrameReader:
                 if frame.is_corrupt:
                     raise av.InvalidDataError(0, "a damaged frame")
                 self.times.append(self._time(frame))
-                yield frame
+                self.picturing.see(frame)
+                yield from self.deinterlacer.frames(frame)
+        yield from self.deinterlacer.rest()
 
     def _time(self, frame: av.VideoFrame) -> Fraction:
         if frame.pts is not None:
             return frame.pts * self.stream.time_base
         rate = self.stream.average_rate or Fraction(16)
         return self.times[-1] + 1 / rate if self.times else Fraction(0)
-
-
-def pixels_of(frame: av.VideoFrame) -> np.ndarray:
-    """uint8 [h, w, 3], or [h, w, 4] with straight alpha, turned as the file says."""
-    has_alpha = any(component.is_alpha for component in frame.format.components)
-    picture = frame.to_ndarray(format="rgba" if has_alpha else "rgb24")
-    if has_alpha and len(frame.planes) > 1 and frame.format.name.endswith("le"):
-        picture[..., 3] = deep_alpha(frame)
-    return np.rot90(picture, round(frame.rotation / 90) % 4)
-
-
-def deep_alpha(frame: av.VideoFrame) -> np.ndarray:
-    """The upper 8 bits of an alpha plane of 9 to 16 bits, uint8 [h, w]: FFmpeg's own scaling from
-    the 12 bits of ProRes is off by up to 2 levels.
-    """
-    alpha = next(component for component in frame.format.components if component.is_alpha)
-    plane = frame.planes[alpha.plane]
-    rows = np.frombuffer(bytes(plane), "<u2").reshape(plane.height, plane.line_size // 2)
-    return (rows[:, : frame.width] >> (alpha.bits - 8)).astype(np.uint8)
 
 
 def trimmed(picture: np.ndarray, note: Note | None) -> np.ndarray:
@@ -344,19 +384,20 @@ def timed(
         return writer.done(note.fps, begin=begin)
     if places(since, rate, 1 / (2 * rate)) == list(range(len(times))):
         return writer.done(rate, begin=begin)
+    if stream.time_base == 1 / rate:  # the clock ticks in frames: avi, and files without times
+        on_grid = [round(time * rate) for time in since]
+        return writer.done(rate, on_grid, on_grid[-1] + 1, begin)
     fps, on_grid = steady_rate(since, stream.time_base)
     return writer.done(fps, on_grid, on_grid[-1] + 1, begin)
 
 
-def read_video_sound(path: Path, kind: str, found: Decoded, out: Path) -> str | None:
-    """Copy the sound under the frames `found` to matroska file `out`; the name of its codec, or
-    None without any to be carried.
+def read_video_sound(path: Path, kind: str, found: Decoded, out: Path) -> tuple[str | None, str]:
+    """Keep the sound under the frames `found` in matroska file `out`; the name of its codec, or
+    None and a word on why there is none.
     """
     try:
-        with opened(path, kind, Limits()) as container:
-            return sound.extract(container, found.begin, found.count / found.fps, out)
-    except (
-        MediaError,
-        ValueError,
-    ):  # a codec that matroska doesn't take, or damage; the pictures are good
-        return None
+        with opened(path, kind, STANDARD) as container:
+            return sound.extract(container, found.begin, found.count / found.fps, out), ""
+    except (MediaError, ValueError, av.FFmpegError) as error:  # the pictures are good
+        reason = error.parts[1] if isinstance(error, MediaError) else _reason(error)
+        return None, f"its sound can't be kept and is left out ({reason})"
