@@ -128,7 +128,7 @@ def png_blocks(data: bytes) -> Blocks:
         at += 12 + length
     if not stated:
         return Blocks(*size, [0], comment, whole, at, 1)
-    per_second = min(math.lcm(*(stay.denominator for stay in stays)), FINEST)
+    per_second = min(math.lcm(1000, *(stay.denominator for stay in stays)), FINEST)
     ticks = [round(stay * per_second) for stay in stays[:filled]]
     whole = whole and len(stays) == filled == stated
     return Blocks(*size, ticks, comment, whole, at, per_second, hidden)

@@ -5,6 +5,18 @@ from fractions import Fraction
 
 KEEP_PART = "pass allow_partial=True to keep what is there"
 
+IN_COMMAND = (
+    ("pass allow_partial=True", "add --allow-partial"),
+    ("pass audio=None to save without it", "convert its sound first"),
+)  # advice of Python, and how the command says it
+
+
+def for_command(line: str) -> str:
+    """An error's line with advice in the words of the command instead of Python's."""
+    for python, command in IN_COMMAND:
+        line = line.replace(python, command)
+    return line
+
 
 class MediaError(ValueError):
     """A file that can't be read or written as asked, told in one line: expected, got, do this."""
