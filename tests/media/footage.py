@@ -8,7 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from openlumiere.media import Clip, Limits, MediaError, decode
+from openlumiere.media import Clip, MediaError, decode
+from openlumiere.media.limits import STANDARD
 
 SUFFIXES = (".mp4", ".webm", ".gif", ".webp")
 RATES = (
@@ -37,7 +38,7 @@ def flat(colour, count=6, height=32, width=48):
     return np.broadcast_to(np.uint8(colour), (count, height, width, 3)).copy()
 
 
-def read_here(path, allow_partial=False, limits=Limits()):
+def read_here(path, allow_partial=False, limits=STANDARD):
     """What the child process does, in this one, for speed: the clip and how many frames the file
     held.
     """

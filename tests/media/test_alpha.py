@@ -84,7 +84,7 @@ def test_mp4_is_composited_over_a_stated_colour(tmp_path, caplog, background):
     with caplog.at_level(logging.WARNING, "openlumiere"):
         path = Clip(frames).save(tmp_path / "a.mp4", lossless=True, background=background)
     colour = alpha.colour_of(background)
-    assert "#%02x%02x%02x" % colour in caplog.text
+    assert "#{:02x}{:02x}{:02x}".format(*colour) in caplog.text
     loaded, _ = read_here(path)
     assert not loaded.has_alpha and (loaded.frames[frames[..., 3] == 0] == colour).all()
     share = frames[..., 3:] / 255

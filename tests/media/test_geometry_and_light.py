@@ -13,7 +13,6 @@ from PIL import Image
 
 from openlumiere.media import (
     Clip,
-    Limits,
     MediaError,
     decode,
     light,
@@ -22,11 +21,12 @@ from openlumiere.media import (
     picture_from,
     pixels,
 )
+from openlumiere.media.limits import STANDARD
 
 ONE = 2**16
 
 
-def words_of(path, limits=Limits()):
+def words_of(path, limits=STANDARD):
     """The sentences that reading `path` leaves behind."""
     return " | ".join(decode.read(path, io.BytesIO(), limits).words)
 

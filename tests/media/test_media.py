@@ -19,14 +19,12 @@ import pytest
 from footage import (
     RATES,
     SUFFIXES,
-    calm,
     encode,
     error_of,
     far,
     flat,
     moving,
     read_here,
-    see_through,
 )
 from PIL import Image
 
@@ -91,7 +89,8 @@ def test_clip_refuses_other_rates(fps):
 
 
 def test_import_is_light():
-    code = "import sys, openlumiere.media; sys.exit(any(name in sys.modules for name in ('torch', 'diffusers', 'transformers')))"
+    heavy = "('torch', 'diffusers', 'transformers')"
+    code = f"import sys, openlumiere.media; sys.exit(any(name in sys.modules for name in {heavy}))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
@@ -313,7 +312,8 @@ def test_an_error_or_an_interrupt_leaves_nothing(tmp_path, name, raised):
 INTERRUPTED = """
 import signal, sys, numpy as np
 from openlumiere.media import Clip
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background inherits "ignore"
+# a test run in the background inherits "ignore"
+signal.signal(signal.SIGINT, signal.default_int_handler)
 frames = np.random.default_rng(0).integers(0, 256, (300, 128, 128, 3), dtype=np.uint8)
 print("go", flush=True)
 Clip(frames).save(sys.argv[1])
@@ -656,10 +656,12 @@ def fuzz(path, seeds, read):
         try:
             clip, stored = read(path)
         except MediaError as error:
-            assert str(error).isprintable() and str(error).count("expected") == 1, seed
+            line = str(error)
             refused += 1
         else:
+            line = ""
             assert stored == pictures or clip.seconds == 1, (seed, stored, clip)
+        assert line.isprintable() and line.count("expected") == bool(line), seed
     return refused
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+
 from openlumiere.apps.cli.console import log_to_stderr
 
 VERBS = {  # each is a module of this room with a `main(words) -> exit code`
@@ -32,7 +33,9 @@ def main(words: list[str] | None = None) -> int:
         with log_to_stderr():
             return run(sys.argv[1:] if words is None else words)
     except ValueError as error:
-        print(f"lumiere: {one_line(str(error))}", file=sys.stderr)
+        from openlumiere.media.limits import for_command
+
+        print(f"lumiere: {one_line(for_command(str(error)))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("lumiere: interrupted", file=sys.stderr)
