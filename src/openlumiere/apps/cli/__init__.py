@@ -7,6 +7,7 @@ from importlib import import_module
 
 
 from openlumiere.apps.cli.console import log_to_stderr
+from openlumiere.apps.cli.streams import tolerant_streams
 
 VERBS = {  # each is a module of this room with a `main(words) -> exit code`
     "generate": "a sentence becomes a clip",
@@ -29,9 +30,15 @@ VERBS = {  # each is a module of this room with a `main(words) -> exit code`
 
 def main(words: list[str] | None = None) -> int:
     """Run one verb; 0 done, 1 not well (doctor), 2 a user's mistake in one line, 130 interrupted."""
+    with tolerant_streams():
+        return answered(sys.argv[1:] if words is None else words)
+
+
+def answered(words: list[str]) -> int:
+    """The exit code of one verb; a mistake becomes a line."""
     try:
         with log_to_stderr():
-            return run(sys.argv[1:] if words is None else words)
+            return run(words)
     except ValueError as error:
         from openlumiere.media.limits import for_command
 

@@ -40,7 +40,7 @@ def main(words: list[str]) -> int:
     report = verify(options.file, settings=settings, roots=trusted_roots(settings) + named)
     if options.json:
         found = {"file": str(options.file), **report.as_json()}
-        print(json.dumps(found, indent=1, ensure_ascii=False))
+        print(json.dumps(found, indent=1))
     elif report.code == UNREADABLE:
         raise ValueError(report.verdict)
     else:
