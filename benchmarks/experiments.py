@@ -1,6 +1,7 @@
 """Ablations of the inflated net on the sticker world, each one command.
 
-    python benchmarks/experiments.py text|init|blocks|time|cascade --world WORLD --image-run RUN -o FOLDER [--steps 120] [--seed 0]
+    python benchmarks/experiments.py text|init|blocks|time|cascade --world WORLD --image-run RUN -o
+    FOLDER [--steps 120] [--seed 0]
 
 The picture net of RUN is inflated anew for each variant, and its temporal parameters train for a
 budget of arithmetic: that of `--steps` steps of the full net on 2 clips of 16 frames that span five
@@ -14,6 +15,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +34,7 @@ from openlumiere.quality.bench import markdown
 from openlumiere.train.config import LoopConfig, VideoConfig
 from openlumiere.train.data import TEXTS, CaptionStates, Sample
 from openlumiere.train.nets import build_scheduler
-from openlumiere.train.stages.video import side_of, video_stage
+from openlumiere.train.stages.video import predict_clip, side_of, video_stage
 from openlumiere.train.start import open_codec, open_picture_net
 from openlumiere.train.step import Stage, Trainer, copy_into
 from openlumiere.train.work import count_flops
@@ -152,7 +154,8 @@ def train(
         "seconds": time.monotonic() - seconds,
     }
     print(
-        f"{steps} steps of {flops / 1e9:.0f} GFLOP in {spent['seconds']:.0f} s, loss {np.mean(losses[-20:]):.4f}",
+        f"{steps} steps of {flops / 1e9:.0f} GFLOP in {spent['seconds']:.0f} s, loss"
+        f" {np.mean(losses[-20:]):.4f}",
         flush=True,
     )
     return trainer.stage.net.eval(), spent
@@ -191,18 +194,8 @@ def held_out_losses(net: STUNet, bench: Bench) -> list[list[float]]:
     for level in TIMESTEPS:
         noise, losses = torch.randn(clean.shape, generator=generator), []
         for part in torch.arange(HELD_OUT).split(4):
-
-            def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
-                return net(
-                    noisy,
-                    timestep,
-                    states[part],
-                    encoder_attention_mask=mask[part],
-                    frame_times=TIMES,
-                ).sample
-
             losses += clean_loss(
-                predict,
+                partial(predict_clip, net, states[part], mask[part], TIMES, None),
                 clean[part],
                 noise[part],
                 torch.full((len(part),), level),
@@ -283,7 +276,10 @@ def cascade(bench: Bench, name: str) -> dict:
             train(bench, variant, source, half) for variant in (KEYS, FILLING)
         )
         spent = {what: first[what] + second[what] for what in first}
-        return {**spent, **coherence(bench, name, lambda prompts: fill(bench, keys, filling, prompts))}
+        return {
+            **spent,
+            **coherence(bench, name, lambda prompts: fill(bench, keys, filling, prompts)),
+        }
 
     return kept(bench, name, run)
 
@@ -330,7 +326,9 @@ def coherence(bench: Bench, name: str, make_clips: Callable[[list[str]], np.ndar
 
 
 def cross_faded(clips: UInt8[np.ndarray, "b f h w 3"]) -> UInt8[np.ndarray, "b f h w 3"]:
-    """What key frames alone tell: each gap between two of them filled by fading one into the other."""
+    """What key frames alone tell: each gap between two of them filled by fading one into the
+    other.
+    """
     gap = KEY_STRIDE // 5
     keys = clips[:, ::gap].astype(np.float32)
     frames = [

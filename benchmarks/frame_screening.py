@@ -21,7 +21,8 @@ from openlumiere.safety.frames import THRESHOLD, moments, nudity
 
 def main(run: str, *files: str) -> None:
     print(
-        "| clips | frames | refused | highest score | 99th percentile | mean |\n|---|---|---|---|---|---|"
+        "| clips | frames | refused | highest score | 99th percentile | mean"
+        " |\n|---|---|---|---|---|---|"
     )
     made = [
         clip
@@ -49,7 +50,8 @@ def main(run: str, *files: str) -> None:
 
 def line(name: str, scores: np.ndarray) -> str:
     refused = Rate(int((scores >= THRESHOLD).sum()), len(scores))
-    return f"| {name} | {len(scores)} | {refused} | {scores.max():.2f} | {np.quantile(scores, 0.99):.2f} | {scores.mean():.3f} |"
+    highest = f"{scores.max():.2f} | {np.quantile(scores, 0.99):.2f}"
+    return f"| {name} | {len(scores)} | {refused} | {highest} | {scores.mean():.3f} |"
 
 
 if __name__ == "__main__":

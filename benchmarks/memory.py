@@ -52,7 +52,8 @@ if asked.pop("task", "generate") == "upscale":
     side = asked.pop("side")
     size, limit = (asked["frames"], side, side), asked.get("memory_limit", 0)
     beside = weights_of(lumiere.base)
-    print(upscale_memory(lumiere.upscaler, size, pick_tiles(lumiere.upscaler, size, limit, beside), beside))
+    print(upscale_memory(lumiere.upscaler, size, pick_tiles(lumiere.upscaler, size, limit, beside),
+    beside))
     clip = Clip(numpy.random.default_rng(0).integers(0, 256, (*size, 3), dtype=numpy.uint8))
     made = lumiere.upscale(clip, steps=1, memory_limit=limit)
 else:
@@ -60,7 +61,8 @@ else:
     print(cascade_memory(lumiere.base, lumiere.upscaler, run))
     made = lumiere.make(run)
 made.save(out)
-print(1024 * next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")))
+lines = open("/proc/self/status").read().splitlines()
+print(1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")))
 """
 
 

@@ -3,7 +3,8 @@ known (white), what comes out.
 
     # every task: about a minute of one CPU core
     python benchmarks/pictures.py docs/pictures
-    python benchmarks/pictures.py docs/pictures --world WORLD       # and the sweep over a style's weight: another minute
+    python benchmarks/pictures.py docs/pictures --world WORLD       # and the sweep over a style's
+    weight: another minute
 
 16 frames over five seconds, six of them shown, twice their size; seeds are fixed, nothing is
 chosen. WORLD is a whole built world (`lumiere data world build WORLD`): the style is learnt from

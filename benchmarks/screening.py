@@ -1,8 +1,10 @@
 """Which prompts are refused, for docs/trust.md.
 
     python benchmarks/screening.py tests/safety/prompts.csv     # its table, and each mistake
-    python benchmarks/screening.py captions                         # of the world's captions, nobody's business to refuse
-    python benchmarks/screening.py write                            # encodes the rules' sentences anew into the file that the package carries
+    python benchmarks/screening.py captions                         # of the world's captions,
+    nobody's business to refuse
+    python benchmarks/screening.py write                            # encodes the rules' sentences
+    anew into the file that the package carries
 
 The prompts were written by who wrote the lists, so "in the lists' words" says little; "in other
 words" were written to be missed. A refusal counts where it should be only under the rule that it

@@ -188,7 +188,9 @@ def measure_upscale(net: LumiereUpscalePipeline, world: World, options: argparse
         way: borders(options.frames, windows.frames, windows.overlap)
         for way, windows in time_windows().items()
     }
-    told = f"{options.clips} world clips of {options.frames} frames, {options.steps} step{'s' * (options.steps > 1)}, noise {options.noise:g}"
+    steps = f"{options.steps} step{'s' * (options.steps > 1)}"
+    clips = f"{options.clips} world clips of {options.frames} frames"
+    told = f"{clips}, {steps}, noise {options.noise:g}"
     report(f"windows of {WINDOW} frames, {told}", made, places, "frames", sources)
     if options.picture is not None:
         save_image(draw_ways(made, places, sources), options.picture)

@@ -102,7 +102,9 @@ def main(package: str) -> None:
 
 
 def drawn(body: str) -> np.ndarray:
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 128 128"><rect width="128" height="128" fill="#285adc"/>{body}</svg>'
+    ground = '<rect width="128" height="128" fill="#285adc"/>'
+    box = 'xmlns="http://www.w3.org/2000/svg" viewBox="0 0 128 128"'
+    svg = f"<svg {box}>{ground}{body}</svg>"
     png = resvg_py.svg_to_bytes(svg_string=svg, width=SIDE, height=SIDE)
     return np.asarray(Image.open(io.BytesIO(bytes(png))).convert("RGB"))[None]
 

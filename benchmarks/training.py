@@ -3,7 +3,8 @@ step reaches.
 
     python benchmarks/training.py [--preset world-32] [--device cpu] [--steps 5]
 
-Clips are noise, and captions have fixed token states, so nothing needs to be fetched or drawn. On the CPU seconds are processor time of one thread, so that other work
+Clips are noise, and captions have fixed token states, so nothing needs to be fetched or drawn. On
+the CPU seconds are processor time of one thread, so that other work
 on the machine counts little; the matrix rate (products of 1024 x 1024 float32 matrices) is measured
 in the same way in the same run.
 """
@@ -128,7 +129,8 @@ def main() -> None:
         rate = matrix_rate(trainer.accelerator.device, trainer.dtype, clock)
         frames, share = loop.batch * trainer.stage.frames / seconds, work.flops / seconds / rate
         print(
-            f"{name:<24} {seconds:.3f} s a step of {loop.batch}  {frames:.1f} frames/s  {work.flops / 1e9:.0f} GFLOP  {100 * share:.0f} % of {rate / 1e9:.0f} GFLOP/s",
+            f"{name:<24} {seconds:.3f} s a step of {loop.batch}  {frames:.1f} frames/s "
+            f" {work.flops / 1e9:.0f} GFLOP  {100 * share:.0f} % of {rate / 1e9:.0f} GFLOP/s",
             flush=True,
         )
 

@@ -98,25 +98,31 @@ class Brush:
         self.image.paste(Image.fromarray(np.repeat(band, self.pixels, axis=1)), (0, start))
 
     def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Colour) -> None:
+        """An ellipse around (x, y)."""
         self.draw.ellipse(self._px(x - rx, y - ry, x + rx, y + ry), fill=colour)
 
     def box(self, x0: float, y0: float, x1: float, y1: float, colour: Colour) -> None:
+        """A rectangle between two corners."""
         self.draw.rectangle(self._px(x0, y0, x1, y1), fill=colour)
 
     def polygon(self, points: list[tuple[float, float]], colour: Colour) -> None:
+        """A filled polygon."""
         self.draw.polygon([tuple(self._px(x, y)) for x, y in points], fill=colour)
 
     def anywhere(self, count: int, top: float, bottom: float) -> list[tuple[float, float]]:
+        """Points between two heights, over the whole width."""
         return [(self.rng.uniform(-0.5, 1.5), self.rng.uniform(top, bottom)) for _ in range(count)]
 
 
 def day_sky(brush: Brush) -> None:
+    """Blue, with clouds."""
     brush.shade(-0.5, 1.5, (80, 160, 235), (190, 225, 250))
     for x, y in brush.anywhere(9, -0.4, 1.3):
         cloud(brush, x, y, brush.rng.uniform(0.08, 0.16), (250, 252, 255))
 
 
 def sunset_sky(brush: Brush) -> None:
+    """Violet to yellow, with a sun."""
     brush.shade(-0.5, 0.3, (70, 50, 120), (220, 90, 110))
     brush.shade(0.3, 1.5, (220, 90, 110), (255, 205, 110))
     brush.ellipse(brush.rng.uniform(0.2, 0.8), 0.8, 0.13, 0.13, (255, 235, 150))
@@ -125,6 +131,7 @@ def sunset_sky(brush: Brush) -> None:
 
 
 def night_sky(brush: Brush) -> None:
+    """Dark blue, with a moon."""
     brush.shade(-0.5, 1.5, (12, 16, 50), (40, 50, 105))
     moon = (brush.rng.uniform(0.1, 0.9), brush.rng.uniform(0.1, 0.25))
     brush.ellipse(*moon, 0.09, 0.09, (245, 240, 200))
@@ -134,6 +141,7 @@ def night_sky(brush: Brush) -> None:
 
 
 def meadow(brush: Brush) -> None:
+    """Grass and flowers under a sky."""
     brush.shade(-0.5, 0.62, (110, 185, 240), (205, 235, 250))
     brush.shade(0.55, 1.5, (110, 190, 80), (60, 140, 60))
     for x, _ in brush.anywhere(5, 0.0, 0.0):
@@ -149,6 +157,7 @@ def meadow(brush: Brush) -> None:
 
 
 def sea(brush: Brush) -> None:
+    """Water under a sky."""
     brush.shade(-0.5, 0.5, (120, 190, 240), (215, 238, 250))
     brush.shade(0.5, 1.5, (40, 130, 190), (15, 60, 120))
     for x, y in brush.anywhere(45, 0.54, 1.45):
@@ -156,6 +165,7 @@ def sea(brush: Brush) -> None:
 
 
 def snow(brush: Brush) -> None:
+    """Snow before firs."""
     brush.shade(-0.5, 0.6, (160, 190, 220), (220, 232, 245))
     for x, _ in brush.anywhere(7, 0.0, 0.0):
         fir(brush, x, 0.66, brush.rng.uniform(0.16, 0.28))
@@ -165,6 +175,7 @@ def snow(brush: Brush) -> None:
 
 
 def city(brush: Brush) -> None:
+    """Houses along a road."""
     brush.shade(-0.5, 0.9, (150, 195, 230), (230, 235, 240))
     x = -0.5
     while x < 1.5:
@@ -177,6 +188,7 @@ def city(brush: Brush) -> None:
 
 
 def room(brush: Brush) -> None:
+    """A wall with a window and pictures."""
     wall = brush.rng.choice([(240, 225, 195), (205, 222, 232), (225, 210, 225), (214, 228, 206)])
     brush.box(-0.5, -0.5, 1.5, 0.78, wall)
     brush.shade(0.78, 1.5, (175, 125, 80), (135, 92, 58))
@@ -197,6 +209,7 @@ def room(brush: Brush) -> None:
 
 
 def stars(brush: Brush) -> None:
+    """Space."""
     brush.shade(-0.5, 1.5, (8, 8, 24), (20, 12, 44))
     for x, y in brush.anywhere(110, -0.5, 1.5):
         radius = brush.rng.choice((0.005, 0.007, 0.011))
@@ -210,6 +223,7 @@ def stars(brush: Brush) -> None:
 
 
 def cloud(brush: Brush, x: float, y: float, size: float, colour: Colour) -> None:
+    """Five ellipses."""
     for dx, dy, radius in (
         (-0.8, 0.1, 0.45),
         (-0.2, -0.2, 0.6),
@@ -221,6 +235,7 @@ def cloud(brush: Brush, x: float, y: float, size: float, colour: Colour) -> None
 
 
 def fir(brush: Brush, x: float, foot: float, height: float) -> None:
+    """Three triangles."""
     for level in range(3):
         top, bottom = foot - height * (1 - 0.25 * level), foot - height * (0.5 - 0.25 * level)
         half = height * (0.16 + 0.07 * level)
@@ -228,6 +243,7 @@ def fir(brush: Brush, x: float, foot: float, height: float) -> None:
 
 
 def house(brush: Brush, x: float, top: float, width: float) -> None:
+    """A front with windows."""
     brush.box(
         x,
         top,

@@ -58,7 +58,8 @@ class Batches:
     ):
         if size not in SIDES:
             raise ValueError(
-                f"size: expected one of {', '.join(map(str, SIDES))}, got {size}, draw one of those and resize the clips"
+                f"size: expected one of {', '.join(map(str, SIDES))}, got {size}, draw one of"
+                " those and resize the clips"
             )
         self.world, self.scope, self.split = world, scope, split
         self.bank = SpriteBank(
@@ -95,7 +96,8 @@ def whole_times(times: Tensor, count: int, frames: int) -> Int[Tensor, "b f"]:
     whole = times.detach().cpu().round().long().expand(count, -1)
     if whole.numel() and not 0 <= int(whole.min()) <= int(whole.max()) < frames:
         raise ValueError(
-            f"frame times: expected 0 to {frames - 1}, got {int(whole.min())} to {int(whole.max())}, count in native frames"
+            f"frame times: expected 0 to {frames - 1}, got {int(whole.min())} to"
+            f" {int(whole.max())}, count in native frames"
         )
     return whole
 
@@ -105,7 +107,8 @@ def all_captions(world: World, scope: Scope, split: str = "train") -> list[str]:
     text states are computed once.
 
     Raises:
-        ValueError: a scope whose captions can't be listed: it must limit wordings, have plain backgrounds and a still camera, and
+        ValueError: a scope whose captions can't be listed: it must limit wordings, have plain
+        backgrounds and a still camera, and
             neither copies nor pairs nor loops.
     """
     alone = scope.cameras == ("still",) and not (scope.copies or scope.pairs or scope.loops)
@@ -113,7 +116,8 @@ def all_captions(world: World, scope: Scope, split: str = "train") -> list[str]:
         alone and scope.wordings and scope.backgrounds and set(scope.backgrounds) <= set(COLOURS)
     ):
         raise ValueError(
-            "scope: expected one with few captions (see WORLD_32), got one with too many to list, encode them as they are drawn"
+            "scope: expected one with few captions (see WORLD_32), got one with too many to list,"
+            " encode them as they are drawn"
         )
     contents = [
         stage(outline, random.Random(0), seed=0, split_name=split, language="en", frames=frames)

@@ -52,6 +52,7 @@ class Job:
 
     @property
     def toned(self) -> bool:
+        """Whether it has a skin tone."""
         return self.concept.subject != self.concept.base
 
 
@@ -378,7 +379,8 @@ def attribution(rows: list[index.Row]) -> str:
     lines = [
         "# Where the drawings come from",
         "",
-        "Changes: every drawing was rendered to 64 and 256 pixels inside a small margin; animations were sampled at 16 frames a second.",
+        "Changes: every drawing was rendered to 64 and 256 pixels inside a small margin;"
+        " animations were sampled at 16 frames a second.",
         f"Names and tags: {sources.NAMES.spec} (MIT). Written captions: this project's own.",
         "",
         "| drawings | style | package | by | licence |",
@@ -388,7 +390,10 @@ def attribution(rows: list[index.Row]) -> str:
         packages = sorted({row["package"] for row in rows if row["source"] == source.key})
         count = sum(row["source"] == source.key for row in rows)
         if count:
-            line = f"{count} {source.kind} | {source.style} | {', '.join(packages)} | {source.attribution} | {source.licence}"
-            lines.append(f"| {line} |")
-    held_out = f"The style '{sources.HELD_OUT_STYLE}' is for tests of style learning; nothing is trained on it."
+            cells = [source.style, ", ".join(packages), source.attribution, source.licence]
+            lines.append(f"| {' | '.join([f'{count} {source.kind}', *cells])} |")
+    held_out = (
+        f"The style '{sources.HELD_OUT_STYLE}' is for tests of style learning; nothing is trained"
+        " on it."
+    )
     return "\n".join([*lines, "", held_out, ""])

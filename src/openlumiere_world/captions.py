@@ -144,7 +144,8 @@ class _Writer:
             )
         if self.facts.count > 1:
             self.said.append(("count", self.facts.count))
-            return f"{self.grammar.numbers[self.facts.count]} {_noun(self.items[0], self.language).many}"
+            number = self.grammar.numbers[self.facts.count]
+            return f"{number} {_noun(self.items[0], self.language).many}"
         return self._name(self.items[0], described=True)
 
     def _name(self, item: Item, described: bool = False, accusative: bool = False) -> str:

@@ -40,7 +40,9 @@ def drawn_clips(world: World, folder: Path, count: int, frames: int, scope: Scop
 def draw_into(
     world: World, file: Path, captions: Path, count: int, frames: int, scope: Scope
 ) -> None:
-    """Pictures, or frames from the middle of whole clips; the captions, last, say that all is there."""
+    """Pictures, or frames from the middle of whole clips; the captions, last, say that all is
+    there.
+    """
     captions.unlink(missing_ok=True)
     pixels = np.lib.format.open_memmap(file, "w+", np.uint8, (count, frames, SIDE, SIDE, 3))
     said = []

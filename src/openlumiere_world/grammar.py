@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Verbs:
+    """What one subject does, and several."""
+
     one: tuple[str, ...]
     many: tuple[str, ...] = ()
 
@@ -116,7 +118,7 @@ ENGLISH = Language(
         "bottom left": "in the bottom left corner",
         "bottom right": "in the bottom right corner",
         "centre": "in the centre",
-    },  # fmt: skip
+    },
     sizes={"small": "small in the frame", "large": "large in the frame"},
     styles={
         "3d": "in 3D style",
@@ -127,7 +129,7 @@ ENGLISH = Language(
         "emojione": "in Emoji One style",
         "fxemoji": "in Firefox emoji style",
         "openmoji": "as a line drawing",
-    },  # fmt: skip
+    },
     cameras={
         "pan left": ("the camera pans left", "camera panning to the left"),
         "pan right": ("the camera pans right", "camera panning to the right"),
@@ -166,7 +168,7 @@ ENGLISH = Language(
         "purple": "purple",
         "pink": "pink",
         "grey": "grey",
-    },  # fmt: skip
+    },
     colour_names={},
     numbers={2: "two", 3: "three", 4: "four"},
     both="{a} and {b}",
@@ -241,7 +243,7 @@ ITALIAN = Language(
         "bottom left": "in basso a sinistra",
         "bottom right": "in basso a destra",
         "centre": "al centro",
-    },  # fmt: skip
+    },
     sizes={"small": "piccolo nel quadro", "large": "grande nel quadro"},
     styles={
         "3d": "in stile 3D",
@@ -252,7 +254,7 @@ ITALIAN = Language(
         "emojione": "in stile Emoji One",
         "fxemoji": "in stile emoji Firefox",
         "openmoji": "come disegno al tratto",
-    },  # fmt: skip
+    },
     cameras={
         "pan left": ("la camera si sposta a sinistra", "panoramica verso sinistra"),
         "pan right": ("la camera si sposta a destra", "panoramica verso destra"),
@@ -291,7 +293,7 @@ ITALIAN = Language(
         "purple": "viola",
         "pink": "rosa",
         "grey": "grigio",
-    },  # fmt: skip
+    },
     colour_names={},
     numbers={2: "due", 3: "tre", 4: "quattro"},
     both="{a} e {b}",
@@ -363,7 +365,7 @@ SPANISH = Language(
         "bottom left": "abajo a la izquierda",
         "bottom right": "abajo a la derecha",
         "centre": "en el centro",
-    },  # fmt: skip
+    },
     sizes={"small": "en tamaño pequeño", "large": "en tamaño grande"},
     styles={
         "3d": "en estilo 3D",
@@ -374,7 +376,7 @@ SPANISH = Language(
         "emojione": "en estilo Emoji One",
         "fxemoji": "en estilo emoji de Firefox",
         "openmoji": "como dibujo de líneas",
-    },  # fmt: skip
+    },
     cameras={
         "pan left": ("la cámara se desplaza a la izquierda",),
         "pan right": ("la cámara se desplaza a la derecha",),
@@ -413,7 +415,7 @@ SPANISH = Language(
         "purple": "morado",
         "pink": "rosa",
         "grey": "gris",
-    },  # fmt: skip
+    },
     colour_names={},
     numbers={2: "dos", 3: "tres", 4: "cuatro"},
     both="{a} y {b}",
@@ -486,7 +488,7 @@ FRENCH = Language(
         "bottom left": "en bas à gauche",
         "bottom right": "en bas à droite",
         "centre": "au centre",
-    },  # fmt: skip
+    },
     sizes={"small": "en petit", "large": "en grand"},
     styles={
         "3d": "en style 3D",
@@ -497,7 +499,7 @@ FRENCH = Language(
         "emojione": "en style Emoji One",
         "fxemoji": "en style emoji Firefox",
         "openmoji": "en dessin au trait",
-    },  # fmt: skip
+    },
     cameras={
         "pan left": ("la caméra se déplace vers la gauche", "panoramique à gauche"),
         "pan right": ("la caméra se déplace vers la droite", "panoramique à droite"),
@@ -536,7 +538,7 @@ FRENCH = Language(
         "purple": "violet",
         "pink": "rose",
         "grey": "gris",
-    },  # fmt: skip
+    },
     colour_names={},
     numbers={2: "deux", 3: "trois", 4: "quatre"},
     both="{a} et {b}",
@@ -603,7 +605,7 @@ GERMAN = Language(
         "bottom left": "unten links",
         "bottom right": "unten rechts",
         "centre": "in der Mitte",
-    },  # fmt: skip
+    },
     sizes={"small": "klein im Bild", "large": "groß im Bild"},
     styles={
         "3d": "im 3D-Stil",
@@ -614,7 +616,7 @@ GERMAN = Language(
         "emojione": "im Emoji-One-Stil",
         "fxemoji": "im Firefox-Emoji-Stil",
         "openmoji": "als Strichzeichnung",
-    },  # fmt: skip
+    },
     cameras={
         "pan left": ("die Kamera schwenkt nach links", "Kameraschwenk nach links"),
         "pan right": ("die Kamera schwenkt nach rechts", "Kameraschwenk nach rechts"),
@@ -653,7 +655,7 @@ GERMAN = Language(
         "purple": "violettem",
         "pink": "rosafarbenem",
         "grey": "grauem",
-    },  # fmt: skip
+    },
     colour_names={
         "red": "Rot",
         "blue": "Blau",
@@ -665,7 +667,7 @@ GERMAN = Language(
         "purple": "Violett",
         "pink": "Rosa",
         "grey": "Grau",
-    },  # fmt: skip
+    },
     numbers={2: "zwei", 3: "drei", 4: "vier"},
     both="{a} und {b}",
     beside="links {a} und rechts {b}",
@@ -730,7 +732,7 @@ _NOUNS = """
 1f451|crown crowns|corona corone f|corona coronas f|couronne couronnes f|Krone Kronen f
 2602|umbrella umbrellas|ombrello ombrelli m|paraguas paraguas m|parapluie parapluies m|Regenschirm Regenschirme m
 1f3b8|guitar guitars|chitarra chitarre f|guitarra guitarras f|guitare guitares f|Gitarre Gitarren f
-"""
+"""  # noqa: E501
 
 
 def _noun(text: str) -> Noun:

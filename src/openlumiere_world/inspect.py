@@ -115,7 +115,7 @@ def _true(facts: Facts) -> set[tuple[str, object]]:
 
 
 def _empty_frames(world: World, facts: Facts, frames: np.ndarray) -> list[int]:
-    """Frames in which the facts have a subject to be seen, but the picture is the bare background."""
+    """Frames in which a subject should be seen, but the picture is the bare background."""
     bare = render(world, _without_actors(facts), 64)
     same = (frames == bare).all((1, 2, 3))
     stated = np.any([actor.boxes.any(1) for actor in facts.actors], 0)

@@ -17,7 +17,7 @@ Curve = Float[np.ndarray, " f"]
 
 @dataclass(frozen=True, kw_only=True)
 class Pose:
-    """Offsets a frame from the resting place: x, y added; scale, opacity multiplied; angle added."""
+    """Offsets from the resting place: x, y, angle are added, scale and opacity multiplied."""
 
     x: Curve | float = 0.0
     y: Curve | float = 0.0
@@ -51,38 +51,47 @@ class Motion:
 
 
 def stay(u: Curve, pace: Pace) -> Pose:
+    """At rest."""
     return Pose()
 
 
 def left(u: Curve, pace: Pace) -> Pose:
+    """To the left."""
     return Pose(x=pace.reach * (0.5 - u))
 
 
 def right(u: Curve, pace: Pace) -> Pose:
+    """To the right."""
     return Pose(x=pace.reach * (u - 0.5))
 
 
 def up(u: Curve, pace: Pace) -> Pose:
+    """Upwards."""
     return Pose(y=pace.reach * (0.5 - u))
 
 
 def down(u: Curve, pace: Pace) -> Pose:
+    """Downwards."""
     return Pose(y=pace.reach * (u - 0.5))
 
 
 def towards(u: Curve, pace: Pace) -> Pose:
+    """Grows."""
     return Pose(scale=pace.reach ** (u - 1))
 
 
 def away(u: Curve, pace: Pace) -> Pose:
+    """Shrinks."""
     return Pose(scale=pace.reach**-u)
 
 
 def spin(u: Curve, pace: Pace) -> Pose:
+    """Turns around itself."""
     return Pose(angle=pace.turn * _turns(u, pace))
 
 
 def swing(u: Curve, pace: Pace) -> Pose:
+    """Swings from above."""
     lean = np.sin(_turns(u, pace))
     return Pose(
         x=-0.08 * lean, angle=0.45 * lean
@@ -90,36 +99,44 @@ def swing(u: Curve, pace: Pace) -> Pose:
 
 
 def bounce(u: Curve, pace: Pace) -> Pose:
+    """Bounces without rest."""
     return Pose(y=0.1 - 0.2 * np.abs(np.sin(_turns(u, pace) / 2)))
 
 
 def jump(u: Curve, pace: Pace) -> Pose:
+    """Jumps, and rests in between."""
     flight = np.minimum(u * pace.cycles % 1 / 0.6, 1)  # then a rest on the ground
     return Pose(y=0.1 - 0.8 * flight * (1 - flight))
 
 
 def drift(u: Curve, pace: Pace) -> Pose:
+    """Floats around its place."""
     return Pose(x=0.03 * np.sin(_turns(u, pace)), y=0.06 * np.sin(2 * _turns(u, pace)))
 
 
 def shake(u: Curve, pace: Pace) -> Pose:
+    """Trembles sideways."""
     return Pose(x=0.03 * np.sin(_turns(u, pace)))
 
 
 def appear(u: Curve, pace: Pace) -> Pose:
+    """Grows out of nothing."""
     grown = _smooth((u - 0.02) / 0.38)
     return Pose(scale=0.5 + 0.5 * grown, opacity=grown)
 
 
 def fade(u: Curve, pace: Pace) -> Pose:
+    """Vanishes."""
     return Pose(opacity=1 - _smooth((u - 0.55) / 0.43))
 
 
 def circle(u: Curve, pace: Pace) -> Pose:
+    """Goes round in a small circle."""
     return _round(u, pace, radius=0.2)
 
 
 def orbit(u: Curve, pace: Pace) -> Pose:
+    """Goes round in a large circle."""
     return _round(u, pace, radius=0.33)
 
 

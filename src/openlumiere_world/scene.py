@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate, product
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -144,7 +145,7 @@ class Cast:
     """
 
     ANIMATED = 0.45
-    GROUPS = {"component": 0.0, "flags": 0.15, "symbols": 0.3, "none": 0.1}
+    GROUPS: ClassVar = {"component": 0.0, "flags": 0.15, "symbols": 0.3, "none": 0.1}
     TONED = 0.1  # a skin tone against the plain drawing: there are five of them
 
     def __init__(self, items: Iterable[Item], split_name: str, scope: Scope = WORLD_64):
@@ -158,7 +159,8 @@ class Cast:
         ]
         if not self.items:
             raise ValueError(
-                f"expected drawings for split {split_name!r}, got none in this world: build the world whole"
+                f"expected drawings for split {split_name!r}, got none in this world: build the"
+                " world whole"
             )
         self.cumulative = list(accumulate(self._shares()))
         self.countable = [
@@ -166,6 +168,7 @@ class Cast:
         ]
 
     def choose(self, rng: random.Random) -> Item:
+        """Any, by weight."""
         return rng.choices(self.items, cum_weights=self.cumulative)[0]
 
     def choose_countable(self, rng: random.Random) -> Item:
@@ -265,7 +268,8 @@ def _admitted(
         if split.admits(split_name, bases, outline.motion, outline.background.name):
             return outline
     raise ValueError(
-        f"expected a combination of split {split_name!r}, got none in {ATTEMPTS} draws: use a larger world"
+        f"expected a combination of split {split_name!r}, got none in {ATTEMPTS} draws: use a"
+        " larger world"
     )
 
 
@@ -333,7 +337,7 @@ def _background(rng: random.Random, scope: Scope) -> Background:
 
 
 def _camera(rng: random.Random, background: Background, scope: Scope) -> str:
-    """On a plain colour nobody sees the camera move; where it moves, the subject keeps its place."""
+    """On a plain colour nobody sees the camera move; where it moves, the subject stays."""
     moves = within(scope.cameras, CAMERAS[1:]) if within(scope.motions, IN_PLACE) else ()
     if background.name not in backgrounds.SCENES or not moves:
         return "still"
@@ -354,7 +358,8 @@ def _kind(cast: Cast, rng: random.Random, camera: str, moving: bool, scope: Scop
     ]
     if not any(weights):
         raise ValueError(
-            f"scope: expected a motion that its subjects can make, got {', '.join(scope.motions)}, allow pairs or other motions"
+            "scope: expected a motion that its subjects can make, got"
+            f" {', '.join(scope.motions)}, allow pairs or other motions"
         )
     return rng.choices(tuple(CROWDS), weights=weights)[0]
 

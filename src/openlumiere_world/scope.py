@@ -82,7 +82,8 @@ class Scope:
             )
             if unknown:
                 raise ValueError(
-                    f"scope: expected {field.name} among {', '.join(_KNOWN[field.name])}, got {min(unknown)!r}, use those names"
+                    f"scope: expected {field.name} among {', '.join(_KNOWN[field.name])}, got"
+                    f" {min(unknown)!r}, use those names"
                 )
 
     def holds(self, item: Item) -> bool:
@@ -94,6 +95,7 @@ class Scope:
         return bool(within(self.styles, [source.style]) and within(self.kinds, [source.kind]))
 
     def holds_subject(self, subject: str) -> bool:
+        """Whether a subject lies in this part of the world."""
         return bool(within(self.subjects, [subject]))
 
 

@@ -15,7 +15,7 @@ MIT_MICROSOFT = "Fluent Emoji, (c) Microsoft Corporation"
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """One package of the npm registry, pinned. `sha256` is that of the archive `npm pack` writes."""
+    """A package of the npm registry, pinned. `sha256` is that of what `npm pack` writes."""
 
     name: str
     version: str
@@ -23,16 +23,18 @@ class Package:
 
     @property
     def archive(self) -> str:
+        """The file that `npm pack` writes."""
         return f"{self.name.lstrip('@').replace('/', '-')}-{self.version}.tgz"
 
     @property
     def spec(self) -> str:
+        """As npm names it."""
         return f"{self.name}@{self.version}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One collection of drawings in one style. `packages` is empty for what comes from `--extra`."""
+    """A collection of drawings in one style. `packages` is empty for what `--extra` brings."""
 
     key: str
     style: str
@@ -186,8 +188,10 @@ HELD_OUT_STYLE = (
 LOTTIE_ARCHIVE = "noto-lottie.tar.xz"
 LOTTIE_SHA256 = "66bd10371ad026a4e8dd93297c19694eef2aa2982e6e66b42e457b74427a6c95"
 LOTTIE_MISSING = (
-    "the animated Noto emoji were left out: no package registry carries them; Google publishes them as"
-    f" 'Noto Emoji Animation' (Lottie); put {LOTTIE_ARCHIVE} in a folder and pass it as --extra FOLDER"
+    "the animated Noto emoji were left out: no package registry carries them; Google publishes"
+    " them as"
+    f" 'Noto Emoji Animation' (Lottie); put {LOTTIE_ARCHIVE} in a folder and pass it as --extra"
+    " FOLDER"
 )
 
 

@@ -9,7 +9,7 @@ from openlumiere_world.sources import HELD_OUT_STYLE
 SPLITS = {
     "train": "what models learn from",
     "validation": "the same combinations as training, other clips",
-    "composition": "combinations that training never shows, of subjects, motions and backgrounds that it does show",
+    "composition": "combinations that training never shows of what it does show",
     "style": f"subjects in the style '{HELD_OUT_STYLE}', which training never shows",
 }
 HELD_OUT = 0.05
@@ -32,10 +32,12 @@ def admits(split: str, subjects: tuple[str, ...], motion: str, background: str) 
 
 
 def style_allowed(split: str, style: str) -> bool:
+    """Whether a split draws this style."""
     return (style == HELD_OUT_STYLE) == (split == "style")
 
 
 def check(split: str) -> None:
+    """Raise ValueError for an unknown split."""
     if split not in SPLITS:
         raise ValueError(
             f"expected a split among {', '.join(SPLITS)}, got {split!r}: use one of those"

@@ -82,6 +82,7 @@ class Item:
 
     @property
     def toned(self) -> bool:
+        """Whether it has a skin tone."""
         return self.subject != self.base
 
     def frame_boxes(self) -> Float[np.ndarray, "f 4"]:
@@ -105,6 +106,7 @@ def _content(boxes: str) -> Float[np.ndarray, " 4"]:
 
 
 def to_row(item: Item) -> index.Row:
+    """The row of the index that describes an item."""
     media = [asdict(entry.place) | {"side": entry.side} for entry in item.media]
     names = {language: name for language, name in item.names.items()}
     return vars(item) | {"tags": list(item.tags), "names": names, "media": media}
@@ -267,7 +269,8 @@ def _check(item: Item, boxes: np.ndarray, where: str) -> None:
     for expected, holds in problems.items():
         if not holds:
             raise ValueError(
-                f"expected {expected} in {where} ({item.id}), got something else: build the world again"
+                f"expected {expected} in {where} ({item.id}), got something else: build the world"
+                " again"
             )
 
 

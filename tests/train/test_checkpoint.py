@@ -123,7 +123,7 @@ def test_only_the_newest_stay(tmp_path):
 
 
 def save_over(run, monkeypatch, fatal, error):
-    """A second save that fails in its `fatal`-th operation; answers what was asked of the system."""
+    """A second save that fails in its `fatal`-th operation; answers what the system was asked."""
     write_checkpoint(run, sample(1), keep=1)
     with monkeypatch.context() as patch, contextlib.suppress(type(error)):
         faults = Faults(patch, fatal, error)
@@ -137,7 +137,9 @@ def save_over(run, monkeypatch, fatal, error):
     ids=["disk full", "killed"],
 )
 def test_a_fault_anywhere_leaves_a_whole_newest_checkpoint(tmp_path, monkeypatch, error):
-    """At every write, sync and rename: the checkpoint of before, or the new one, never half of one."""
+    """At every write, sync and rename: the checkpoint of before, or the new one, never half of
+    one.
+    """
     whole = save_over(tmp_path / "whole", monkeypatch, 0, error)
     assert set(whole.seen) == set(OPERATIONS)
     for fatal in range(1, whole.count + 1):

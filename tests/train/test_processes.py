@@ -143,7 +143,7 @@ def sharded_run(folder, steps, shard=True):
 
 
 def test_sharded_processes_are_the_run_of_one(tmp_path):
-    """FSDP2: each holds a part of what trains; checkpoints are whole, and others go on from them."""
+    """FSDP2: each holds a part of what trains; checkpoints are whole, and others resume them."""
 
     def shares(rank):
         assert sharded_run(tmp_path / "shards", 2) == 112  # of 216 weights and 8 biases

@@ -108,7 +108,9 @@ def fork(job):
 
 
 def fork_group(count, job):
-    """Run `job(rank)` in `count` children of one process group over gloo; answers their exit codes."""
+    """Run `job(rank)` in `count` children of one process group over gloo; answers their exit
+    codes.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -53,7 +53,9 @@ def test_boxes_are_those_of_the_pixels(world):
 
 
 def test_svg_is_centred_inside_its_margin():
-    svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 20" width="10" height="20"><rect width="10" height="20" fill="#0f0"/></svg>'
+    box = 'viewBox="0 0 10 20" width="10" height="20"'
+    green = '<rect width="10" height="20" fill="#0f0"/>'
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" {box}>{green}</svg>'
     (frame,) = frames_of(Drawing(form="svg", kind="still", svg=svg))
     assert frame.size == (256, 256) and frame.getchannel("A").getbbox() == (66, 4, 190, 252)
 
@@ -142,7 +144,7 @@ def test_a_pack_draws_like_the_world(world, tmp_path):
         original = world.sprite(item.id, 64)
         kept = [n * len(original) // item.frames for n in range(item.frames)]
         assert np.abs(far.sprite(item.id, 64).astype(float) - original[kept]).mean() < 3
-    clip, caption, facts = draw(far, 3)
+    clip, caption, _ = draw(far, 3)
     assert clip.frames.shape == (80, 64, 64, 3) and caption
 
 

@@ -152,7 +152,7 @@ def test_articles_and_counts_are_right(world, clips):
 
 
 @pytest.mark.parametrize(
-    "label, phrase",
+    ("label", "phrase"),
     [
         ("cat", "a cat"),
         ("elephant", "an elephant"),

@@ -92,9 +92,11 @@ def test_facts_and_caption_do_not_depend_on_the_process(world, world_folder):
         ).encode()
     ).hexdigest()
     code = (
-        "import hashlib, sys; from openlumiere_world.draw import draw; from openlumiere_world.subjects import World;"
+        "import hashlib, sys; from openlumiere_world.draw import draw; from"
+        " openlumiere_world.subjects import World;"
         "w = World.open(sys.argv[1]); made = [draw(w, s, size=32, frames=6) for s in range(12)];"
-        "print(hashlib.sha256(repr([(c.frames.tobytes(), t, repr(f)) for c, t, f in made]).encode()).hexdigest())"
+        "print(hashlib.sha256(repr([(c.frames.tobytes(), t, repr(f)) for c, t, f in"
+        " made]).encode()).hexdigest())"
     )
     there = subprocess.run(
         [sys.executable, "-c", code, str(world_folder)],
@@ -141,7 +143,7 @@ def test_a_wrong_request_is_refused_in_one_line(world, wrong):
 
 
 @pytest.mark.parametrize(
-    "motion, way", [("left", (-1, 0)), ("right", (1, 0)), ("up", (0, -1)), ("down", (0, 1))]
+    ("motion", "way"), [("left", (-1, 0)), ("right", (1, 0)), ("up", (0, -1)), ("down", (0, 1))]
 )
 @pytest.mark.parametrize("speed", ["slow", "medium"])
 def test_the_centre_of_mass_goes_the_stated_way(world, many, motion, way, speed):
@@ -163,7 +165,7 @@ def test_the_centre_of_mass_is_where_the_facts_say(world, many, motion):
     assert np.abs(seen - boxed).max() < 0.02
 
 
-@pytest.mark.parametrize("motion, grows", [("towards", True), ("away", False)])
+@pytest.mark.parametrize(("motion", "grows"), [("towards", True), ("away", False)])
 def test_what_comes_closer_grows(world, many, motion, grows):
     facts = plain(many, motion)
     changed = (render(world, facts, 64) != COLOURS[facts.background.name]).any(-1).mean((1, 2))

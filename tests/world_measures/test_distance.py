@@ -8,7 +8,7 @@ ROWS = np.random.default_rng(0).normal(size=(500, 6))
 
 def test_a_set_is_at_no_distance_from_itself_and_a_shift_counts_squared():
     assert frechet(ROWS, ROWS) == pytest.approx(0, abs=1e-9)
-    assert frechet(ROWS, ROWS + [3, 4, 0, 0, 0, 0]) == pytest.approx(25)
+    assert frechet(ROWS, ROWS + np.array([3, 4, 0, 0, 0, 0])) == pytest.approx(25)
 
 
 def test_spread_counts_as_the_difference_of_deviations():

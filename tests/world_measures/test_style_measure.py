@@ -66,7 +66,7 @@ def test_references_show_other_subjects_in_the_held_out_style(styled_world):
     ) == ["rocket", "star"]
     with pytest.raises(
         ValueError,
-        match="world: expected at least 6 drawings in the style openmoji, got 2, build the whole one",
+        match="world: expected at least 6 drawings in the style openmoji, got 2, build the whole",
     ):
         references(styled_world, ASKED * 3, 0, SCOPE)
 

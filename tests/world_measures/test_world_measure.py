@@ -1,4 +1,4 @@
-"""The measure on rendered clips: all is as asked, and each injected mistake lowers its own figure."""
+"""The measure on rendered clips: all is as asked, and each mistake lowers its own figure."""
 
 import json
 import os
@@ -193,7 +193,7 @@ def test_scrambled_frames_are_artefacts_and_no_straight_path(
 
 
 def test_as_many_clips_as_prompts(prompts, clips, judge):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="shorter"):
         measure(prompts, clips[:3], judge)
 
 

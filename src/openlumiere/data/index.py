@@ -51,7 +51,8 @@ def validate(row: object, columns: Columns, where: str) -> Row:
         if type(row.get(column)) is not kind:
             got = type(row[column]).__name__ if column in row else "no such column"
             raise ValueError(
-                f"expected {kind.__name__} in column '{column}' of {where}, got {got}: write the index again"
+                f"expected {kind.__name__} in column '{column}' of {where}, got {got}: write the"
+                " index again"
             )
     return row
 

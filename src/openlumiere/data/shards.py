@@ -56,7 +56,8 @@ def read(folder: Path, member: Member) -> bytes:
         ) from None
     if len(data) != member.length or zlib.crc32(data) != member.crc32:
         raise ValueError(
-            f"expected {member.length} sound bytes at {member.offset} of {path}, got {len(data)} with another checksum:"
+            f"expected {member.length} sound bytes at {member.offset} of {path}, got {len(data)}"
+            " with another checksum:"
             " the shard is cut or damaged; build the data again"
         )
     return data

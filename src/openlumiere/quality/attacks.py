@@ -25,7 +25,7 @@ CODECS = {  # encoder, decoder, options
 
 
 def coded(frames: Frames, codec: str, crf: int) -> Frames:
-    """Through a codec and back, 4:2:0 at this constant quality; odd sizes lose a row or a column."""
+    """Through a codec and back, 4:2:0 at this quality; odd sizes lose a row or a column."""
     frames = frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
     encoder, decoder, options = CODECS[codec]
     write = av.CodecContext.create(encoder, "w")
@@ -66,12 +66,14 @@ def _as_yuv(frame: np.ndarray, k: int) -> av.VideoFrame:
 def resized(
     frames: Frames, height: int, width: int, kernel: Image.Resampling = Image.Resampling.BICUBIC
 ) -> Frames:
+    """To another size, by this kernel."""
     return np.stack(
         [np.asarray(Image.fromarray(frame).resize((width, height), kernel)) for frame in frames]
     )
 
 
 def halved(frames: Frames) -> Frames:
+    """To half the size and back."""
     height, width = frames.shape[1:3]
     return resized(resized(frames, height // 2, width // 2), height, width)
 
@@ -93,6 +95,7 @@ def retimed(frames: Frames, rate: int) -> Frames:
 
 
 def dropped(frames: Frames, draw: np.random.Generator, share: float = 0.2) -> Frames:
+    """Without a share of the frames, anywhere."""
     return frames[np.sort(draw.permutation(len(frames))[round(share * len(frames)) :])]
 
 
@@ -102,6 +105,7 @@ def leveled(frames: Frames, brightness: float = 1.0, contrast: float = 1.0) -> F
 
 
 def noisy(frames: Frames, draw: np.random.Generator, sigma: float = 5) -> Frames:
+    """With normal noise of `sigma` levels."""
     return _levels(frames + sigma * draw.standard_normal(frames.shape, np.float32))
 
 
@@ -141,6 +145,7 @@ def warped(frames: Frames, draw: np.random.Generator, most: float = 2.0) -> Fram
 
 
 def turned(frames: Frames, degrees: float) -> Frames:
+    """Turned around the middle."""
     return np.stack(
         [
             np.asarray(Image.fromarray(frame).rotate(degrees, Image.Resampling.BICUBIC))

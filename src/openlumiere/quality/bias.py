@@ -40,7 +40,9 @@ SHEET_SIDE = 160  # pixels
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """`kind` of KINDS; rows of the table are by `group`; `subject` is the occupation, or the thing."""
+    """`kind` of KINDS; rows of the table are by `group`; `subject` is the occupation, or the
+    thing.
+    """
 
     kind: str
     group: str

@@ -41,7 +41,9 @@ class Defect:
         """In words, with seconds."""
         top, left, bottom, right = self.box
         seconds = f"{float(self.first / fps):.2f} to {float((self.last + 1) / fps):.2f} s"
-        return f"{self.kind}: frames {self.first} to {self.last} ({seconds}), rows {top} to {bottom}, columns {left} to {right}, {self.levels:.1f} levels"
+        where = f"rows {top} to {bottom}, columns {left} to {right}"
+        when = f"frames {self.first} to {self.last} ({seconds})"
+        return f"{self.kind}: {when}, {where}, {self.levels:.1f} levels"
 
 
 def find_defects(frames: UInt8[np.ndarray, "f h w 3"], loop: bool = False) -> list[Defect]:
@@ -64,6 +66,7 @@ def find_defects(frames: UInt8[np.ndarray, "f h w 3"], loop: bool = False) -> li
 
 
 def whole(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """The box of the whole frame."""
     return 0, 0, shape[1], shape[2]
 
 
@@ -253,6 +256,7 @@ def picture(clip: Clip, defects: list[Defect]) -> UInt8[np.ndarray, "h w 3"]:
 def boxed(
     frame: UInt8[np.ndarray, "h w 3"], box: tuple[int, int, int, int]
 ) -> UInt8[np.ndarray, "h w 3"]:
+    """With a red frame around a box."""
     shown, (top, left, bottom, right) = frame.copy(), box
     for rows, columns in (
         ((top, top + 1), (left, right)),

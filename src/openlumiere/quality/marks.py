@@ -129,6 +129,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def append(path: Path, row: Row) -> None:
+    """Add a row to a file."""
     with path.open("a") as file:
         file.write(json.dumps(asdict(row)) + "\n")
 
@@ -158,6 +159,7 @@ def _figures(rows: list[Row]) -> dict:
 
 
 def table(found: dict[str, dict]) -> str:
+    """Markdown, an attack a row."""
     lines = [
         "| attack | clips | found at 1e-6 | payload read | score, mean | worst tenth |",
         "|---|---|---|---|---|---|",
@@ -165,7 +167,8 @@ def table(found: dict[str, dict]) -> str:
     for name, one in found.items():
         hits, reads = Rate(one["found"], one["clips"]), Rate(one["read"], one["clips"])
         lines.append(
-            f"| {name} | {one['clips']} | {hits} | {reads} | {one['score']:.1f} | {one['score_worst_tenth']:.1f} |"
+            f"| {name} | {one['clips']} | {hits} | {reads} | {one['score']:.1f} |"
+            f" {one['score_worst_tenth']:.1f} |"
         )
     return "\n".join(lines)
 

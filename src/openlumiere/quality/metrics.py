@@ -29,7 +29,7 @@ def frame_psnr(
 
 
 def ssim(frames: UInt8[np.ndarray, "f h w 3"], reference: UInt8[np.ndarray, "f h w 3"]) -> float:
-    """Structural similarity of the luminance (Wang et al. 2004), the mean over frames; 1 is equal."""
+    """Structural similarity of the luminance (Wang et al. 2004), mean over frames; 1 is equal."""
     pairs = zip(frames, reference, strict=True)
     return float(np.mean([plane_ssim(luminance(one), luminance(other)) for one, other in pairs]))
 

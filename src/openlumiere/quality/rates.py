@@ -17,6 +17,7 @@ class Rate:
 
     @property
     def share(self) -> float:
+        """Of the trials that were hits."""
         return self.hits / self.trials
 
     def interval(self, z: float = Z95) -> tuple[float, float]:

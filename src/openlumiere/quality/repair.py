@@ -52,6 +52,7 @@ def mended(clip: Clip) -> Canvas:
 
 
 def brightness(frames: UInt8[np.ndarray, "f h w 3"]) -> Float[np.ndarray, "f h w"]:
+    """Mean of the three channels, in levels."""
     return frames.mean(axis=3, dtype=np.float32)
 
 
@@ -88,7 +89,7 @@ def lost_frames(frames: UInt8[np.ndarray, "f h w 3"]) -> Bool[np.ndarray, " f"]:
 def bridge(
     frames: UInt8[np.ndarray, "f h w 3"], lost: Bool[np.ndarray, " f"]
 ) -> tuple[UInt8[np.ndarray, "f h w 3"], Bool[np.ndarray, " f"]]:
-    """Short gaps filled by mixing the frames on either side; and which frames are left to the net."""
+    """Short gaps filled by mixing the frames on either side; and which are left to the net."""
     good = np.flatnonzero(~lost)
     if not lost.any() or not len(good):
         return frames, np.zeros_like(lost)

@@ -52,7 +52,8 @@ def mean_ratio(
     at_border[_check_borders(borders, len(errors), axis)] = True
     if at_border.all():
         raise ValueError(
-            f"expected {axis} without a border, got borders between all {len(errors) + 1}, measure a longer clip"
+            f"expected {axis} without a border, got borders between all {len(errors) + 1},"
+            " measure a longer clip"
         )
     border, elsewhere = errors[at_border].mean(), errors[~at_border].mean()
     if elsewhere == 0:
@@ -76,7 +77,8 @@ def neighbour_errors(
     for clip in (frames,) if source is None else (frames, source):
         if clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape != frames.shape:
             raise ValueError(
-                f"expected uint8 frames [f, h, w, 3], alike in size, got {clip.dtype} {clip.shape}, pass Clip.frames"
+                f"expected uint8 frames [f, h, w, 3], alike in size, got {clip.dtype}"
+                f" {clip.shape}, pass Clip.frames"
             )
     slices = (
         _slices(frames, axis)
@@ -95,6 +97,7 @@ def _check_borders(borders: Sequence[int], last: int, axis: Axis) -> np.ndarray:
     """Borders as positions among the errors."""
     if len(borders) == 0 or min(borders) < 1 or max(borders) > last:
         raise ValueError(
-            f"expected borders from 1 to {last}, got {list(borders)}, give the {axis} where windows meet"
+            f"expected borders from 1 to {last}, got {list(borders)}, give the {axis} where"
+            " windows meet"
         )
     return np.asarray(borders) - 1

@@ -16,7 +16,8 @@ def frechet(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "m d"]) -> f
     """
     if min(len(one), len(other)) < 2 or one.shape[1] != other.shape[1]:
         raise ValueError(
-            f"features: expected two rows or more of one length, got {one.shape} and {other.shape}, read more clips"
+            f"features: expected two rows or more of one length, got {one.shape} and"
+            f" {other.shape}, read more clips"
         )
     apart = one.mean(0) - other.mean(0)
     first, second = (np.cov(rows, rowvar=False).reshape(rows.shape[1], -1) for rows in (one, other))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ class Judge(nn.Module):
         self.subjects, self.styles = subjects, styles
         widths = (3, 32, 64, 96, 128)
         self.layers = nn.Sequential(
-            *(layer(*pair, stride) for pair, stride in zip(zip(widths, widths[1:]), (1, 2, 2, 1)))
+            *(layer(*pair, stride) for pair, stride in zip(pairwise(widths), (1, 2, 2, 1)))
         )
         self.mix = nn.Linear(2 * widths[-1], 128)
         self.subject, self.style = nn.Linear(128, len(subjects) + 1), nn.Linear(128, len(styles))
@@ -69,6 +70,7 @@ class Judge(nn.Module):
 
 
 def layer(channels: int, out: int, stride: int) -> nn.Sequential:
+    """A convolution, normalised and rectified."""
     return nn.Sequential(
         nn.Conv2d(channels, out, 3, stride, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU()
     )
@@ -108,7 +110,8 @@ def to_judge(frames: UInt8[np.ndarray, "f h w 3"]) -> Float[Tensor, "f 3 32 32"]
     side = frames.shape[1]
     if frames.shape[1] != frames.shape[2] or side % SIDE:
         raise ValueError(
-            f"frames: expected a square side that divides by {SIDE}, got {frames.shape[2]}x{side}, resize the clip"
+            f"frames: expected a square side that divides by {SIDE}, got"
+            f" {frames.shape[2]}x{side}, resize the clip"
         )
     pixels = (
         rearrange(torch.from_numpy(np.ascontiguousarray(frames)), "f h w c -> f c h w").float()
@@ -192,6 +195,7 @@ def judge_loss(judge: Judge, drawn: Drawn, generator: torch.Generator) -> Tensor
 
 
 def labels(judge: Judge, facts: Iterable[Facts]) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
+    """Numbers of the subject and of the style of each."""
     pairs = [
         (judge.subjects.index(each.actors[0].subject), judge.styles.index(each.actors[0].style))
         for each in facts
@@ -256,6 +260,7 @@ def rejection(judge: Judge, batches: Batches, frames: int = 600, seed: int = 10*
 
 
 def rate(hits: Bool[Tensor, " n"]) -> Rate:
+    """How often."""
     return Rate(int(hits.sum()), len(hits))
 
 
@@ -312,6 +317,7 @@ def load_judge(path: Path | None = None) -> tuple[Judge, dict]:
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0][:100]
         raise ValueError(
-            f"judge: expected the weights of a judge at {path}, got '{reason}', do: lumiere evaluate judge"
+            f"judge: expected the weights of a judge at {path}, got '{reason}', do: lumiere"
+            " evaluate judge"
         ) from None
     return judge.eval(), about

@@ -37,7 +37,9 @@ ARTEFACTS = ("empty frame", "jump", "background drift", "subject changes")
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """Names as facts have them, None where none is seen; lengths in frame sides, colours in levels."""
+    """Names as facts have them, None where none is seen; lengths in frame sides, colours in
+    levels.
+    """
 
     subject: str | None
     style: str | None
@@ -47,7 +49,9 @@ class Reading:
     travel: tuple[float, float]  # of the straight line through the path: x to the right, y down
     path_residual: float | None  # root mean square distance from that line
     background_drift: float  # mean distance of a frame's border colour from the clip's
-    flicker: float  # "lite-flicker": (255 - mean absolute difference of neighbouring frames) / 255; 1 is a still clip
+    # "lite-flicker": (255 - mean absolute difference of neighbouring frames) / 255; 1 is a still
+    # clip
+    flicker: float
     artefacts: tuple[str, ...]  # of ARTEFACTS
 
 
@@ -77,6 +81,7 @@ def read(frames: UInt8[np.ndarray, "f h w 3"], judge: Judge) -> Reading:
 
 
 def border_mask(side: int) -> Bool[np.ndarray, "h w"]:
+    """True at the edge of a square frame."""
     width = max(1, round(BORDER * side))
     mask = np.ones((side, side), dtype=bool)
     mask[width:-width, width:-width] = False
@@ -146,5 +151,6 @@ def find_artefacts(
 
 
 def lite_flicker(frames: UInt8[np.ndarray, "f h w 3"]) -> float:
+    """How still neighbouring frames are: 1 is no change."""
     steps = np.abs(np.diff(frames.astype(np.int16), axis=0))
     return float((255 - steps.mean()) / 255)

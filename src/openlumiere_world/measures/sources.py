@@ -66,12 +66,13 @@ def draw_sources(
     ).numpy()
     rate = NATIVE_RATE * frames / CLIP
     return [
-        told(f"world {index}", Clip(np.ascontiguousarray(clip), rate), world, facts, scope)
+        described(f"world {index}", Clip(np.ascontiguousarray(clip), rate), world, facts, scope)
         for index, (clip, facts) in enumerate(zip(levels, drawn.facts))
     ]
 
 
-def told(name: str, clip: Clip, world: World, facts: Facts, scope: Scope) -> Source:
+def described(name: str, clip: Clip, world: World, facts: Facts, scope: Scope) -> Source:
+    """A drawn clip, and sentences about what it shows and might show."""
     subjects, styles = sorted(scope.subjects), scope.styles
     actor = facts.actors[0]
     other = cast(
@@ -117,7 +118,8 @@ def ask(world: World, facts: Facts, scope: Scope, unsaid: frozenset[str] = froze
                 prompt=caption.text, subject=actor.subject, style=actor.style, motion=facts.motion
             )
     raise ValueError(
-        f"scope: expected captions that say {' and '.join(sorted(told))}, got none in {VARIATIONS}, use world-32"
+        f"scope: expected captions that say {' and '.join(sorted(told))}, got none in"
+        f" {VARIATIONS}, use world-32"
     )
 
 

@@ -84,7 +84,8 @@ def references(
     if len(others) < len(given):
         expected = f"at least {len(given)} drawings in the style {HELD_OUT_STYLE}"
         raise ValueError(
-            f"world: expected {expected}, got {len(others)}, build the whole one: lumiere data world build DIR"
+            f"world: expected {expected}, got {len(others)}, build the whole one: lumiere data"
+            " world build DIR"
         )
     chosen = random.Random(seed).sample(others, len(given))
     return [
@@ -99,6 +100,7 @@ def references(
 
 
 def reference(world: World, scope: Scope, asked: Ask, seed: int) -> Reference:
+    """A drawing within this part of the world, and what it is for."""
     drawn = Batches(world, scope, "style", REFERENCE_SIDE).draw(
         torch.Generator().manual_seed(seed), 1
     )
@@ -134,7 +136,7 @@ def train_style_judge(world: World, config: JudgeConfig, scope: Scope = WORLD_32
 
 
 def join(one: Drawn, other: Drawn, generator: torch.Generator) -> Drawn:
-    """Both in one batch, shuffled, for the judge's loss spoils and roughens frames by their place."""
+    """Both in one batch, shuffled: the judge's loss spoils and roughens frames by their place."""
     facts, order = (
         [*one.facts, *other.facts],
         torch.randperm(len(one.facts) + len(other.facts), generator=generator),
@@ -199,6 +201,7 @@ def sweep(
 def read_styled(
     number: int, asked: Ask, made: Clip, judge: Judge, weight: float
 ) -> Iterator[Figure]:
+    """What a judge reads off a clip under a style."""
     seen = read(made.frames, judge)
     hits = {
         "style": seen.style == HELD_OUT_STYLE,
@@ -210,4 +213,5 @@ def read_styled(
 
 
 def figure(source: str, what: str, value: float | bool) -> Figure:
+    """One of this measure."""
     return Figure(source=source, task=TASK, keep="", what=what, value=value)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -42,11 +43,14 @@ Figures = dict[str, float | bool]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
+    """How clips are made."""
+
     steps: int = 10
     guidance: float = 3.0
     seed: int = 0
 
     def options(self) -> dict:
+        """As the methods of `Lumiere` take them."""
         return {"steps": self.steps, "guidance": self.guidance, "seed": self.seed}
 
 
@@ -73,7 +77,7 @@ def measure(
     judge: Judge | None,
     show: Show,
 ) -> Measured:
-    """All figures of these tasks of all sources; `show` is given the name and clip of each result."""
+    """All figures of these tasks of all sources; `show` gets the name and clip of each result."""
     for source in sources:
         for task in tasks:
             for keep, variant, found in TASKS[task](lumiere, source, settings, judge, show):
@@ -294,6 +298,7 @@ def timed(make: Callable[..., Clip], *given: object, **options: object) -> tuple
 def kept(
     made: Clip, given: UInt8[np.ndarray, "f h w 3"], known: Bool[np.ndarray, "f h w"]
 ) -> Figures:
+    """How near known pixels are, and whether a seam is seen."""
     return {
         "known pixels (dB)": psnr(made.frames[known], given[known]),
         "step at the seam over steps inside": seam(made.frames, known),
@@ -320,7 +325,7 @@ def judged(asked: Ask, made: Clip, judge: Judge | None, *aspects: str) -> Figure
 def step_sizes(frames: UInt8[np.ndarray, "f h w 3"]) -> Float[np.ndarray, " f-1"]:
     """Mean difference of each frame from the one before, in levels."""
     return np.array(
-        [np.abs(one.astype(np.int16) - other).mean() for one, other in zip(frames, frames[1:])]
+        [np.abs(one.astype(np.int16) - other).mean() for one, other in pairwise(frames)]
     )
 
 

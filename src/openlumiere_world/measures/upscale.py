@@ -114,6 +114,7 @@ def average(found: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, flo
 
 
 def means(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Of each figure over the rows that have it."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}
 
@@ -136,7 +137,8 @@ def cut_to(clip: Frames, factor: int) -> Frames:
     height, width = (side // factor * factor for side in clip.shape[1:3])
     if not height or not width:
         raise ValueError(
-            f"clip: expected sides of {factor} px or more, got {clip.shape[2]} x {clip.shape[1]}, choose a larger one"
+            f"clip: expected sides of {factor} px or more, got {clip.shape[2]} x {clip.shape[1]},"
+            " choose a larger one"
         )
     return clip[:, :height, :width]
 
@@ -148,9 +150,11 @@ def middle(clip: Frames, side: int) -> Frames:
 
 
 def measure(made: Frames, clip: Frames, judge: Judge | None = None) -> dict[str, float]:
+    """The figures of one enlarged clip. Raises ValueError for another size."""
     if made.shape != clip.shape:
         raise ValueError(
-            f"size: expected {clip.shape}, got {made.shape}, enlarge by the factor that the clip was brought down by"
+            f"size: expected {clip.shape}, got {made.shape}, enlarge by the factor that the clip"
+            " was brought down by"
         )
     found = {"psnr": frame_psnr(made, clip), "ssim": ssim(made, clip)}
     if judge is not None:
@@ -168,10 +172,13 @@ def measure(made: Frames, clip: Frames, judge: Judge | None = None) -> dict[str,
 
 
 def bring_down(clip: Frames, factor: int) -> Frames:
+    """To a size smaller by `factor`, averaged."""
     return np.stack([np.asarray(Image.fromarray(frame).reduce(factor)) for frame in clip])
 
 
 def resampling(method: Image.Resampling, factor: int) -> Enlarge:
+    """A way to enlarge, by this kernel."""
+
     def enlarge(small: Frames) -> Frames:
         size = (factor * small.shape[2], factor * small.shape[1])
         return np.stack(
@@ -202,10 +209,12 @@ def feature_distance(made: Frames, clip: Frames, judge: Judge) -> float:
 
 
 def picture(frame: UInt8[np.ndarray, "h w 3"]) -> Tensor:
+    """As the judge's layers take it."""
     return rearrange(torch.tensor(frame), "h w c -> 1 c h w") / 127.5 - 1
 
 
 def features_apart(one: Tensor, other: Tensor, judge: Judge) -> float:
+    """The distance of two pictures in the features of each layer, averaged."""
     apart = []
     for layer in judge.layers:
         one, other = layer(one), layer(other)

@@ -69,6 +69,7 @@ class Prompt:
     facts: Facts
 
     def asked(self, aspect: str) -> str:
+        """What the prompt asks for in this aspect."""
         if aspect == "background":
             return self.facts.background.name
         return self.facts.motion if aspect == "motion" else getattr(self.facts.actors[0], aspect)
@@ -85,16 +86,20 @@ class Result:
     features: Float[np.ndarray, "k d"]
 
     def hit(self, aspect: str) -> bool:
+        """Whether the clip shows it."""
         return self.prompt.asked(aspect) == getattr(self.reading, aspect)
 
     @cached_property
     def whole(self) -> bool:
+        """Whether it shows all that is asked for."""
         return all(map(self.hit, ASPECTS))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Results to lay side by side; `floor` may be empty. `reference`: features of other real clips."""
+    """Results to lay side by side; `floor` may be empty. `reference`: features of other real
+    clips.
+    """
 
     made: list[Result]
     real: list[Result]
@@ -123,7 +128,8 @@ def _prompt(world: World, kind: str, seed: int, language: str, scope: Scope) -> 
         if set(TELLING) <= {what for what, _ in told.said}:
             return Prompt(kind=kind, language=language, text=told.text, facts=facts)
     raise ValueError(
-        f"scope: expected captions that say {' and '.join(TELLING)}, got none in {ATTEMPTS}, use world-32"
+        f"scope: expected captions that say {' and '.join(TELLING)}, got none in {ATTEMPTS}, use"
+        " world-32"
     )
 
 
@@ -153,6 +159,7 @@ def measure(prompts: list[Prompt], clips: Clips, judge: Judge) -> list[Result]:
 
 @torch.no_grad()
 def clip_features(judge: Judge, frames: UInt8[np.ndarray, "f h w 3"]) -> Float[np.ndarray, "k d"]:
+    """The judge's features of some of its frames."""
     chosen = np.linspace(0, len(frames) - 1, min(FEATURE_FRAMES, len(frames))).round().astype(int)
     return judge.features(to_judge(frames[chosen])).numpy()
 
@@ -270,6 +277,7 @@ def tables(found: dict) -> str:
 
 
 def rate_table(found: dict) -> str:
+    """How often each aspect is as asked."""
     columns = {
         **found["by_kind"],
         **found["by_language"],
@@ -291,6 +299,7 @@ def rate_table(found: dict) -> str:
 
 
 def figure_table(found: dict) -> str:
+    """Figures over all clips."""
     heads = {"made": "made", "real": "real clips", "floor": "no temporal training"}
     sides = [name for name in heads if found["figures"][name]]
     rows = [["over all clips", *(heads[name] for name in sides)]]

@@ -1,4 +1,4 @@
-"""`lumiere data world build|pack`, `lumiere data inspect`: the collection that models learn from."""
+"""`lumiere data world build|pack`, `lumiere data inspect`: what models learn from."""
 
 from __future__ import annotations
 
@@ -86,18 +86,21 @@ def main(argv: list[str]) -> int:
             print(USAGE)
             return 0 if argv else 2
     raise ValueError(
-        f"data: expected world build, world pack or inspect, got {' '.join(argv[:2])!r}, see lumiere data --help"
+        f"data: expected world build, world pack or inspect, got {' '.join(argv[:2])!r}, see"
+        " lumiere data --help"
     )
 
 
 def build(options: Build) -> int:
+    """Fetch, render and write a world."""
     from openlumiere_world.build import build
 
     if options.workers < 1:
         raise ValueError(f"workers: expected 1 or more, got {options.workers}, leave it out for 2")
     if options.extra and not options.extra.is_dir():
         raise ValueError(
-            f"extra: expected a folder, got {options.extra}, name the folder that holds noto-lottie.tar.xz"
+            f"extra: expected a folder, got {options.extra}, name the folder that holds"
+            " noto-lottie.tar.xz"
         )
     print(
         build(
@@ -112,6 +115,7 @@ def build(options: Build) -> int:
 
 
 def pack(options: Pack) -> int:
+    """Write a pack, and say what is in it."""
     from openlumiere_world.pack import pack
     from openlumiere_world.subjects import World
 
@@ -128,6 +132,7 @@ def pack(options: Pack) -> int:
 
 
 def inspect(options: Inspect) -> int:
+    """Count, check and show what is in a world."""
     from openlumiere_world.inspect import inspect
     from openlumiere_world.subjects import World
 

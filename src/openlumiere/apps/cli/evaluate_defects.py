@@ -31,6 +31,7 @@ class Defects:
 
 
 def main(words: list[str]) -> int:
+    """Look and report; answers the exit code. ValueError is the user's mistake."""
     options = parse(Defects, words, "evaluate defects")
     if options.sheet is not None:
         check_output(options.sheet, lossless=True)

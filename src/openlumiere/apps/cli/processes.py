@@ -36,6 +36,7 @@ def launch(count: int, words: list[str]) -> int:
 
 
 def command(words: list[str]) -> list[str]:
+    """How a process of ours is started."""
     return [sys.executable, "-m", "openlumiere.apps.cli", *words]
 
 

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from openlumiere.diffusion.loss import clean_loss, draw_timesteps
 from openlumiere.models.codec import UnshuffleCodec
-from openlumiere.models.e5 import E5TextEncoder
 from openlumiere.models.stunet import STUNet
 from openlumiere.train.config import ImageConfig
 from openlumiere.train.data import LAST_FRAME, TEXTS, CaptionStates, Sample, Source
