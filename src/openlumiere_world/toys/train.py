@@ -1,0 +1,67 @@
+"""Training the chain of the toy world from its packed cache.
+
+    python -m openlumiere_world.toys.train codec --cache CACHE --run RUN
+
+A run goes on from its newest checkpoint; everything that is drawn follows from the seed and the step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from torch import Tensor
+
+from openlumiere.train.stages.codec import CodecConfig, codec_stage
+from openlumiere.train.stages.schedule import NEVER, fit
+from openlumiere_world.toys.frames import Drawings
+
+TESTED = 64  # drawings that the codec never sees
+TESTED_PHOTOGRAPHS = 30
+
+
+def codec(
+    cache: Path,
+    run: Path,
+    start: Path | None = None,
+    learning_rate: float = 2e-3,
+    warmup: int = 50,
+    fall_from: int = NEVER,
+    fall_to: int = NEVER,
+    minutes: float = float("inf"),
+    seed: int = 0,
+    threads: int = 1,
+) -> None:
+    """Train the autoencoder on `drawings.npy` and `photographs.npy` of the cache."""
+    torch.set_num_threads(threads)
+    source, held_out = codec_sources(cache)
+    config = CodecConfig()
+    loop = replace(config.loop, learning_rate=learning_rate, warmup=warmup, seed=seed)
+    schedule = replace(config.schedule, fall_from=fall_from, fall_to=fall_to)
+    stage = codec_stage(source, replace(config, loop=loop, schedule=schedule), held_out, start)
+    print(f"codec: {sum(value.numel() for value in stage.net.parameters()):,} parameters", flush=True)
+    fit(stage, loop, schedule, run, max_minutes=minutes)
+
+
+def codec_sources(cache: Path) -> tuple[Drawings, Tensor]:
+    """What is trained on, and frames of drawings and photographs that are not."""
+    drawings = opened(cache / "drawings.npy")
+    photographs = opened(cache / "photographs.npy")
+    order = torch.randperm(len(drawings), generator=torch.Generator().manual_seed(1))
+    tested, trained = order[:TESTED], order[TESTED:]
+    held_out = Drawings(drawings[tested], photographs[-TESTED_PHOTOGRAPHS:])
+    source = Drawings(drawings[trained.sort().values], photographs[:-TESTED_PHOTOGRAPHS])
+    return source, held_out.draw(torch.Generator().manual_seed(5), TESTED)
+
+
+def opened(file: Path) -> Tensor:
+    if not file.is_file():
+        raise ValueError(f"cache: expected {file.name} in {file.parent}, got none, do: python -m openlumiere_world.toys.pack")
+    return torch.from_numpy(np.load(file))
+
+
+if __name__ == "__main__":
+    tyro.extras.subcommand_cli_from_dict({"codec": codec})
