@@ -40,7 +40,8 @@ class Drawings:
     def draw(self, generator: torch.Generator, count: int) -> Float[Tensor, "b 4 128 128"]:
         frames = self.grounds(generator, count)
         some = rows_of(generator, count, self.shares.second)
-        frames[some] = over(self.placed(generator, len(some), 0.3, 0.8, 0.8), frames[some])
+        if len(some):
+            frames[some] = over(self.placed(generator, len(some), 0.3, 0.8, 0.8), frames[some])
         frames = over(self.placed(generator, count, 0.45, 1.15, 0.35), frames)
         alone = rows_of(generator, count, self.shares.photograph)
         frames[alone] = self.photograph(generator, len(alone))
