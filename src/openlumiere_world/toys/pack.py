@@ -34,6 +34,7 @@ from openlumiere_world.toys.subjects import (
 
 SIDE = 128
 RATE = 16  # frames a second
+LIFT = 0.8  # exponent of the toys' colours, which are dark on a small picture (our choice)
 LONGEST = 64  # frames of a sticker's loop
 SUBJECTS = "subjects.json"
 PARTS = ("stickers-3d", "stickers-noto", "stills", "toys")
@@ -139,7 +140,7 @@ def add_toys(writer: Writer, actions: list, toy_frames: Path) -> None:
     for action in actions:
         for told in sorted((toy_frames / action.name).glob("*/facts.json")):
             facts = json.loads(told.read_text())
-            frames = [fitted(Image.open(file)) for file in sorted(told.parent.glob("*.png"))]
+            frames = [fitted(Image.open(file), LIFT) for file in sorted(told.parent.glob("*.png"))]
             writer.add(
                 np.stack(frames), subject=action.subject.key, style="toy", seconds=facts["seconds"], motion=action.verbs, view=facts["view"], facts=facts
             )
@@ -248,9 +249,10 @@ def photograph_crops(folder: Path, each: int = 10, side: int = 144) -> Iterator[
             yield np.asarray(crop.resize((side, side), Image.Resampling.BICUBIC))
 
 
-def fitted(picture: Image.Image) -> np.ndarray:
-    """[128, 128, 4] premultiplied bytes, brought down by antialiased bicubic."""
+def fitted(picture: Image.Image, lift: float = 1.0) -> np.ndarray:
+    """[128, 128, 4] premultiplied bytes, brought down by antialiased bicubic; an exponent below 1 makes colours lighter."""
     levels = np.asarray(picture.convert("RGBA"), dtype=np.float32) / 255
+    levels[..., :3] = levels[..., :3] ** lift
     levels[..., :3] *= levels[..., 3:]
     if levels.shape[:2] != (SIDE, SIDE):
         levels = brought_down(levels)
