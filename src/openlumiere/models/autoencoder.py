@@ -60,8 +60,9 @@ class StickerAutoencoder(ModelMixin, ConfigMixin):
         encoder_blocks: residual blocks at those levels, in that order.
         decoder_blocks: residual blocks at the same levels, in the same order.
         bound: latents are squeezed by `bound * tanh(z / bound)`.
-        scale: what squeezed latents are multiplied by on their way out, and divided by on their way in, so that they are of
-            about unit deviation. Found by measure at the end of training.
+        means: of the squeezed latents' channels, taken away on their way out; None is none.
+        deviations: what they are then divided by, so that latents are of zero mean and unit deviation; None is ones. Both are
+            measured at the end of training, as those of published VAEs are.
     """
 
     @register_to_config
@@ -73,7 +74,8 @@ class StickerAutoencoder(ModelMixin, ConfigMixin):
         encoder_blocks: Sequence[int] = (1, 1, 2),
         decoder_blocks: Sequence[int] = (2, 3, 4),
         bound: float = 5.0,
-        scale: float = 1.0,
+        means: Sequence[float] | None = None,
+        deviations: Sequence[float] | None = None,
     ):
         super().__init__()
         check_levels(widths, encoder_blocks, decoder_blocks)
@@ -92,14 +94,21 @@ class StickerAutoencoder(ModelMixin, ConfigMixin):
         )  # fmt: skip
 
     def encode(self, pixels: Float[Tensor, "b c H W"]) -> Float[Tensor, "b z h w"]:
-        """Latents, at most `bound * scale` in size. Sides must divide by eight; raises ValueError."""
+        """Latents in float32. Sides must divide by eight; raises ValueError."""
         check_frames(pixels, self.config.pixel_channels)
-        latents = self.encoder(pixels).float()
-        return self.config.bound * self.config.scale * torch.tanh(latents / self.config.bound)
+        bound = self.config.bound
+        squeezed = bound * torch.tanh(self.encoder(pixels).float() / bound)
+        return (squeezed - self._numbers(self.config.means, 0.0)) / self._numbers(self.config.deviations, 1.0)
 
     def decode(self, latents: Float[Tensor, "b z h w"]) -> Float[Tensor, "b c H W"]:
         """Pixels, not clamped: a little outside of [-1, 1] is possible."""
-        return self.decoder(latents / self.config.scale)
+        squeezed = latents * self._numbers(self.config.deviations, 1.0) + self._numbers(self.config.means, 0.0)
+        return self.decoder(squeezed.to(self.dtype))
+
+    def _numbers(self, values: Sequence[float] | None, default: float) -> Float[Tensor, "z 1 1"]:
+        """One of each latent channel."""
+        values = values or [default] * self.config.latent_channels
+        return torch.tensor(values, device=self.device)[:, None, None]
 
     def forward(self, pixels: Float[Tensor, "b c H W"]) -> Float[Tensor, "b c H W"]:
         return self.decode(self.encode(pixels))

@@ -119,6 +119,17 @@ def rebuild(net: StickerAutoencoder, frames: Float[Tensor, "b 4 H W"], batch: in
     return torch.cat([((net(2 * part - 1) + 1) / 2).clamp(0, 1) for part in frames.split(batch)])
 
 
+@torch.no_grad()
+def standardised(net: StickerAutoencoder, frames: Float[Tensor, "b 4 H W"], batch: int = 16) -> StickerAutoencoder:
+    """The same codec with latents of zero mean and unit deviation on these frames in [0, 1]."""
+    latents = torch.cat([net.encode(2 * part - 1) for part in frames.split(batch)])
+    measured = {"means": latents.mean((0, 2, 3)).tolist(), "deviations": latents.std((0, 2, 3)).tolist()}
+    told = {name: value for name, value in net.config.items() if not name.startswith("_")}
+    copy = StickerAutoencoder(**(told | measured))
+    copy.load_state_dict(net.state_dict())
+    return copy.eval()
+
+
 def psnr(frames: Float[Tensor, "b 4 H W"], others: Float[Tensor, "b 4 H W"]) -> Float[Tensor, " b"]:
     """In dB, over all four premultiplied channels."""
     return -10 * each_mean((frames - others).square()).clamp(min=1e-10).log10()
