@@ -1,6 +1,6 @@
 """How good the carried codec is on frames and clips that it was not trained on, and how fast.
 
-    python benchmarks/codec.py CACHE [--codec FOLDER] [--sheet docs/images/codec-worst.png]
+    python benchmarks/codec.py --cache CACHE [--codec FOLDER] [--sheet docs/images/codec-worst.png]
 
 Frames are premultiplied RGBA in [0, 1]. The PSNR is over all four channels; the step ratio is that of mean absolute changes from
 frame to frame, decoded by source: below 1 is motion lost, above 1 is flicker added.

@@ -61,16 +61,16 @@ def matrix_change(grad: Tensor, state: dict, group: dict) -> Tensor:
     return size * orthogonal(matrix).view(grad.shape)
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """Singular values brought to about 1 by Newton and Schulz's iteration; in the dtype of `matrix`."""
+def orthogonal(matrix: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+    """Singular values brought to about 1 by Newton and Schulz's iteration, computed in `dtype`."""
     tall = matrix.shape[0] > matrix.shape[1]
     wide = matrix.T if tall else matrix
-    wide = wide / wide.norm().clamp(min=1e-12)
+    wide = (wide / wide.norm().clamp(min=1e-12)).to(dtype)
     first, second, third = QUINTIC
     for _ in range(ROUNDS):
         square = wide @ wide.T
         wide = first * wide + (second * square + third * square @ square) @ wide
-    return wide.T if tall else wide
+    return (wide.T if tall else wide).to(matrix.dtype)
 
 
 def adam_change(grad: Tensor, state: dict, group: dict) -> Tensor:

@@ -1,6 +1,6 @@
 """Pictures of the toy world, coded once: latents of the frozen codec and token states of their captions, in shards.
 
-    python -m openlumiere_world.toys.bank CACHE CODEC BANK --shards 20
+    python -m openlumiere_world.toys.bank --cache CACHE --codec CODEC --bank BANK --shards 20
 
 A shard is 1,024 frames of training clips; which ones follows from its number, so several processes may make shards of one bank,
 and one that is there is not made again.

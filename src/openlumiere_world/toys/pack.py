@@ -1,6 +1,6 @@
 """The packed cache of the toy world: every frame as 128 x 128 premultiplied RGBA bytes in one file that is mapped, not read.
 
-    python -m openlumiere_world.toys.pack SOURCES TOY_FRAMES CACHE --tables TABLES
+    python -m openlumiere_world.toys.pack --sources SOURCES --toy-frames TOY_FRAMES --cache CACHE --tables TABLES
 
 `SOURCES` holds the unpacked packages of `SOURCES_TABLE`, each in a folder of its own; `TOY_FRAMES` is what `render.py` wrote; `TABLES`
 has `toys/actions.csv`, `captions/fluent.csv` and `captions/noto.csv`. The cache holds each part's frames one after another

@@ -106,7 +106,7 @@ def picture(
     config = PictureConfig()
     loop = replace(config.loop, learning_rate=learning_rate, batch=batch, warmup=warmup, show_every=show_every, seed=seed)
     schedule = replace(config.schedule, fall_from=fall_from, fall_to=fall_to)
-    sheet = SheetOf(StickerAutoencoder.from_pretrained(codec).eval(), source.empty)
+    sheet = SheetOf(StickerAutoencoder.from_pretrained(codec).float().eval(), source.empty)
     stage = picture_stage(source, replace(config, loop=loop, schedule=schedule), start, sheet)
     print(f"picture: {sum(value.numel() for value in stage.net.parameters()):,} parameters, {len(source.latents):,} pictures", flush=True)
     fit(stage, loop, schedule, run, max_minutes=minutes)
@@ -115,7 +115,7 @@ def picture(
 def export_codec(cache: Path, codec: Path, folder: Path, frames: int = 512, threads: int = 1) -> None:
     """Write a trained codec in half precision, its latents standardised by those of frames of the world."""
     torch.set_num_threads(threads)
-    net = StickerAutoencoder.from_pretrained(codec).eval()
+    net = StickerAutoencoder.from_pretrained(codec).float().eval()
     shown = WorldFrames(Planner(Cache(cache))).draw(torch.Generator().manual_seed(0), frames)
     standardised(net, shown).half().save_pretrained(folder)
 
