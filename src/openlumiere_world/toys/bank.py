@@ -55,7 +55,7 @@ def make_shard(planner: Planner, net: StickerAutoencoder, encoder: E5TextEncoder
         states += rows_of(encoder, told)
         captions += told
     lengths = torch.tensor([len(row) for row in states])
-    tensors = {"latents": torch.cat(latents).half(), "states": torch.cat(states).half(), "lengths": lengths}
+    tensors = {"latents": torch.cat(latents).half().contiguous(), "states": torch.cat(states).half(), "lengths": lengths}
     write(tensors, file, {"captions": json.dumps(captions)})
 
 
