@@ -1,0 +1,116 @@
+"""Pictures of the toy world, coded once: latents of the frozen codec and token states of their captions, in shards.
+
+    python -m openlumiere_world.toys.bank --cache CACHE --codec CODEC --bank BANK --shards 20
+
+A shard is 1,024 frames of training clips; which ones follows from its number, so several processes may make shards of one bank,
+and one that is there is not made again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import torch
+import tyro
+from jaxtyping import Float
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from openlumiere.models.autoencoder import StickerAutoencoder
+from openlumiere.models.text import E5TextEncoder, carried_encoder
+from openlumiere.train.stages.picture import Coded
+from openlumiere_world.toys.cache import Cache
+from openlumiere_world.toys.captions import caption
+from openlumiere_world.toys.scene import SECONDS, Planner, Scene, render
+
+PICTURES = 1024  # of a shard
+BATCH = 16
+EMPTY = "empty.safetensors"
+
+
+def main(cache: Path, codec: Path, bank: Path, first: int = 0, shards: int = 20, threads: int = 1, split: str = "train") -> None:
+    """Make the shards from `first` on that are missing."""
+    torch.set_num_threads(threads)
+    bank.mkdir(parents=True, exist_ok=True)
+    planner = Planner(Cache(cache))
+    net = StickerAutoencoder.from_pretrained(codec).eval().to(memory_format=torch.channels_last)
+    encoder = carried_encoder()
+    write({"states": encoder.encode([""]).states[0].half()}, bank / EMPTY)
+    for number in range(first, first + shards):
+        file = bank / f"shard-{number:04}.safetensors"
+        if not file.is_file():
+            make_shard(planner, net, encoder, number, file, split)
+            print(f"{file.name}", flush=True)
+
+
+def make_shard(planner: Planner, net: StickerAutoencoder, encoder: E5TextEncoder, number: int, file: Path, split: str) -> None:
+    latents, states, captions = [], [], []
+    for start in range(number * PICTURES, (number + 1) * PICTURES, BATCH):
+        scenes = [planner.plan(seed, split) for seed in range(start, start + BATCH)]
+        latents.append(coded(planner, net, scenes))
+        told = [caption_of(planner, scene) for scene in scenes]
+        states += rows_of(encoder, told)
+        captions += told
+    lengths = torch.tensor([len(row) for row in states])
+    tensors = {"latents": torch.cat(latents).half().contiguous(), "states": torch.cat(states).half(), "lengths": lengths}
+    write(tensors, file, {"captions": json.dumps(captions)})
+
+
+def caption_of(planner: Planner, scene: Scene) -> str:
+    cache = planner.cache
+    return caption(scene, cache.items[scene.item], cache.subjects[scene.subject], scene.seed)
+
+
+@torch.no_grad()
+def coded(planner: Planner, net: StickerAutoencoder, scenes: list[Scene]) -> Float[Tensor, "b 16 16 16"]:
+    """A frame of each, from the middle half of its clip, where what appears or goes is there."""
+    frames = torch.cat([render(planner.cache, scene, moment_of(scene)) for scene in scenes])
+    with torch.autocast("cpu", torch.bfloat16):
+        return net.encode((2 * frames - 1).contiguous(memory_format=torch.channels_last))
+
+
+def moment_of(scene: Scene) -> Float[Tensor, " 1"]:
+    generator = torch.Generator().manual_seed(scene.seed)
+    return (0.25 + 0.5 * torch.rand(1, generator=generator)) * SECONDS
+
+
+def rows_of(encoder: E5TextEncoder, captions: list[str]) -> list[Float[Tensor, "n d"]]:
+    told = encoder.encode_together(captions, "cpu")
+    return [states[mask] for states, mask in zip(told.states, told.mask)]
+
+
+def write(tensors: dict[str, Tensor], file: Path, metadata: dict[str, str] | None = None) -> None:
+    """Beside, then renamed: what is there is whole."""
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    save_file(tensors, beside, metadata=metadata)
+    os.replace(beside, file)
+
+
+class Bank:
+    """All shards of a folder, or the first `shards`, in memory: about 20 KB a picture. Raises ValueError where there is none."""
+
+    def __init__(self, folder: Path, shards: int | None = None):
+        files = sorted(folder.glob("shard-*.safetensors"))[:shards]
+        if not files:
+            raise ValueError(f"bank: expected shards in {folder}, got none, do: python -m openlumiere_world.toys.bank")
+        self.empty = load_file(folder / EMPTY)["states"]
+        parts = [load_file(file) for file in files]
+        self.latents = torch.cat([part["latents"] for part in parts])
+        self.states = [row for part in parts for row in part["states"].split(part["lengths"].tolist())]
+        self.captions = [told for file in files for told in captions_of(file)]
+
+    def draw(self, generator: torch.Generator, count: int) -> Coded:
+        rows = torch.randint(len(self.latents), (count,), generator=generator)
+        return Coded(self.latents[rows].float(), [self.states[row] for row in rows.tolist()])
+
+
+def captions_of(file: Path) -> list[str]:
+    with safe_open(file, framework="pt") as opened:
+        return json.loads(opened.metadata()["captions"])
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,62 @@
+"""Reading the packed cache: frames stay in their files until they are asked for."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from openlumiere_world.toys.pack import PARTS, SIDE, SUBJECTS, Item
+from openlumiere_world.toys.subjects import Subject
+
+
+class Cache:
+    """All items of a packed cache, in the order of its parts; parts that are not there are passed over.
+
+    Raises ValueError where there is none.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        if not (folder / SUBJECTS).is_file():
+            raise ValueError(f"cache: expected {SUBJECTS} in {folder}, got none, do: python -m openlumiere_world.toys.pack")
+        told = json.loads((folder / SUBJECTS).read_text())
+        self.subjects = {key: Subject(**value) for key, value in told.items()}
+        self.items: list[Item] = []
+        self.places: list[str] = []  # part of each item
+        for part in PARTS:
+            self._open(part)
+
+    def _open(self, part: str) -> None:
+        table = self.folder / f"{part}.json"
+        if table.is_file():
+            items = [Item(**(row | {"box": tuple(row["box"])})) for row in json.loads(table.read_text())]
+            self.items += items
+            self.places += [part] * len(items)
+
+    def frames(self, number: int, rows: list[int] | slice = slice(None)) -> UInt8[Tensor, "f 128 128 4"]:
+        """Some or all frames of an item, premultiplied."""
+        item = self.items[number]
+        mapped = self._mapped[self.places[number]]
+        return torch.from_numpy(mapped[item.first : item.first + item.count][rows].copy())
+
+    @cached_property
+    def _mapped(self) -> dict[str, np.memmap]:
+        return {part: mapped(self.folder / f"{part}.u8") for part in dict.fromkeys(self.places)}
+
+    @cached_property
+    def by_subject(self) -> dict[str, list[int]]:
+        """Numbers of the items of each subject."""
+        found: dict[str, list[int]] = {}
+        for number, item in enumerate(self.items):
+            found.setdefault(item.subject, []).append(number)
+        return found
+
+
+def mapped(file: Path) -> np.memmap:
+    return np.memmap(file, np.uint8, "r").reshape(-1, SIDE, SIDE, 4)
