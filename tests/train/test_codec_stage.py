@@ -1,4 +1,6 @@
-"""A few steps of the codec's stage on a tiny net: it learns, goes on exactly, and keeps what it made."""
+"""A few steps of the codec's stage on a tiny net: it learns, goes on exactly, and keeps what it
+made.
+"""
 
 from dataclasses import replace
 
@@ -6,12 +8,30 @@ import torch
 from toy import same
 
 from openlumiere.models.autoencoder import StickerAutoencoder
-from openlumiere.train.config import LoopConfig
-from openlumiere.train.stages.codec import CodecConfig, beside, codec_stage, frame_losses, psnr, rebuild, standardised
-from openlumiere.train.stages.schedule import ScheduleConfig, fit
+from openlumiere.train.config import CodecConfig, LoopConfig
+from openlumiere.train.loop import train
+from openlumiere.train.stages.codec import (
+    beside,
+    codec_stage,
+    frame_losses,
+    frame_psnrs,
+    rebuild,
+    standardised,
+)
 
-LOOP = LoopConfig(learning_rate=5e-3, batch=4, warmup=2, log_every=1, count_work=False, save_minutes=1e9, show_every=0)
-TINY = CodecConfig(widths=(8, 16, 16), encoder_blocks=(0, 1, 1), decoder_blocks=(0, 1, 1), loop=LOOP)
+LOOP = LoopConfig(
+    learning_rate=5e-3,
+    batch=4,
+    warmup=2,
+    log_every=1,
+    count_work=False,
+    save_minutes=1e9,
+    show_every=0,
+    optimizer="muon",
+)
+TINY = CodecConfig(
+    widths=(8, 16, 16), encoder_blocks=(0, 1, 1), decoder_blocks=(0, 1, 1), loop=LOOP
+)
 
 
 class Discs:
@@ -19,7 +39,10 @@ class Discs:
 
     def draw(self, generator, count):
         places = torch.arange(32) + 0.5
-        x, y, size = (torch.rand(count, 1, 1, generator=generator) * span + low for span, low in ((16, 8), (16, 8), (6, 4)))
+        x, y, size = (
+            torch.rand(count, 1, 1, generator=generator) * span + low
+            for span, low in ((16, 8), (16, 8), (6, 4))
+        )
         apart = ((places[None, None] - x).square() + (places[None, :, None] - y).square()).sqrt()
         alpha = (size - apart).clamp(0, 1)[:, None]
         return torch.cat([torch.rand(count, 3, 1, 1, generator=generator) * alpha, alpha], dim=1)
@@ -27,16 +50,16 @@ class Discs:
 
 def run(folder, until, config=TINY, **options):
     stage = codec_stage(Discs(), config, **options)
-    fit(stage, config.loop, ScheduleConfig(fall_to=until), folder)
+    train(stage, replace(config.loop, fall_from=until, fall_to=until), folder)
     return stage.net
 
 
 def test_it_learns_and_keeps_the_averaged_net(tmp_path):
     held_out = Discs().draw(torch.Generator().manual_seed(7), 8)
-    before = psnr(rebuild(codec_stage(Discs(), TINY).net, held_out), held_out).mean()
+    before = frame_psnrs(rebuild(codec_stage(Discs(), TINY).net, held_out), held_out).mean()
     run(tmp_path, 40)
     kept = StickerAutoencoder.from_pretrained(tmp_path / "codec").eval()
-    assert psnr(rebuild(kept, held_out), held_out).mean() > before + 1
+    assert frame_psnrs(rebuild(kept, held_out), held_out).mean() > before + 1
 
 
 def test_a_run_that_was_stopped_is_the_run_that_was_not(tmp_path):
@@ -53,11 +76,12 @@ def test_another_run_begins_with_its_weights(tmp_path):
     assert all(torch.equal(value, kept[name]) for name, value in started.state_dict().items())
 
 
-def test_sheets_show_what_is_held_out(tmp_path, capsys):
+def test_sheets_show_what_is_held_out(tmp_path, caplog):
     shown = replace(TINY, loop=replace(LOOP, show_every=1))
+    caplog.set_level("INFO", "openlumiere")
     run(tmp_path, 1, shown, held_out=Discs().draw(torch.Generator().manual_seed(7), 4))
     assert (tmp_path / "samples/step-1.png").is_file()
-    assert "held out:" in capsys.readouterr().out
+    assert "held out:" in caplog.text
 
 
 def test_a_perfect_codec_has_no_loss_but_that_of_its_latents():
@@ -78,7 +102,7 @@ def test_psnr_is_that_of_four_channels():
     frames = torch.zeros(1, 4, 8, 8)
     other = frames.clone()
     other[:, 3] = 0.2
-    assert abs(float(psnr(frames, other)) - 20) < 1e-4
+    assert abs(float(frame_psnrs(frames, other)) - 20) < 1e-4
 
 
 def test_frames_lie_above_what_became_of_them():

@@ -1,4 +1,6 @@
-"""A few steps of the picture stage on a tiny net, sampling, and that the project's inflation takes it."""
+"""A few steps of the picture stage on a tiny net, sampling, and that the project's inflation takes
+it.
+"""
 
 from dataclasses import replace
 
@@ -6,22 +8,30 @@ import torch
 from toy import same
 
 from openlumiere.models.stunet import STUNet
-from openlumiere.train.config import LoopConfig
+from openlumiere.train.config import LoopConfig, PictureConfig
+from openlumiere.train.loop import train
 from openlumiere.train.stages.picture import (
     Coded,
-    PictureConfig,
     build_picture_net,
     draw_times,
     flow_loss,
-    heard,
+    padded_states,
     picture_stage,
     sample_pictures,
     shifted,
 )
-from openlumiere.train.stages.schedule import ScheduleConfig, fit
 from openlumiere.train.start import open_picture_net
 
-LOOP = LoopConfig(learning_rate=3e-3, batch=4, warmup=2, log_every=1, count_work=False, save_minutes=1e9, show_every=0)
+LOOP = LoopConfig(
+    learning_rate=3e-3,
+    batch=4,
+    warmup=2,
+    log_every=1,
+    count_work=False,
+    save_minutes=1e9,
+    show_every=0,
+    optimizer="muon",
+)
 TINY = PictureConfig(widths=(16, 32), loop=LOOP)
 
 
@@ -32,12 +42,15 @@ class Flat:
 
     def draw(self, generator, count):
         levels = torch.randint(2, (count,), generator=generator) * 2.0 - 1
-        return Coded(levels[:, None, None, None].expand(-1, 16, 16, 16), [level * torch.ones(1, 384) for level in levels])
+        return Coded(
+            levels[:, None, None, None].expand(-1, 16, 16, 16),
+            [level * torch.ones(1, 384) for level in levels],
+        )
 
 
 def run(folder, until, **options):
     stage = picture_stage(Flat(), TINY, **options)
-    fit(stage, LOOP, ScheduleConfig(fall_to=until), folder)
+    train(stage, replace(LOOP, fall_from=until, fall_to=until), folder)
     return stage.net
 
 
@@ -45,8 +58,18 @@ def test_the_loss_falls(tmp_path):
     @torch.no_grad()
     def loss(net):
         drawn = Flat().draw(torch.Generator().manual_seed(3), 16)
-        states, mask = heard(drawn.states, Flat.empty, 0.0, torch.Generator())
-        return float(flow_loss(net, drawn.latents, states, mask, torch.full((16,), 0.7), True, torch.Generator().manual_seed(3)).mean())
+        states, mask = padded_states(drawn.states, Flat.empty, 0.0, torch.Generator())
+        return float(
+            flow_loss(
+                net,
+                drawn.latents,
+                states,
+                mask,
+                torch.full((16,), 0.7),
+                True,
+                torch.Generator().manual_seed(3),
+            ).mean()
+        )
 
     before = loss(picture_stage(Flat(), TINY).net)
     assert loss(run(tmp_path, 30)) < 0.9 * before
@@ -66,24 +89,30 @@ def test_the_kept_net_opens_and_inflates_without_a_change(tmp_path):
     with torch.no_grad():
         expected = unet(latents, torch.tensor([500.0]), states).sample
         clip = latents[:, :, None].expand(-1, -1, 4, -1, -1)
-        got = STUNet.from_unet2d(unet, attention_blocks=(1, 1, 1))(clip, torch.tensor([500.0]), states).sample
+        got = STUNet.from_unet2d(unet, attention_blocks=(1, 1, 1))(
+            clip, torch.tensor([500.0]), states
+        ).sample
     assert torch.allclose(got, expected[:, :, None].expand_as(got), atol=1e-4)
 
 
 def test_the_full_size_net_is_of_thirteen_million():
-    assert 12e6 < sum(value.numel() for value in build_picture_net(PictureConfig()).parameters()) < 14e6
+    assert (
+        12e6
+        < sum(value.numel() for value in build_picture_net(PictureConfig()).parameters())
+        < 14e6
+    )
 
 
 def test_times_lean_towards_noise():
     times = draw_times(4000, TINY, torch.Generator().manual_seed(0))
-    assert 0 < times.min() and times.max() < 1
+    assert times.min() > 0 and times.max() < 1
     assert times.mean() > 0.6
     assert shifted(torch.tensor([0.0, 1.0]), 3.0).tolist() == [0.0, 1.0]
 
 
-def test_dropped_captions_are_heard_as_the_empty_prompt():
+def test_dropped_captions_are_the_empty_prompt():
     rows = [torch.ones(n, 384) for n in (1, 3)]
-    states, mask = heard(rows, Flat.empty, 1.0, torch.Generator())
+    states, mask = padded_states(rows, Flat.empty, 1.0, torch.Generator())
     assert states.abs().max() == 0
     assert mask.tolist() == [[True, True]] * 2
 
@@ -104,6 +133,6 @@ def test_sampling_a_perfect_flow_finds_the_picture():
 def test_a_sheet_is_made_where_it_is_asked_for(tmp_path):
     asked = []
     config = replace(TINY, loop=replace(LOOP, show_every=2))
-    stage = picture_stage(Flat(), config, show=lambda net, file: asked.append(file.name))
-    fit(stage, config.loop, ScheduleConfig(fall_to=4), tmp_path)
+    stage = picture_stage(Flat(), config, sheet=lambda net, file: asked.append(file.name))
+    train(stage, replace(config.loop, fall_from=4, fall_to=4), tmp_path)
     assert asked == ["step-2.png", "step-4.png"]

@@ -102,9 +102,7 @@ def test_the_base_adds_its_own_errors():
     )
     base = BaseErrors(unet.eval(), DDIMScheduler().alphas_cumprod, UnshuffleCodec(2))
     config = replace(TINY, from_base=1.0)
-    (_, low, _), (_, plain, _) = (
-        pairs(config, given).draw(2, seeded()) for given in (base, None)
-    )
+    (_, low, _), (_, plain, _) = (pairs(config, given).draw(2, seeded()) for given in (base, None))
     assert low.shape == plain.shape == (2, 3, 1, 8, 8) and not torch.allclose(low, plain, atol=0.1)
 
 

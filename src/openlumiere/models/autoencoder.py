@@ -1,7 +1,9 @@
 """A small convolutional autoencoder of RGBA frames: 128 x 128 x 4 pixels to 16 x 16 x 16 latents.
 
-Every frame is coded alone and no layer looks further than its kernel: there is no normalisation over places, so a frame of any size
-that divides by eight is coded as its parts are, and what stands still in a clip has latents that stand still. Our choice throughout;
+Every frame is coded alone and no layer looks further than its kernel: there is no normalisation
+over places, so a frame of any size
+that divides by eight is coded as its parts are, and what stands still in a clip has latents that
+stand still. Our choice throughout;
 the residual blocks without normalisation are those of EDSR (Lim et al. 2017).
 """
 
@@ -31,6 +33,7 @@ class Residual(nn.Module):
         nn.init.zeros_(self.second.bias)
 
     def forward(self, hidden: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """The same size."""
         return hidden + self.second(F.silu(self.first(F.silu(hidden))))
 
 
@@ -61,7 +64,8 @@ class StickerAutoencoder(ModelMixin, ConfigMixin):
         decoder_blocks: residual blocks at the same levels, in the same order.
         bound: latents are squeezed by `bound * tanh(z / bound)`.
         means: of the squeezed latents' channels, taken away on their way out; None is none.
-        deviations: what they are then divided by, so that latents are of zero mean and unit deviation; None is ones. Both are
+        deviations: what they are then divided by, so that latents are of zero mean and unit
+        deviation; None is ones. Both are
             measured at the end of training, as those of published VAEs are.
     """
 
@@ -81,7 +85,8 @@ class StickerAutoencoder(ModelMixin, ConfigMixin):
         check_levels(widths, encoder_blocks, decoder_blocks)
         fine, middle, coarse = widths
         self.encoder = nn.Sequential(
-            nn.PixelUnshuffle(2), nn.Conv2d(4 * pixel_channels, fine, 3, padding=1), *residuals(fine, encoder_blocks[0]),
+            nn.PixelUnshuffle(2), nn.Conv2d(4 * pixel_channels, fine, 3, padding=1),
+            *residuals(fine, encoder_blocks[0]),
             Halve(fine, middle), *residuals(middle, encoder_blocks[1]),
             Halve(middle, coarse), *residuals(coarse, encoder_blocks[2]),
             nn.SiLU(), nn.Conv2d(coarse, latent_channels, 1),
@@ -98,11 +103,15 @@ class StickerAutoencoder(ModelMixin, ConfigMixin):
         check_frames(pixels, self.config.pixel_channels)
         bound = self.config.bound
         squeezed = bound * torch.tanh(self.encoder(pixels).float() / bound)
-        return (squeezed - self._numbers(self.config.means, 0.0)) / self._numbers(self.config.deviations, 1.0)
+        return (squeezed - self._numbers(self.config.means, 0.0)) / self._numbers(
+            self.config.deviations, 1.0
+        )
 
     def decode(self, latents: Float[Tensor, "b z h w"]) -> Float[Tensor, "b c H W"]:
         """Pixels, not clamped: a little outside of [-1, 1] is possible."""
-        squeezed = latents * self._numbers(self.config.deviations, 1.0) + self._numbers(self.config.means, 0.0)
+        squeezed = latents * self._numbers(self.config.deviations, 1.0) + self._numbers(
+            self.config.means, 0.0
+        )
         return self.decoder(squeezed.to(self.dtype))
 
     def _numbers(self, values: Sequence[float] | None, default: float) -> Float[Tensor, "z 1 1"]:
@@ -111,22 +120,35 @@ class StickerAutoencoder(ModelMixin, ConfigMixin):
         return torch.tensor(values, device=self.device)[:, None, None]
 
     def forward(self, pixels: Float[Tensor, "b c H W"]) -> Float[Tensor, "b c H W"]:
+        """To latents and back."""
         return self.decode(self.encode(pixels))
 
 
 def residuals(channels: int, count: int) -> list[Residual]:
+    """`count` blocks of these channels."""
     return [Residual(channels) for _ in range(count)]
 
 
 def check_levels(*levels: Sequence[int]) -> None:
+    """Raise ValueError where not every level has a number."""
     for values in levels:
         if len(values) != HALVINGS:
-            raise ValueError(f"autoencoder: expected {HALVINGS} levels, got {len(values)}, name the widths and blocks of each level")
+            raise ValueError(
+                f"autoencoder: expected {HALVINGS} levels, got {len(values)}, name the widths and"
+                " blocks of each level"
+            )
 
 
 def check_frames(pixels: Tensor, channels: int) -> None:
+    """Raise ValueError for other channels, or sides that do not divide by eight."""
     height, width = pixels.shape[-2:]
     if pixels.shape[1] != channels:
-        raise ValueError(f"autoencoder: expected {channels} channels, got {pixels.shape[1]}, give premultiplied RGBA frames")
+        raise ValueError(
+            f"autoencoder: expected {channels} channels, got {pixels.shape[1]}, give"
+            " premultiplied RGBA frames"
+        )
     if height % FACTOR or width % FACTOR:
-        raise ValueError(f"autoencoder: expected sides that divide by {FACTOR}, got {width}x{height}, resize or pad the frames first")
+        raise ValueError(
+            f"autoencoder: expected sides that divide by {FACTOR}, got {width}x{height}, resize"
+            " or pad the frames first"
+        )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Literal
 
+NEVER = 10**9  # a step that no run reaches
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoopConfig:
@@ -28,6 +30,12 @@ class LoopConfig:
     """Parts that a batch is computed in, a multiple of the processes (one each)."""
     warmup: int = 100
     """Steps of linear warm-up."""
+    fall_from: int = NEVER
+    """Step from which on the learning rate falls in a straight line."""
+    fall_to: int = NEVER
+    """Step at which it is nothing, and the run ends."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """muon takes orthogonal steps for matrices and kernels, and AdamW's for all else."""
     clip_norm: float = 1.0
     """The most that the norm of the gradients may be."""
     weight_decay: float = 0.01
@@ -54,6 +62,14 @@ class LoopConfig:
     """Of the weights and of the data."""
     device: Literal["cpu", "cuda"] = "cpu"
     """cuda is the one that accelerate gives to this process."""
+
+    def share(self, step: int) -> float:
+        """Of the learning rate that the warm-up and the fall leave at this step."""
+        warm = min(1.0, (step + 1) / max(self.warmup, 1))
+        if step < self.fall_from:
+            return warm
+        left = (self.fall_to - step) / max(self.fall_to - self.fall_from, 1)
+        return warm * max(0.0, left)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +158,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "clip_norm": (0, 10**6),
     "crop": (1, 64),
     "drawn": (1, 10**6),
+    "fall_from": (0, NEVER),
+    "fall_to": (1, NEVER),
     "frames": (1, 10**5),
     "from_base": (0, 1),
     "gain": (0.01, 1000),
@@ -193,10 +211,78 @@ def check_number(name: str, value: float) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CodecConfig:
+    """An autoencoder of RGBA frames. All our choice; the weights of the loss's terms are in levels
+    of [0, 1].
+    """
+
+    latent_channels: int = 16
+    """Channels of a latent place, which stands for 8 x 8 pixels."""
+    widths: tuple[int, int, int] = (32, 64, 128)
+    """Channels at a half, a quarter and an eighth of the side."""
+    encoder_blocks: tuple[int, int, int] = (0, 2, 2)
+    """Residual blocks at those levels."""
+    decoder_blocks: tuple[int, int, int] = (1, 4, 4)
+    """The decoder's."""
+    noise: float = 0.05
+    """Deviation of what is added to latents before they are decoded, so that small errors of the
+    net that makes them are small errors in the picture.
+    """
+    absolute: float = 1.0
+    """Weight of the mean absolute error."""
+    root: float = 1.0
+    """Of the root of each frame's mean squared error: what the PSNR is of."""
+    edges: float = 0.5
+    """Of the mean absolute error of differences between neighbours."""
+    latent_size: float = 1e-3
+    """Of the mean square of latents, so that they stay at unit deviation by themselves."""
+    bf16: bool = True
+    """Multiply in bfloat16."""
+    loop: LoopConfig = field(default_factory=lambda: CODEC_LOOP)
+
+
+CODEC_LOOP = LoopConfig(
+    learning_rate=2e-3,
+    batch=16,
+    weight_decay=0.0,
+    show_every=500,
+    count_work=False,
+    optimizer="muon",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureConfig:
+    """A picture net on latents. All our choice: attention to text and places at 8 x 8 alone, where
+    it is cheap.
+    """
+
+    widths: tuple[int, ...] = (128, 224)
+    """Channels of the net's levels."""
+    layers: int = 1
+    """Blocks a level."""
+    head_width: int = 32
+    """Channels of an attention head."""
+    text_dropout: float = 0.1
+    """Share of captions that become the empty prompt, for guidance."""
+    time_mean: float = 0.3
+    """Mean of the normal numbers that become times."""
+    time_shift: float = 2.0
+    """Moves times towards noise: t -> s t / (1 + (s - 1) t)."""
+    bf16: bool = True
+    """Multiply in bfloat16."""
+    loop: LoopConfig = field(default_factory=lambda: PICTURE_LOOP)
+
+
+PICTURE_LOOP = LoopConfig(learning_rate=1e-3, batch=32, count_work=False, optimizer="muon")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preset:
     """The stages of one model, and the scope of the sticker world that it learns."""
 
     scope: str
+    codec: CodecConfig = field(default_factory=CodecConfig)
     image: ImageConfig
     video: VideoConfig
     conditional: VideoConfig
@@ -252,6 +338,9 @@ PRESETS = {
     ),
     "tiny": Preset(
         scope="world-32",
+        codec=CodecConfig(
+            widths=(8, 16, 16), encoder_blocks=(0, 1, 1), decoder_blocks=(0, 1, 1), loop=TINY.loop
+        ),
         image=ImageConfig(side=32, unshuffle=8, widths=(16, 32), loop=TINY.loop),
         video=TINY,
         conditional=small_steps(TINY),

@@ -54,7 +54,7 @@ def train(
         keeper.resume()
         observer.started(keeper.write_config(about or {}))
         with Stop(max_minutes) as stop, Log(run, trainer, measure(trainer), observer) as log:
-            steps(trainer, keeper, stop, log, max_steps)
+            steps(trainer, keeper, stop, log, min(max_steps, config.fall_to))
             keeper.save(release)
     trainer.guard.check()
     return trainer.step

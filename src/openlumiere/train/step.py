@@ -22,6 +22,7 @@ from openlumiere.train.checkpoint import Checkpoint
 from openlumiere.train.config import LoopConfig
 from openlumiere.train.ema import PowerEMA
 from openlumiere.train.guard import Guard
+from openlumiere.train.muon import Muon
 
 LEVELS = 5  # equal ranges of timesteps whose losses are averaged apart
 
@@ -95,13 +96,7 @@ class Trainer:
         self.parameters = {
             name: value for name, value in stage.net.named_parameters() if value.requires_grad
         }
-        optimizer = torch.optim.AdamW(
-            self.parameters.values(),
-            lr=config.learning_rate,
-            betas=(0.9, 0.99),
-            weight_decay=config.weight_decay,
-            foreach=True,
-        )
+        optimizer = build_optimizer(config, list(self.parameters.values()))
         self.net = self.accelerator.prepare_model(
             stage.net, evaluation_mode=self.sharded
         )  # then gradients are averaged by the shards
@@ -131,8 +126,8 @@ class Trainer:
 
     @property
     def learning_rate(self) -> float:
-        """Of the step to come: a linear warm-up, then constant."""
-        return self.config.learning_rate * min(1.0, (self.step + 1) / max(self.config.warmup, 1))
+        """Of the step to come: a linear warm-up, then constant, then perhaps a fall to nothing."""
+        return self.config.learning_rate * self.config.share(self.step)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -214,6 +209,21 @@ class Trainer:
         restore_moments(self.optimizer, self.parameters, checkpoint.groups["optimizer"])
         self.guard.restore(checkpoint.facts["guard"])
         self.step, self.drawn = checkpoint.step, checkpoint.facts["drawn"]
+
+
+def build_optimizer(config: LoopConfig, parameters: list[nn.Parameter]) -> Optimizer:
+    """Raises ValueError for Muon over shards: its steps are of whole matrices."""
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(
+            parameters,
+            lr=config.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=config.weight_decay,
+            foreach=True,
+        )
+    if config.shard:
+        raise ValueError("optimizer: expected adamw with --shard, got muon, leave one of them out")
+    return Muon(parameters, config.learning_rate, weight_decay=config.weight_decay)
 
 
 def check_seed(began: int, seed: int) -> None:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from openlumiere.models.autoencoder import StickerAutoencoder
-from openlumiere.models.text import E5TextEncoder, carried_encoder
+from openlumiere.models.e5 import E5TextEncoder, bundled_encoder
 from openlumiere.train.stages.picture import Coded
 from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.captions import caption
@@ -37,7 +37,7 @@ def main(cache: Path, codec: Path, bank: Path, first: int = 0, shards: int = 20,
     bank.mkdir(parents=True, exist_ok=True)
     planner = Planner(Cache(cache))
     net = StickerAutoencoder.from_pretrained(codec).eval().to(memory_format=torch.channels_last)
-    encoder = carried_encoder()
+    encoder = bundled_encoder()
     write({"states": encoder.encode([""]).states[0].half()}, bank / EMPTY)
     for number in range(first, first + shards):
         file = bank / f"shard-{number:04}.safetensors"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -14,6 +14,8 @@ USAGE = """usage: lumiere data VERB ... (lumiere data VERB --help tells more)
 
   world build DIR       fetch the drawings, render them, write shards and index
   world pack DIR -o TAR one small file for a machine far away
+  world render-toys DIR -o DIR
+                        render animated 3D toys by Blender
   inspect DIR [-o DIR]  count, check and show what is in a world"""
 
 
@@ -54,6 +56,20 @@ class Pack:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RenderToys:
+    """Render the actions of animated 3D toys; what is there is kept, what is missing is added."""
+
+    folder: Positional[Path]
+    """A folder with actions.csv and the models it names in glb/."""
+    output: Annotated[Path, arg(aliases=("-o",))]
+    """Where to write ACTION/VIEW/000.png and facts.json."""
+    blender: Path
+    """A Python that has the package bpy: Blender, in a virtual environment of its own."""
+    views: tuple[Literal["side", "quarter", "front"], ...] = ("side", "quarter", "front")
+    """From where."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Inspect:
     """Count what a world holds, draw clips, check them against their captions."""
 
@@ -80,13 +96,16 @@ def main(argv: list[str]) -> int:
             return build(parse(Build, words, "data world build"))
         case ["world", "pack", *words]:
             return pack(parse(Pack, words, "data world pack"))
+        case ["world", "render-toys", *words]:
+            return render_toys(parse(RenderToys, words, "data world render-toys"))
         case ["inspect", *words]:
             return inspect(parse(Inspect, words, "data inspect"))
         case [] | ["-h" | "--help", *_] | ["world", "-h" | "--help", *_]:
             print(USAGE)
             return 0 if argv else 2
     raise ValueError(
-        f"data: expected world build, world pack or inspect, got {' '.join(argv[:2])!r}, see"
+        "data: expected world build, world pack, world render-toys or inspect, got"
+        f" {' '.join(argv[:2])!r}, see"
         " lumiere data --help"
     )
 
@@ -129,6 +148,18 @@ def pack(options: Pack) -> int:
     print("\n".join(packed.lines()))
     print(packed.path)
     return 0
+
+
+def render_toys(options: RenderToys) -> int:
+    """Render, and say what could not be."""
+    from openlumiere_world.toys.render import render_toys
+
+    found = render_toys(options.folder, options.output, options.blender, options.views)
+    print(f"{found.views} views rendered")
+    if found.missing:
+        print(f"{len(found.missing)} could not be: {', '.join(found.missing)}")
+    print(options.output)
+    return 1 if found.missing else 0
 
 
 def inspect(options: Inspect) -> int:

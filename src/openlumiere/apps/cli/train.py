@@ -19,6 +19,7 @@ from openlumiere.apps.cli.measuring import check_between
 from openlumiere.apps.cli.processes import INSIDE, launch
 from openlumiere.train.config import (
     PRESETS,
+    CodecConfig,
     ImageConfig,
     UpscalerConfig,
     VideoConfig,
@@ -26,13 +27,14 @@ from openlumiere.train.config import (
 )
 
 STAGES = {
+    "codec": "the autoencoder of RGBA frames that nets on latents live behind",
     "image": "the picture net, new or from other weights",
     "video": "the temporal parameters over a trained, frozen picture net",
     "conditional": "the same for every task: a net that reads what is known of a clip",
     "upscaler": "the picture part of the super-resolution net",
     "upscaler-video": "its temporal parameters, on short clips",
 }
-Config: TypeAlias = ImageConfig | VideoConfig | UpscalerConfig
+Config: TypeAlias = CodecConfig | ImageConfig | VideoConfig | UpscalerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,25 @@ class Data:
     """
     footage: Path | None = None
     """Your own clips: the shards that `lumiere data ingest FOLDER -o SHARDS` writes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cache:
+    """What the codec is trained on."""
+
+    cache: Path | None = None
+    """The packed world of toys (`python -m openlumiere_world.toys.pack`): its drawings and
+    photographs, and frames of its clips where there are any.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainCodec:
+    """Train an autoencoder of RGBA frames."""
+
+    run: Run
+    data: Cache
+    config: CodecConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +148,9 @@ class TrainUpscalerClips:
     """The run of its picture net, when `--start` brings none."""
 
 
-Options: TypeAlias = TrainImage | TrainClips | TrainUpscaler | TrainUpscalerClips
+Options: TypeAlias = TrainCodec | TrainImage | TrainClips | TrainUpscaler | TrainUpscalerClips
 KINDS: dict[str, type[Any]] = {
+    "codec": TrainCodec,
     "image": TrainImage,
     "video": TrainClips,
     "conditional": TrainClips,
@@ -165,9 +187,10 @@ def read(stage: str, words: list[str]) -> Options:
     """The options of a stage; what is not given is the preset's."""
     kind = KINDS[stage]
     preset = PRESETS.get(preset_named(words), PRESETS[Run.preset])
+    sources = {"codec": Cache(), "upscaler": Drawings(), "upscaler-video": Drawings()}
     defaults: dict[str, Any] = {
         "run": Run(run=MISSING),
-        "data": Drawings() if "upscaler" in stage else Data(),
+        "data": sources.get(stage, Data()),
         "config": getattr(preset, stage.replace("-", "_")),
     }
     return parse(OmitArgPrefixes[kind], words, f"train {stage}", kind(**defaults))

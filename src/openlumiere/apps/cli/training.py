@@ -10,7 +10,13 @@ from pathlib import Path
 import torch
 
 from openlumiere.apps.cli.processes import INSIDE
-from openlumiere.apps.cli.train import Options, TrainClips, TrainUpscaler, TrainUpscalerClips
+from openlumiere.apps.cli.train import (
+    Options,
+    TrainClips,
+    TrainCodec,
+    TrainUpscaler,
+    TrainUpscalerClips,
+)
 from openlumiere.models.e5 import E5TextEncoder
 from openlumiere.models.folder import UPSCALER
 from openlumiere.models.stunet import TEMPORAL_WEIGHTS
@@ -49,9 +55,11 @@ def run(stage: str, options: Options) -> None:
 
 def build(stage: str, options: Options) -> Stage:
     """The stage that the options describe. Raises ValueError for weights or data that don't fit."""
-    texts = caption_states(options)
     config = options.config
     start = options.run.start
+    if isinstance(options, TrainCodec):
+        return build_codec(options)
+    texts = caption_states(options)
     if isinstance(config, ImageConfig):
         return image_stage(
             source(options, config.side, PRESETS[options.run.preset].video.frames),
@@ -65,6 +73,22 @@ def build(stage: str, options: Options) -> Stage:
     clips = source(options, side_of(net, codec), config.frames)
     build_stage = conditional_stage if stage == "conditional" else video_stage
     return build_stage(clips, texts, net, codec, config)
+
+
+def build_codec(options: TrainCodec) -> Stage:
+    """The stage of the codec, on the packed world of toys."""
+    from openlumiere.train.stages.codec import codec_stage
+    from openlumiere_world.toys.training import codec_sources
+
+    source, held_out = codec_sources(options.data.cache)
+    return codec_stage(source, options.config, held_out, codec_folder(options.run.start))
+
+
+def codec_folder(start: Path | None) -> Path | None:
+    """Where a codec lies that a run made, or that was exported."""
+    if start is None or not (start / "codec" / "config.json").is_file():
+        return start
+    return start / "codec"
 
 
 def build_upscaler(options: TrainUpscaler | TrainUpscalerClips, texts: CaptionStates) -> Stage:
@@ -189,7 +213,9 @@ def check(stage: str, options: Options) -> None:
     check_start(stage, options.run.start)
     if isinstance(options, TrainClips | TrainUpscalerClips):
         check_image_run(stage, options.image_run, options.run.start)
-    if isinstance(options, TrainUpscaler | TrainUpscalerClips):
+    if isinstance(options, TrainCodec):
+        check_cache(options.data.cache)
+    elif isinstance(options, TrainUpscaler | TrainUpscalerClips):
         check_drawings(stage, options)
     else:
         check_data(options)
@@ -244,6 +270,15 @@ def check_image_run(stage: str, run: Path | None, start: Path | None) -> None:
         )
 
 
+def check_cache(cache: Path | None) -> None:
+    """Raise ValueError where the packed world of toys is not there."""
+    if cache is None or not (cache / "drawings.npy").is_file():
+        raise ValueError(
+            f"cache: expected a packed world of toys, got {cache}, do: python -m"
+            " openlumiere_world.toys.pack, and name it with --cache"
+        )
+
+
 def check_data(options: Options) -> None:
     """Raise ValueError where not exactly one collection is named."""
     data = options.data
@@ -274,6 +309,8 @@ def check_drawings(stage: str, options: TrainUpscaler | TrainUpscalerClips) -> N
 
 def starts(stage: str) -> tuple[str, ...]:
     """Files of which a folder to start from holds one."""
+    if stage == "codec":
+        return ("codec/config.json", "config.json")
     if stage == "upscaler":
         return (PICTURE_NET, *UPSCALER_MODELS)
     if stage == "upscaler-video":

@@ -1,14 +1,17 @@
 """Picture training on the codec's latents: the net that is later frozen and inflated to make clips.
 
-It learns a flow (Lipman et al. 2023; Liu et al. 2023): from a latent picture z and noise e it is shown `(1 - t) z + t e` and time t,
-and predicts the velocity `e - z`. Times are logit-normal (Esser et al. 2024) and moved towards noise (our choice). The net hears
+It learns a flow (Lipman et al. 2023; Liu et al. 2023): from a latent picture z and noise e it is
+shown `(1 - t) z + t e` and time t,
+and predicts the velocity `e - z`. Times are logit-normal (Esser et al. 2024) and moved towards
+noise (our choice). The net is given
 `1000 t`, so that diffusers' time embedding has its range.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -17,15 +20,14 @@ from diffusers import UNet2DConditionModel
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from openlumiere.train.config import LoopConfig
-from openlumiere.train.export import SHARD, averaged_unet, write_folder
-from openlumiere.train.stages.schedule import ScheduleConfig
+from openlumiere.train.config import PictureConfig
+from openlumiere.train.nets import averaged, save
 from openlumiere.train.start import load_into
-from openlumiere.train.step import Losses, Stage, noise_like
+from openlumiere.train.step import Average, Losses, Stage, noise_like
 
 TIMES = 1000.0
 LATENT_CHANNELS, LATENT_SIDE = 16, 16
-TEXT_WIDTH = 384  # of the carried encoder's states
+TEXT_WIDTH = 384  # of the bundled encoder's states
 
 
 class Coded(NamedTuple):
@@ -36,28 +38,14 @@ class Coded(NamedTuple):
 
 
 class CodedSource(Protocol):
-    """Where coded pictures come from, by the generator alone; `empty` are the states of the empty prompt."""
+    """Where coded pictures come from, by the generator alone; `empty` are the states of the empty
+    prompt.
+    """
 
     empty: Float[Tensor, "n d"]
 
-    def draw(self, generator: torch.Generator, count: int) -> Coded: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class PictureConfig:
-    """All our choice: text attention and attention to places at 8 x 8, where they are cheap."""
-
-    widths: tuple[int, ...] = (128, 224)
-    layers: int = 1
-    head_width: int = 32
-    text_dropout: float = 0.1
-    time_mean: float = 0.3  # of the normal numbers that become times
-    time_shift: float = 2.0  # t -> s t / (1 + (s - 1) t)
-    bf16: bool = True
-    loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(learning_rate=1e-3, batch=32, warmup=100, weight_decay=0.01, show_every=1000, count_work=False)
-    )
-    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    def draw(self, generator: torch.Generator, count: int) -> Coded:
+        """`count` pictures."""
 
 
 def build_picture_net(config: PictureConfig) -> UNet2DConditionModel:
@@ -77,37 +65,64 @@ def build_picture_net(config: PictureConfig) -> UNet2DConditionModel:
     )
 
 
-def picture_stage(
-    source: CodedSource, config: PictureConfig, start: Path | None = None, show: Callable[[UNet2DConditionModel, Path], None] | None = None
-) -> Stage:
-    """The picture net, new or from the weights in `start`, and its loss. A run's averaged net is at `run/unet`.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PictureStage(Stage):
+    """A picture net on latents, and its loss. A run's averaged net is at `run/unet`.
 
-    `show(net, file)` makes a picture of samples.
+    `sheet(net, file)` makes a picture of samples.
     """
+
+    net: UNet2DConditionModel
+    source: CodedSource
+    config: PictureConfig
+    sheet: Callable[[UNet2DConditionModel, Path], None] | None = None
+
+    def losses(self, net: nn.Module, count: int, generator: torch.Generator) -> Losses:
+        """Of `count` coded pictures under captions, some of them dropped."""
+        drawn = self.source.draw(generator, count)
+        dropout = self.config.text_dropout
+        states, mask = padded_states(drawn.states, self.source.empty, dropout, generator)
+        time = draw_times(count, self.config, generator)
+        bf16 = self.config.bf16
+        return Losses(flow_loss(net, drawn.latents, states, mask, time, bf16, generator), time)
+
+    def export(self, average: Average, run: Path) -> None:
+        """Write `run/unet`, in full precision."""
+        save(averaged(self.net, average), run / "unet")
+
+    def release(self, average: Average, folder: Path) -> None:
+        """Write the net in half precision."""
+        save(averaged(self.net, average).half(), folder)
+
+    def show(self, average: Average, file: Path) -> None:
+        """Save the sheet, where there is one."""
+        if self.sheet is not None:
+            self.sheet(averaged(self.net, average).to(memory_format=torch.channels_last), file)
+
+
+def picture_stage(
+    source: CodedSource,
+    config: PictureConfig,
+    start: Path | None = None,
+    sheet: Callable[[UNet2DConditionModel, Path], None] | None = None,
+) -> PictureStage:
+    """The stage of a picture net that is new, or has the weights in `start`."""
     torch.manual_seed(config.loop.seed)
     net = build_picture_net(config).to(memory_format=torch.channels_last)
     if start is not None:
         load_into(net, start)
-
-    def losses(trained: nn.Module, count: int, generator: torch.Generator) -> Losses:
-        drawn = source.draw(generator, count)
-        states, mask = heard(drawn.states, source.empty, config.text_dropout, generator)
-        time = draw_times(count, config, generator)
-        return Losses(flow_loss(trained, drawn.latents, states, mask, time, config.bf16, generator), time)
-
-    def export(average: dict[str, Tensor], run: Path) -> None:
-        write_folder(run / "unet", lambda folder: averaged_unet(net, average).save_pretrained(folder, max_shard_size=SHARD))
-
-    def show_average(average: dict[str, Tensor], file: Path) -> None:
-        show(averaged_unet(net, average).to(memory_format=torch.channels_last), file)
-
-    return Stage(net=net, losses=losses, export=export, show=None if show is None else show_average)
+    return PictureStage(net=net, source=source, config=config, sheet=sheet)
 
 
-def heard(
-    states: list[Float[Tensor, "n d"]], empty: Float[Tensor, "n d"], dropout: float, generator: torch.Generator
+def padded_states(
+    states: list[Float[Tensor, "n d"]],
+    empty: Float[Tensor, "n d"],
+    dropout: float,
+    generator: torch.Generator,
 ) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:
-    """Padded states and their mask; each is replaced by the empty prompt's with probability `dropout`."""
+    """Padded states and their mask; each is replaced by the empty prompt's with probability
+    `dropout`.
+    """
     dropped = torch.rand(len(states), generator=generator) < dropout
     rows = [empty if drop else row for row, drop in zip(states, dropped)]
     lengths = torch.tensor([len(row) for row in rows])
@@ -115,7 +130,9 @@ def heard(
     return padded, torch.arange(padded.shape[1])[None] < lengths[:, None]
 
 
-def draw_times(count: int, config: PictureConfig, generator: torch.Generator) -> Float[Tensor, " b"]:
+def draw_times(
+    count: int, config: PictureConfig, generator: torch.Generator
+) -> Float[Tensor, " b"]:
     """In (0, 1); 1 is noise."""
     time = torch.sigmoid(torch.randn(count, generator=generator) + config.time_mean)
     return shifted(time, config.time_shift)
@@ -155,15 +172,21 @@ def sample_pictures(
     seed: int = 0,
     bf16: bool = True,
 ) -> Float[Tensor, "b 16 16 16"]:
-    """Latents by Euler's steps from noise, times moved towards noise by `shift`, guided by what the empty prompt predicts."""
+    """Latents by Euler's steps from noise, times moved towards noise by `shift`, guided by what
+    the empty prompt predicts.
+    """
     count = len(states)
     generator = torch.Generator().manual_seed(seed)
     latents = torch.randn(count, LATENT_CHANNELS, LATENT_SIDE, LATENT_SIDE, generator=generator)
-    both, mask = heard([*states, *[empty] * count], empty, 0.0, generator)
+    both, mask = padded_states([*states, *[empty] * count], empty, 0.0, generator)
     times = shifted(torch.linspace(1, 0, steps + 1), shift)
-    for now, then in zip(times[:-1], times[1:]):
+    for now, then in pairwise(times):
         doubled = torch.cat([latents, latents]).contiguous(memory_format=torch.channels_last)
         with torch.autocast(latents.device.type, torch.bfloat16, enabled=bf16):
-            asked, free = net(doubled, TIMES * now.expand(2 * count), both, encoder_attention_mask=mask).sample.float().chunk(2)
+            asked, free = (
+                net(doubled, TIMES * now.expand(2 * count), both, encoder_attention_mask=mask)
+                .sample.float()
+                .chunk(2)
+            )
         latents = latents + (then - now) * (free + guidance * (asked - free))
     return latents
