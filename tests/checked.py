@@ -1,8 +1,8 @@
 """The checker that tests run the package under: the shapes that signatures state are those at every
 call.
 
-Signatures without shapes are left alone, and so are those that make an object: types are mypy's work,
-and what a user may pass wrong is checked at the door, which tests must be able to try.
+Signatures without shapes are left alone, and so are those that make an object: types are mypy's
+work, and what a user may pass wrong is checked at the door, which tests must be able to try.
 """
 
 import re

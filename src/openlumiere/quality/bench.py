@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 
 from openlumiere.quality.rates import Rate
 
-Frames: TypeAlias = UInt8[np.ndarray, "f h w 3"]
+Frames: TypeAlias = UInt8[np.ndarray, "_ _ _ 3"]
 Rows: TypeAlias = list[list[str]]
 
 
