@@ -23,7 +23,7 @@ import jaxtyping  # noqa: E402
 
 # Annotations on public tensor functions are checked at every call; this must come before the first
 # import of these rooms.
-jaxtyping.install_import_hook(["openlumiere.models", "openlumiere.diffusion"], "checked.check")
+jaxtyping.install_import_hook(["openlumiere", "openlumiere_world"], "checked.check")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402

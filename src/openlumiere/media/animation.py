@@ -67,6 +67,17 @@ def paletted(
     return pictures, {"transparency": COLOURS - 1, "disposal": 2}
 
 
+def _soft_paletted(frames: np.ndarray, kept: list[int], colours: int) -> list[Image.Image]:
+    """The `kept` frames in one palette whose colours have alpha of their own."""
+    height = frames.shape[1]
+    column = Image.fromarray(np.concatenate([frames[k] for k in kept]))
+    method = Image.Quantize.FASTOCTREE
+    whole = column.quantize(colours, method=method, dither=Image.Dither.NONE)
+    return [
+        whole.crop((0, height * row, whole.width, height * (row + 1))) for row in range(len(kept))
+    ]
+
+
 def _quantized(frame: np.ndarray, palette: Image.Image) -> Image.Image:
     picture = Image.fromarray(np.ascontiguousarray(frame))
     return picture.quantize(palette=palette, dither=Image.Dither.NONE)
@@ -104,20 +115,16 @@ def write_apng(
     colours: int | None = None,
     loop: int = 0,
 ) -> None:
-    """Animated PNG, lossless; with `colours`, one palette of so many (alpha from 128 on is opaque).
-    `loop` 0 repeats for ever. No sound.
+    """Animated PNG, lossless; with `colours`, one palette of so many, alpha included. `loop` 0
+    repeats for ever. No sound.
     """
     kept, durations = shown(frames, fps, MILLISECONDS, "apng")
     text = PngInfo()
     text.add_text("Comment", note_of(frames, fps))
-    settings: dict[str, int] = {}
     pictures = [Image.fromarray(frames[k]) for k in kept]
     if colours is not None:
-        pictures, settings = paletted(frames, kept, colours)
-        settings.pop("disposal", None)
-    save_animation(
-        path, "PNG", pictures, duration=durations, loop=loop, pnginfo=text, blend=0, **settings
-    )
+        pictures = _soft_paletted(frames, kept, colours)
+    save_animation(path, "PNG", pictures, duration=durations, loop=loop, pnginfo=text, blend=0)
 
 
 def shown(

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-Frames = UInt8[np.ndarray, "f h w 3"]
+Frames = UInt8[np.ndarray, "_ _ _ 3"]
 Attack = Callable[[Frames, np.random.Generator], Frames]
 
 RATE = 16

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
 
 from openlumiere.quality.rates import Rate
 
-Frames: TypeAlias = UInt8[np.ndarray, "f h w 3"]
+Frames: TypeAlias = UInt8[np.ndarray, "_ _ _ 3"]
 Rows: TypeAlias = list[list[str]]
 
 
+@runtime_checkable
 class Model(Protocol):
     """What makes clips, as its users make them."""
 

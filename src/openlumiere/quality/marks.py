@@ -33,7 +33,7 @@ FORGED = "footage that is not ours, marked with the public key"
 WINNING_CLIPS = 8
 KEYS_AT_ONCE = 20_000
 
-Frames = UInt8[np.ndarray, "f h w 3"]
+Frames = UInt8[np.ndarray, "_ _ _ 3"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -28,6 +28,7 @@ class Sample(NamedTuple):
     captions: list[str]
 
 
+@runtime_checkable
 class Drawn(Protocol):
     """What a source answers: `Sample`, or anything that has its two fields."""
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 
-def frechet(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "m d"]) -> float:
+def frechet(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "m e"]) -> float:
     """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)): 0 for sets of one mean and covariance. It
     shrinks as sets grow: compare sets of one size.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Num, UInt8
 
 from openlumiere_world.backgrounds import COLOURS
 from openlumiere_world.measures.judge import Judge, Verdict, judge_clip
@@ -88,7 +88,7 @@ def border_mask(side: int) -> Bool[np.ndarray, "h w"]:
     return mask
 
 
-def name_colour(colour: Float[np.ndarray, " 3"]) -> str | None:
+def name_colour(colour: Num[np.ndarray, " 3"]) -> str | None:
     """The nearest of the world's colours, if it is near."""
     distances = np.linalg.norm(np.array(list(COLOURS.values())) - colour, axis=1)
     return list(COLOURS)[int(distances.argmin())] if distances.min() <= SAME_COLOUR else None

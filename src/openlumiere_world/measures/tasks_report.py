@@ -118,7 +118,7 @@ def sheet(shown: dict[str, Clip]) -> Sheet:
     return Sheet(pictures=[lowered(strip) for strip in strips], names=names, columns=COLUMNS)
 
 
-def lowered(strip: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+def lowered(strip: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
     """A filmstrip of at most `STRIP_HEIGHT`, in its proportions."""
     height, width = strip.shape[:2]
     if height <= STRIP_HEIGHT:
