@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -13,6 +13,7 @@ from openlumiere_world.toys.scene import SECONDS, Planner, render
 SEEDS = 2**31
 
 
+@runtime_checkable
 class Frames(Protocol):
     """Premultiplied RGBA in [0, 1], by the generator alone."""
 

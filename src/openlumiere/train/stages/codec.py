@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ SHOWN = 16  # held-out frames of a sheet
 logger = logging.getLogger("openlumiere")
 
 
+@runtime_checkable
 class FrameSource(Protocol):
     """Where frames come from, by the generator alone: premultiplied RGBA in [0, 1]."""
 
@@ -156,7 +157,7 @@ def frame_psnrs(
 
 def beside(
     first: Float[Tensor, "b 4 H W"], second: Float[Tensor, "b 4 H W"], columns: int = 8
-) -> Float[Tensor, "3 H W"]:
+) -> Float[Tensor, "3 tall wide"]:
     """Rows of one above rows of the other, over grey."""
     bands = []
     for start in range(0, len(first), columns):

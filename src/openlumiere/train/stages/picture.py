@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -34,9 +34,10 @@ class Coded(NamedTuple):
     """Latents of pictures, and the token states of what each shows."""
 
     latents: Float[Tensor, "b 16 h w"]
-    states: list[Float[Tensor, "n d"]]
+    states: list[Float[Tensor, "_ d"]]
 
 
+@runtime_checkable
 class CodedSource(Protocol):
     """Where coded pictures come from, by the generator alone; `empty` are the states of the empty
     prompt.
@@ -115,8 +116,8 @@ def picture_stage(
 
 
 def padded_states(
-    states: list[Float[Tensor, "n d"]],
-    empty: Float[Tensor, "n d"],
+    states: list[Float[Tensor, "_ d"]],
+    empty: Float[Tensor, "_ d"],
     dropout: float,
     generator: torch.Generator,
 ) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:
@@ -164,8 +165,8 @@ def flow_loss(
 @torch.no_grad()
 def sample_pictures(
     net: nn.Module,
-    states: list[Float[Tensor, "n d"]],
-    empty: Float[Tensor, "n d"],
+    states: list[Float[Tensor, "_ d"]],
+    empty: Float[Tensor, "_ d"],
     steps: int = 16,
     guidance: float = 3.0,
     shift: float = 2.5,
