@@ -7,7 +7,7 @@ All numbers here are our choice: the paper discloses neither optimiser nor batch
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +170,7 @@ RANGES: dict[str, tuple[float, float]] = {
 """Least and greatest value of every number above, by its name."""
 
 
-def check_config(config: object) -> None:
+def check_config(config: Any) -> None:
     """Raise ValueError for the first number of a configuration, or of one inside it, that is out of
     its range.
     """
