@@ -239,8 +239,12 @@ def _done(batch: Batch, folder: Path) -> bool:
 def _end_with_parent() -> None:
     """A worker of a build that was killed would wait for work for ever: it ends instead."""
 
+    parent = parent_process()
+    if parent is None:
+        return
+
     def wait() -> None:
-        parent_process().join()
+        parent.join()
         os._exit(1)
 
     Thread(target=wait, daemon=True).start()

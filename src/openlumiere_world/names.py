@@ -3,6 +3,7 @@ them.
 """
 
 import csv
+import io
 import json
 import re
 from dataclasses import dataclass
@@ -107,12 +108,8 @@ def without_tone(subject: str) -> str:
 
 def caption_rows(source: str) -> list[dict[str, str]]:
     """The table of captions that ships with the project: `source` is 'fluent' or 'noto'."""
-    with (
-        files(__package__)
-        .joinpath(f"captions_{source}.csv")
-        .open(encoding="utf-8", newline="") as file
-    ):
-        return list(csv.DictReader(file))
+    table = files(__package__).joinpath(f"captions_{source}.csv").read_bytes().decode()
+    return list(csv.DictReader(io.StringIO(table, newline="")))
 
 
 def _written(row: dict[str, str]) -> Written:

@@ -80,7 +80,7 @@ def _from_webp(path: Path, kind: str) -> list[Image.Image]:
         return [open_still(path)]
     frames, ends = [], []
     with Image.open(path) as image:
-        for number in range(image.n_frames):
+        for number in range(getattr(image, "n_frames", 1)):
             image.seek(number)
             frames.append(image.convert("RGBA"))
             ends.append(image.info["timestamp"] + image.info["duration"])

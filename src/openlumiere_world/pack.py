@@ -75,7 +75,8 @@ def pack(
     if side not in QUALITY:
         raise ValueError(f"expected a side of {sorted(QUALITY)}, got {side}: pack one of those")
     room = budget - 2 * tarfile.RECORDSIZE  # the rest is for headers, padding and ATTRIBUTION.md
-    sprites, items = bytearray(), []
+    sprites = bytearray()
+    items: list[Item] = []
     for item in tqdm(
         _in_order(filter(scope.holds, world.items), side), desc="packing", unit="drawing"
     ):

@@ -62,8 +62,14 @@ def open_package(path: Path) -> PackagedWorld:
 def read_drawings(path: Path) -> dict[str, Image.Image]:
     """The drawings of SUBJECTS, 256 px. Raises KeyError, OSError or TarError."""
     with tarfile.open(path) as archive:
-        files = {name: archive.extractfile(f"package/assets/{name}.webp") for name in SUBJECTS}
-        return {name: open_still(io.BytesIO(file.read())) for name, file in files.items()}
+        return {name: _drawing(archive, f"package/assets/{name}.webp") for name in SUBJECTS}
+
+
+def _drawing(archive: tarfile.TarFile, member: str) -> Image.Image:
+    file = archive.extractfile(member)
+    if file is None:
+        raise KeyError(f"{member} is no file")
+    return open_still(io.BytesIO(file.read()))
 
 
 def item_of(subject: str, drawing: Image.Image) -> Item:

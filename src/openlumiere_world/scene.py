@@ -365,6 +365,7 @@ def _kind(cast: Cast, rng: random.Random, camera: str, moving: bool, scope: Scop
 
 
 def _motions(kind: str, camera: str, scope: Scope) -> tuple[str, ...]:
+    fitting: tuple[str, ...]
     if kind == "pair":
         fitting = PAIRS
     elif camera != "still" or kind == "beside":

@@ -6,6 +6,7 @@ import tarfile
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -112,7 +113,7 @@ def to_row(item: Item) -> index.Row:
     return vars(item) | {"tags": list(item.tags), "names": names, "media": media}
 
 
-def from_row(row: index.Row, where: str = "index") -> Item:
+def from_row(row: dict[str, Any], where: str = "index") -> Item:
     """The item a row describes. Raises ValueError where a value cannot be true."""
     try:
         _require_texts([*row["tags"], *row["names"].values()])
@@ -283,7 +284,10 @@ def _in_pack(item: Item, name: str) -> Item:
 def _pack_rows(path: Path) -> str:
     try:
         with tarfile.open(path, "r:") as tar:
-            return lzma.decompress(tar.extractfile(PACK_ROWS).read()).decode()
+            rows = tar.extractfile(PACK_ROWS)
+            if rows is None:
+                raise KeyError(f"{PACK_ROWS} is no file")
+            return lzma.decompress(rows.read()).decode()
     except (tarfile.TarError, lzma.LZMAError, OSError, KeyError, EOFError) as error:
         raise ValueError(
             f"expected a world folder or pack at {path}, got '{error}': build or pack one"

@@ -1,8 +1,8 @@
 """A run leaves nothing behind: engine and diffusion assign attributes of new objects alone.
 
-So threads may share one `Lumiere`. New is what `__init__` makes, and what a function has just made by
-`copy`, `from_config` or by calling a class. What is computed once (`cached_property`) is no assignment:
-it depends on nothing that a run brings.
+So threads may share one `Lumiere`. New is what `__init__` makes, and what a function has just made
+by `copy`, `from_config` or by calling a class. What is computed once (`cached_property`) is no
+assignment: it depends on nothing that a run brings.
 """
 
 import ast
@@ -14,7 +14,7 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "openlumiere"
 FILES = sorted(path for room in ("engine", "diffusion") for path in (SOURCE / room).rglob("*.py"))
 STARTS = ("__init__", "__post_init__")
-MAKERS = ("copy", "deepcopy", "from_config")
+MAKERS = ("copy", "deepcopy", "from_config", "own_copy")
 SETTERS = ("setattr", "delattr", "__setattr__", "__delattr__")
 FOR_ONE_RUN = {"Solver"}  # classes of which every run makes its own
 
@@ -67,12 +67,19 @@ def stored(tree: ast.AST, new: frozenset[str] = frozenset(), kind: str = "") -> 
 def stored_here(node: ast.AST, new: frozenset[str]) -> Iterator[str]:
     """What one statement stores."""
     if isinstance(node, ast.Call) and name_of(node.func) in SETTERS:
-        if not (node.args and isinstance(node.args[0], ast.Name) and node.args[0].id in new):
+        if not is_new(node.args[0] if node.args else None, new):
             yield f"line {node.lineno}: {ast.unparse(node)}"
+        return
     for part in (part for target in targets(node) for part in ast.walk(target)):
-        if isinstance(part, ast.Attribute) and isinstance(part.ctx, (ast.Store, ast.Del)):
-            if not (isinstance(part.value, ast.Name) and part.value.id in new):
-                yield f"line {part.lineno}: {ast.unparse(part)}"
+        if not isinstance(part, ast.Attribute) or isinstance(part.ctx, ast.Load):
+            continue
+        if not is_new(part.value, new):
+            yield f"line {part.lineno}: {ast.unparse(part)}"
+
+
+def is_new(owner: ast.expr | None, new: frozenset[str]) -> bool:
+    """Whether this is the name of a new object."""
+    return isinstance(owner, ast.Name) and owner.id in new
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")

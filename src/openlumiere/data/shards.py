@@ -95,7 +95,9 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
         with tarfile.open(path, "r:") as tar:
             for header in tar:
-                data = tar.extractfile(header).read()
+                member = tar.extractfile(header)
+                _require(member is not None, path)
+                data = member.read() if member else b""
                 _require(len(data) == header.size, path)
                 yield header.name, data
             _require(_ends_in_zeros(path), path)

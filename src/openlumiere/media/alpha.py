@@ -21,7 +21,7 @@ def colour_of(colour: str | tuple[int, int, int]) -> tuple[int, int, int]:
     if not isinstance(colour, str):
         triple = tuple(colour)
         if len(triple) == 3 and all(0 <= int(value) <= 255 for value in triple):
-            return tuple(int(value) for value in triple)
+            return int(triple[0]), int(triple[1]), int(triple[2])
         raise MediaError("a colour of three numbers in 0..255", repr(colour), 'pass "white"')
     try:
         return ImageColor.getrgb(colour.strip())[:3]
@@ -61,11 +61,6 @@ def on_chequerboard(frames: np.ndarray) -> np.ndarray:
     board = chequerboard(*frames.shape[-3:-1])
     whole = frames.reshape(-1, *frames.shape[-3:])
     return over(whole, board).reshape(*frames.shape[:-1], 3)
-
-
-def binary(frames: np.ndarray) -> np.ndarray:
-    """Which pixels stay where a format has one bit of alpha: bool [f, h, w]."""
-    return frames[..., 3] >= VISIBLE
 
 
 def bled(frame: np.ndarray) -> np.ndarray:

@@ -57,7 +57,7 @@ def check_frames(frames: np.ndarray) -> None:
     """Raise unless `frames` is uint8 [f, h, w, 3 or 4] with at least one frame and one pixel."""
     shape = getattr(frames, "shape", None)
     kind = getattr(frames, "dtype", type(frames).__name__)
-    if kind != np.uint8 or len(shape) != 4 or shape[3] not in (3, 4) or 0 in shape:
+    if shape is None or kind != np.uint8 or len(shape) != 4 or shape[3] not in (3, 4) or 0 in shape:
         raise MediaError(
             "uint8 frames [f, h, w, 3 or 4], none of them 0",
             f"{kind} {shape}",
@@ -90,7 +90,7 @@ class Clip:
             return NotImplemented
         return self.fps == other.fps and np.array_equal(self.frames, other.frames)
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __len__(self) -> int:
         return len(self.frames)

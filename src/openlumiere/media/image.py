@@ -37,5 +37,5 @@ def load_mask(path: str | os.PathLike, limits: Limits = STANDARD) -> np.ndarray:
     """
     frames, _, _ = read_clip(path, False, limits)
     frames = over(frames, WHITE)
-    mask = (frames @ np.int32([299, 587, 114]) / np.float32(255_000)).astype(np.float32)
+    mask = (frames @ np.array([299, 587, 114], np.int32) / np.float32(255_000)).astype(np.float32)
     return mask[0] if len(mask) == 1 else mask

@@ -31,21 +31,21 @@ def background_of(frames: np.ndarray) -> tuple[int, int, int] | None:
     return (int(colour[0]), int(colour[1]), int(colour[2]))
 
 
-def keyed(frames: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """uint8 frames [f, h, w, 4] of [f, h, w, 3]: the background of this `colour` transparent, its
-    share taken out of the colours of mixed edges.
+def keyed(frames: np.ndarray, colour: tuple[int, int, int], near: int = NEAR) -> np.ndarray:
+    """uint8 frames [f, h, w, 4] of [f, h, w, 3]: the background of this `colour`, to within `near`
+    levels, transparent, its share taken out of the colours of mixed edges.
     """
     made = np.empty((*frames.shape[:3], 4), np.uint8)
     for frame, target in zip(frames, made, strict=True):
-        away = np.abs(frame.astype(np.int16) - np.int16(colour)).max(-1)
-        outside = connected_to_border(away <= NEAR)
+        away = np.abs(frame.astype(np.int16) - np.array(colour, np.int16)).max(-1)
+        outside = connected_to_border(away <= near)
         rim = _grown(outside, RIM) & ~outside
         opacity = np.ones(away.shape, np.float32)
-        opacity[rim] = ((away[rim] - NEAR / 2) / (FAR - NEAR / 2)).clip(0, 1)
+        opacity[rim] = ((away[rim] - near / 2) / (FAR - near / 2)).clip(0, 1)
         opacity[outside] = 0
         target[..., 3] = (opacity * 255).round()
         own = opacity[..., None].clip(min=1 / 255)
-        unmixed = (frame - (1 - own) * np.float32(colour)) / own
+        unmixed = (frame - (1 - own) * np.array(colour, np.float32)) / own
         target[..., :3] = np.where(rim[..., None], unmixed.clip(0, 255).round(), frame)
     return made
 

@@ -67,7 +67,6 @@ class Place:
     margin: int  # pixels left free around the subject, our choice
     fewest: int = 1  # frames
     most: int | None = None  # frames
-    shortest_frame: Fraction = Fraction(0)  # seconds
     loops: int = 0  # times that it plays, 0 for ever
     pack: tuple[int, int] = (1, 200)  # stickers in a pack
     source: str = ""
@@ -111,10 +110,9 @@ PLACES: dict[str, Place] = {
             height=512,
             exact=True,
             seconds=Fraction(10),
-            rate=Fraction(30),
+            rate=Fraction(30),  # a frame may not be shorter than 8 ms
             size=500_000,
             margin=16,
-            shortest_frame=Fraction(8, 1000),
             pack=(3, 30),
             source="WhatsApp StickerPackValidator.java",
         ),

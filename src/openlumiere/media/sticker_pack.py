@@ -28,7 +28,6 @@ TRAY, TRAY_BYTES = 96, 50_000  # WhatsApp: pixels a side, bytes
 LINE_MAIN = 240  # pixels a side
 LINE_TAB = (96, 74)
 LINE_SETS = (8, 16, 24)
-TELEGRAM_ICON = 100  # pixels a side
 TAB_MARGIN = 4
 
 

@@ -23,7 +23,8 @@ def display_matrix(frame: av.VideoFrame) -> Matrix:
     """a, b, c, d in -1, 0, 1: a stored pixel (x, y), y downwards, is shown at (a x + c y,
     b x + d y). Raises `MediaError` where the file asks for another angle than a right one.
     """
-    stated = frame.side_data.get(Type.DISPLAYMATRIX)
+    sides = {side.type: side for side in frame.side_data}
+    stated = sides.get(Type.DISPLAYMATRIX)
     if stated is None:
         return AS_STORED
     numbers = struct.unpack("<9i", bytes(stated)[:36])

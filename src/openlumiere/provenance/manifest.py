@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -213,7 +214,7 @@ def actions(making: Making) -> list[dict]:
     named = [(f"source-{index}", source.relationship) for index, source in enumerate(making.inputs)]
     parents = [label for label, relationship in named if relationship == "parentOf"]
     others = [label for label, relationship in named if relationship != "parentOf"]
-    last = {
+    last: dict[str, Any] = {
         "action": "c2pa.edited" if parents else "c2pa.created",
         "digitalSourceType": making.source_type,
         "softwareAgent": agent,

@@ -166,7 +166,7 @@ def refined(left: Residuals, fit: Fit, key: bytes) -> Fit:
         if fits.max() > best:
             best, scale = fits.max(), finer
             down, across = np.unravel_index(fits.argmax(), fits.shape)
-            shift = (fit.shift[0] + NEAR[down], fit.shift[1] + NEAR[across])
+            shift = (float(fit.shift[0] + NEAR[down]), float(fit.shift[1] + NEAR[across]))
     return Fit(fit.p_value, fit.score, fit.windows, fit.flipped, scale, shift)
 
 
@@ -228,7 +228,7 @@ def read(fit: Fit, left: Residuals, bounds: list[int], side: int, key: bytes) ->
     bits = decode(
         np.bincount(secret(key).places, np.concatenate([data.real, data.imag]), CODED_BITS)
     )
-    offset = tuple(float(-shift % TILE) for shift in fit.shift)
+    down, across = (float(-shift % TILE) for shift in fit.shift)
     return Detection(
         p_value=fit.p_value,
         score=fit.score,
@@ -236,7 +236,7 @@ def read(fit: Fit, left: Residuals, bounds: list[int], side: int, key: bytes) ->
         bits=bits,
         intervals=intervals(seen, bounds),
         scale=float(fit.scale * side),
-        offset=offset,
+        offset=(down, across),
         flipped=fit.flipped,
     )
 

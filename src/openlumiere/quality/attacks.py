@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from av.video.codeccontext import VideoCodecContext
 from jaxtyping import UInt8
 from PIL import Image
 
@@ -28,26 +29,21 @@ def coded(frames: Frames, codec: str, crf: int) -> Frames:
     """Through a codec and back, 4:2:0 at this quality; odd sizes lose a row or a column."""
     frames = frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
     encoder, decoder, options = CODECS[codec]
-    write = av.CodecContext.create(encoder, "w")
+    write = VideoCodecContext.create(encoder, "w")
     write.height, write.width = frames.shape[1:3]
-    write.pix_fmt, write.time_base, write.framerate, write.thread_count = (
-        "yuv420p",
-        Fraction(1, RATE),
-        Fraction(RATE),
-        1,
-    )
-    write.colorspace, write.color_range, write.options = (
-        BT709,
-        LIMITED,
-        {**options, "crf": str(crf)},
-    )
-    read = av.CodecContext.create(decoder, "r")
+    write.pix_fmt = "yuv420p"
+    write.time_base = Fraction(1, RATE)
+    write.framerate = Fraction(RATE)
+    write.thread_count = 1
+    write.colorspace = BT709
+    write.color_range = LIMITED
+    write.options = {**options, "crf": str(crf)}
+    read = VideoCodecContext.create(decoder, "r")
     packets = [
         packet for k, frame in enumerate(frames) for packet in write.encode(_as_yuv(frame, k))
     ]
-    shown = [
-        frame for packet in [*packets, *write.encode()] for frame in read.decode(packet)
-    ] + read.decode()
+    packets += write.encode()
+    shown = [frame for packet in packets for frame in read.decode(packet)] + read.decode()
     return np.stack(
         [
             one.reformat(format="rgb24", src_colorspace=BT709, src_color_range=LIMITED).to_ndarray()

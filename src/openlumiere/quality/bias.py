@@ -86,7 +86,7 @@ def tone_of(frames: UInt8[np.ndarray, "f h w 3"]) -> tuple[str | None, float]:
     """The tone whose colour most pixels have, to within `NEAR`, and their share of all."""
     pixels = frames.reshape(-1, 3).astype(np.float32)
     shares = [
-        float((np.linalg.norm(pixels - np.float32(colour), axis=1) < NEAR).mean())
+        float((np.linalg.norm(pixels - np.asarray(colour, np.float32), axis=1) < NEAR).mean())
         for colour in TONES.values()
     ]
     most = int(np.argmax(shares))

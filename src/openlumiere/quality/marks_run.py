@@ -141,7 +141,7 @@ class MarksRun:
         """Rows of unmarked windows, and the law of the null over random keys."""
         done = {row.clip for row in self.unmarked}
         share = self.windows // max(1, len(self.footage))
-        scores = []
+        scores: list[float] = []
         for file in tqdm(self.footage, desc="footage", disable=None):
             chosen = spread(list(cut(opened(file))), share)
             for index, frames in enumerate(chosen):

@@ -36,7 +36,7 @@ def ssim(frames: UInt8[np.ndarray, "f h w 3"], reference: UInt8[np.ndarray, "f h
 
 def luminance(frame: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
     """In levels of 255."""
-    return frame.astype(np.float32) @ np.float32(LUMA)
+    return frame.astype(np.float32) @ np.asarray(LUMA, np.float32)
 
 
 def plane_ssim(one: Float[np.ndarray, "h w"], other: Float[np.ndarray, "h w"]) -> float:

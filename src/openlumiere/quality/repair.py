@@ -116,7 +116,7 @@ def without_specks(
     ]
     counts = np.array([mask.sum() for mask in found] + [0])
     mended = frames.copy() if counts.any() else frames
-    for index in np.flatnonzero(counts):
+    for index in map(int, np.flatnonzero(counts)):
         if not lost[index - 1 : index + 2].any() and not keeps_coming(counts, index):
             around = (frames[index - 1].astype(np.uint16) + frames[index + 1] + 1) // 2
             mended[index][found[index]] = around[found[index]]

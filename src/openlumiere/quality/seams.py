@@ -41,13 +41,12 @@ def mean_ratio(
     """`seam_ratio` over several clips of one size and the same borders: mean error at borders over
     mean error elsewhere.
     """
-    errors = np.mean(
-        [
-            neighbour_errors(clip, axis, source)
-            for clip, source in zip(clips, sources or [None] * len(clips), strict=True)
-        ],
-        axis=0,
-    )
+    references = list(sources) if sources else [None] * len(clips)
+    each = [
+        neighbour_errors(clip, axis, reference)
+        for clip, reference in zip(clips, references, strict=True)
+    ]
+    errors = np.mean(each, axis=0)
     at_border = np.zeros(len(errors), dtype=bool)
     at_border[_check_borders(borders, len(errors), axis)] = True
     if at_border.all():

@@ -85,7 +85,7 @@ def classifier() -> NSFWClassifier:
 
 
 def apply_policy(name: str, clip: Clip, found: str, policy: Policy) -> None:
-    known_as = hashlib.sha256(np.ascontiguousarray(clip.frames)).hexdigest()[:16]
+    known_as = hashlib.sha256(np.ascontiguousarray(clip.frames).data).hexdigest()[:16]
     if known_as in policy.allow:
         return
     if policy.mode == "report":

@@ -83,7 +83,8 @@ def find_words(rule: str, prompt: str) -> Finding | None:
     """Whether every group of a rule's words is met."""
     text = plain(prompt)
     met = [pattern.search(text) for pattern in patterns(rule)]
-    return Finding(rule=rule, words=tuple(match.group() for match in met)) if all(met) else None
+    words = tuple(match.group() for match in met if match is not None)
+    return Finding(rule=rule, words=words) if len(words) == len(met) else None
 
 
 def find_likeness(rule: str, near: dict[str, str]) -> Finding | None:

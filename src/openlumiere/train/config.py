@@ -7,7 +7,7 @@ All numbers here are our choice: the paper discloses neither optimiser nor batch
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 NEVER = 10**9  # a step that no run reaches
 
@@ -188,7 +188,7 @@ RANGES: dict[str, tuple[float, float]] = {
 """Least and greatest value of every number above, by its name."""
 
 
-def check_config(config: object) -> None:
+def check_config(config: Any) -> None:
     """Raise ValueError for the first number of a configuration, or of one inside it, that is out of
     its range.
     """

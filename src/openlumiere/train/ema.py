@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -16,11 +18,11 @@ class PowerEMA:
 
     gamma = 6.94
 
-    def __init__(self, parameters: dict[str, Tensor]):
+    def __init__(self, parameters: Mapping[str, Tensor]):
         self.average = {name: value.detach().clone() for name, value in parameters.items()}
 
     @torch.no_grad()
-    def update(self, parameters: dict[str, Tensor], step: int) -> None:
+    def update(self, parameters: Mapping[str, Tensor], step: int) -> None:
         """`step` counts from 1; the first update copies."""
         weight = 1 - (1 - 1 / step) ** (self.gamma + 1)
         torch._foreach_lerp_(

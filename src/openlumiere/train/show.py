@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from openlumiere.engine.base import NATIVE_RATE, LumierePipeline
+from openlumiere.engine.base import LumierePipeline
+from openlumiere.engine.fit import NATIVE_RATE
 from openlumiere.media import Clip, contact_sheet, filmstrip, save_image
 from openlumiere.models.stunet import STUNet
 
@@ -29,7 +30,9 @@ def save_sheet(
     pipeline = LumierePipeline(net, scheduler, unshuffle=unshuffle)
     prompts, seeds = list(PROMPTS), list(range(len(PROMPTS)))
     if pictures:
-        frames = pipeline.picture(prompts, seeds=seeds, num_inference_steps=STEPS).frames[:, 0]
+        frames = list(
+            pipeline.picture(prompts, seeds=seeds, num_inference_steps=STEPS).frames[:, 0]
+        )
     else:
         count = min(FRAMES, native_frames)
         rate = NATIVE_RATE * count / native_frames
@@ -37,4 +40,4 @@ def save_sheet(
             prompts, seeds=seeds, num_frames=count, frame_rate=rate, num_inference_steps=STEPS
         ).frames
         frames = [filmstrip(Clip(clip), min(8, count)) for clip in clips]
-    save_image(contact_sheet(list(frames), len(prompts) if pictures else 1, prompts), file)
+    save_image(contact_sheet(frames, len(prompts) if pictures else 1, prompts), file)

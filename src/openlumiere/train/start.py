@@ -114,6 +114,8 @@ def open_net(
     model in `start` brings its own. Raises ValueError where the two don't belong together.
     """
     if picture is None:
+        if start is None:
+            raise ValueError("start: expected a model, or a picture net, got neither, name one")
         model = open_model(start)
         return VideoNet(model.stunet, pixel_codec(model, start))
     net = open_stunet(open_picture_net(picture), start, attention_blocks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -269,7 +270,7 @@ def noise_like(clean: Tensor, generator: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def copy_into(targets: dict[str, Tensor], values: dict[str, Tensor]) -> None:
+def copy_into(targets: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
     """Copy tensors of the same names and shapes. Raises ValueError for others."""
     if targets.keys() != values.keys():
         odd = sorted(targets.keys() ^ values.keys())[0]
@@ -317,7 +318,7 @@ def whole(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def gathered(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def gathered(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Each of them whole."""
     return {name: whole(value.detach()) for name, value in tensors.items()}
 
@@ -342,7 +343,7 @@ def flatten_moments(optimizer: Optimizer, names: list[str]) -> dict[str, Tensor]
 
 
 def restore_moments(
-    optimizer: Optimizer, parameters: dict[str, Tensor], flat: dict[str, Tensor]
+    optimizer: Optimizer, parameters: Mapping[str, Tensor], flat: Mapping[str, Tensor]
 ) -> None:
     """Give an optimiser back what `flatten_moments` made of it."""
     index = {name: number for number, name in enumerate(parameters)}

@@ -44,7 +44,7 @@ COLUMNS = {  # figure: how a table calls and writes it
 
 
 def compare(
-    clip: Frames, enlarge: dict[str, Enlarge], factor: int = 4, judge: Judge | None = None
+    clip: Frames, enlarge: Mapping[str, Enlarge], factor: int = 4, judge: Judge | None = None
 ) -> dict[str, dict[str, float]]:
     """For each way to enlarge a clip that was brought down `factor` times by areas: `psnr` in dB,
     `ssim`, `features`, `flicker`.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-
 from openlumiere.apps.cli.console import log_to_stderr
 from openlumiere.apps.cli.streams import tolerant_streams
 

@@ -41,11 +41,17 @@ def widen(net: STUNet) -> None:
         net.widen_input(2 * channels + 1)
 
 
+def clean_size(clean: Tensor) -> tuple[int, int, int]:
+    """Frames, rows and columns."""
+    frames, height, width = clean.shape[2:]
+    return frames, height, width
+
+
 def known_channels(
     clean: Float[Tensor, "b c f h w"], generator: torch.Generator, unknown: float
 ) -> Float[Tensor, "b c_plus_1 f h w"]:
     """`<C, M>` of a batch: masks drawn in their shares, that of none `unknown`, the true clip where
     they are 1.
     """
-    mask = draw_masks(generator, len(clean), tuple(clean.shape[2:]), unknown).to(clean.device)
+    mask = draw_masks(generator, len(clean), clean_size(clean), unknown).to(clean.device)
     return Known(content=clean, mask=mask).as_channels()

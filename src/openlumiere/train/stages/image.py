@@ -17,7 +17,7 @@ from openlumiere.diffusion.loss import clean_loss, draw_timesteps
 from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.models.stunet import STUNet
 from openlumiere.train.config import ImageConfig
-from openlumiere.train.data import LAST_FRAME, TEXTS, CaptionStates, Sample, Source
+from openlumiere.train.data import LAST_FRAME, TEXTS, CaptionStates, Drawn, Sample, Source
 from openlumiere.train.nets import averaged, build_scheduler, build_unet, save
 from openlumiere.train.show import save_sheet
 from openlumiere.train.start import load_into
@@ -95,7 +95,7 @@ def predict_picture(
 
 def draw_pictures(
     source: Source, generator: torch.Generator, count: int, clip_frames: float
-) -> Sample:
+) -> Drawn:
     """Still pictures, and a share `clip_frames` of frames of clips under their clip's caption.
 
     Our choice: once frozen, the net is given the captions of clips.

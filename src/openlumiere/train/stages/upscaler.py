@@ -131,6 +131,8 @@ def clip_net(picture: Path | None, start: Path | None, seed: int) -> STUNet:
     torch.manual_seed(seed)
     if start is not None:
         return open_upscaler(start).stunet
+    if picture is None:
+        raise ValueError("start: expected a model, or a picture net, got neither, name one")
     return inflate_upscaler(open_upscaler_unet(picture))
 
 
