@@ -6,9 +6,8 @@ frames that are shown at a tick of the model's rate are converted, at once to th
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import itertools
+import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -24,12 +23,14 @@ from openlumiere.data.ingest.config import IngestConfig
 from openlumiere.media import decode, video
 from openlumiere.media.digest import sha256_of_file
 from openlumiere.media.limits import Limits, MediaError
+from openlumiere.media.picturing import Picturing
+
+logger = logging.getLogger("openlumiere")
 
 MOST_RATE = 1000
 PIXELS = 2**26
 SDR_LINES = 720  # from this height on, footage that doesn't say so is BT.709 (broadcast practice)
 BT709, UNSPECIFIED = 1, 2
-DEINTERLACE = "bwdif"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,11 +116,11 @@ class Reader:
             rate = stream.average_rate or stream.guessed_rate
             self.lasts = 1 / rate if rate else self.lasts
             self.shape = _aspect(stream.sample_aspect_ratio)
-            reader = video.FrameReader(container, stream, self.limits)
+            shown = Picturing(stream.sample_aspect_ratio, 0, self.limits, logger.info)
+            reader = video.FrameReader(container, stream, self.limits, shown)
             count = 0
             try:
-                frames = self._checked(reader.frames(), str(rate or ""))
-                for frame in _deinterlaced(frames, stream):
+                for frame in self._checked(reader, str(rate or "")):
                     yield reader.times[count], frame
                     count += 1
             except (av.FFmpegError, MediaError) as error:
@@ -131,12 +132,13 @@ class Reader:
             if kind == "mov":
                 video.check_length(self.path, reader, stream)
 
-    def _checked(self, frames: Iterator[av.VideoFrame], rate: str) -> Iterator[av.VideoFrame]:
+    def _checked(self, reader: video.FrameReader, rate: str) -> Iterator[av.VideoFrame]:
         size = None
-        for frame in frames:
+        for frame in reader.frames():
             if size is None:
                 size = (frame.width, frame.height)
                 self._know(*_displayed(frame, self.shape), rate, frame)
+                self.facts = replace(self.facts, interlaced=reader.deinterlacer.graph is not None)
             if (frame.width, frame.height) != size:
                 got = f"{frame.width}x{frame.height} after {size[0]}x{size[1]}"
                 raise MediaError("frames of one size", got, "convert it to one size")
@@ -156,33 +158,8 @@ class Reader:
             width=width,
             height=height,
             fps=fps,
-            interlaced=frame is not None and bool(frame.interlaced_frame),
             hdr=frame is not None and tones.is_hdr(frame),
         )
-
-
-def _deinterlaced(
-    frames: Iterator[av.VideoFrame], stream: av.VideoStream
-) -> Iterator[av.VideoFrame]:
-    """As many frames, each made of its first field's moment where the first says it has two."""
-    first = next(frames, None)
-    if first is None:
-        return
-    frames = itertools.chain([first], frames)
-    if not first.interlaced_frame:
-        yield from frames
-        return
-    graph = av.filter.Graph()
-    graph.link_nodes(
-        graph.add_buffer(template=stream),
-        graph.add(DEINTERLACE, "mode=send_frame"),
-        graph.add("buffersink"),
-    ).configure()
-    for frame in itertools.chain(frames, [None]):
-        graph.vpush(frame)
-        with contextlib.suppress(BlockingIOError, EOFError):
-            while True:
-                yield graph.vpull()
 
 
 def ticks(
