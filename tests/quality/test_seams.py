@@ -6,9 +6,14 @@ from diffusers import DDIMScheduler
 from openlumiere.diffusion.denoiser import Condition
 from openlumiere.diffusion.multidiffusion import Windows, borders, multidiffuse
 from openlumiere.diffusion.sampler import draw_noise, make_scheduler, sample
-from openlumiere.quality.seams import mean_ratio, neighbour_errors, seam_ratio
+from openlumiere.quality.seams import mean_ratio, neighbour_errors
 
 AXES = ["frames", "height", "width"]
+
+
+def seam_ratio(frames, at, axis="frames", source=None):
+    """Of one clip."""
+    return mean_ratio([frames], at, axis, None if source is None else [source])
 
 
 def moving_grain(f=40, h=48, w=48, step=8, seed=0):

@@ -13,33 +13,21 @@ import numpy as np
 Axis: TypeAlias = Literal["frames", "height", "width"]
 
 
-def seam_ratio(
-    frames: np.ndarray,
-    borders: Sequence[int],
-    axis: Axis = "frames",
-    source: np.ndarray | None = None,
-) -> float:
-    """Error between neighbours at the borders over that elsewhere: about 1 without seams, above 1
-    with them.
-
-    `frames` is uint8 `[f, h, w, 3]`; a border b lies between frames (or rows, or columns) b - 1 and
-    b, in pixels of this clip (`diffusion.multidiffusion.borders`). A clip alike everywhere reads 1,
-    one that changes at borders alone reads infinity. Motion and edges of the content are errors
-    too: read it beside the ratio of another method, or give the `source`, from which differences
-    are then taken. Raises ValueError for another array, and for borders outside the clip, none, or
-    so many that there is no elsewhere.
-    """
-    return mean_ratio([frames], borders, axis, None if source is None else [source])
-
-
 def mean_ratio(
     clips: Sequence[np.ndarray],
     borders: Sequence[int],
     axis: Axis = "frames",
     sources: Sequence[np.ndarray] | None = None,
 ) -> float:
-    """`seam_ratio` over several clips of one size and the same borders: mean error at borders over
-    mean error elsewhere.
+    """Mean error between neighbours at the borders over that elsewhere, of clips of one size: about
+    1 without seams, above 1 with them.
+
+    Clips are uint8 `[f, h, w, 3]`; a border b lies between frames (or rows, or columns) b - 1 and
+    b, in pixels of these clips (`diffusion.multidiffusion.borders`). Clips alike everywhere read 1,
+    such that change at borders alone infinity. Motion and edges of the content are errors too: read
+    it beside the ratio of another method, or give the `sources`, from which differences are then
+    taken. Raises ValueError for other arrays, and for borders outside the clips, none, or so many
+    that there is no elsewhere.
     """
     references = list(sources) if sources else [None] * len(clips)
     each = [
