@@ -72,6 +72,17 @@ class LoopConfig:
         return warm * max(0.0, left)
 
 
+CODEC_LOOP = LoopConfig(
+    learning_rate=2e-3,
+    batch=16,
+    weight_decay=0.0,
+    show_every=500,
+    count_work=False,
+    optimizer="muon",
+)
+PICTURE_LOOP = LoopConfig(learning_rate=1e-3, batch=32, count_work=False, optimizer="muon")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageConfig:
     """A picture net on unshuffled pixels."""
@@ -238,17 +249,7 @@ class CodecConfig:
     """Of the mean square of latents, so that they stay at unit deviation by themselves."""
     bf16: bool = True
     """Multiply in bfloat16."""
-    loop: LoopConfig = field(default_factory=lambda: CODEC_LOOP)
-
-
-CODEC_LOOP = LoopConfig(
-    learning_rate=2e-3,
-    batch=16,
-    weight_decay=0.0,
-    show_every=500,
-    count_work=False,
-    optimizer="muon",
-)
+    loop: LoopConfig = CODEC_LOOP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,10 +272,7 @@ class PictureConfig:
     """Moves times towards noise: t -> s t / (1 + (s - 1) t)."""
     bf16: bool = True
     """Multiply in bfloat16."""
-    loop: LoopConfig = field(default_factory=lambda: PICTURE_LOOP)
-
-
-PICTURE_LOOP = LoopConfig(learning_rate=1e-3, batch=32, count_work=False, optimizer="muon")
+    loop: LoopConfig = PICTURE_LOOP
 
 
 @dataclass(frozen=True, kw_only=True)
