@@ -52,7 +52,7 @@ def folder(tmp_path, monkeypatch):
 
 VIDEO = ["video", "--image-run", "pictures"]
 MISTAKES = {
-    "stage": (["sound"], "stage: expected one of image, video"),
+    "stage": (["sound"], "stage: expected one of codec, image, video"),
     "stride 0": ([*VIDEO, "--stride", "0"], "stride: expected 1 to 16"),
     "stride 17": ([*VIDEO, "--stride", "17"], "stride: expected 1 to 16"),
     "batch 0": (["image", "--batch", "0"], "batch: expected"),

@@ -36,7 +36,7 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def write_beside(path: Path, fill: Callable[[Path], None]) -> Path:
+def write_beside(path: Path, fill: Callable[[Path], object]) -> Path:
     """`write_whole` into a folder that exists and can be written, with errors that say what to do.
 
     Raises MediaError.
@@ -55,7 +55,7 @@ def write_beside(path: Path, fill: Callable[[Path], None]) -> Path:
     return path
 
 
-def write_whole(path: Path, fill: Callable[[Path], None]) -> None:
+def write_whole(path: Path, fill: Callable[[Path], object]) -> None:
     """Let `fill` make a file (or a folder) under a hidden temporary name in `path`'s folder, sync
     it, then give it its name: on the disk it is whole or absent.
 

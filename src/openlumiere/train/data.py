@@ -101,7 +101,7 @@ class CaptionStates:
         """One at a time on a CPU, where runs are exact; together on a GPU, where time is dearer."""
         if torch.device(self.device).type == "cpu":
             return self.encoder.encode(captions)
-        return self.encoder.encode_together(captions, self.device)
+        return self.encoder.encode_together(captions, self.device)  # type: ignore[attr-defined]
 
     def keep(self, file: Path) -> None:
         """Write what is known, where there is something new. Raises OSError."""

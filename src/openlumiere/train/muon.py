@@ -38,14 +38,15 @@ class Muon(Optimizer):
         super().__init__(parameters, {"lr": lr, **options})
 
     @torch.no_grad()
-    def step(self, closure=None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Takes no closure."""
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._move(parameter, group)
+                self._move(parameter, group)
 
     def _move(self, parameter: nn.Parameter, group: dict) -> None:
+        if parameter.grad is None:
+            return
         state = self.state[parameter]
         change = matrix_change if is_matrix(parameter) else adam_change
         update = change(parameter.grad, state, group)

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from openlumiere.diffusion.loss import add_noise
-from openlumiere.models.codec import UnshuffleCodec
+from openlumiere.models.codec import Codec
 from openlumiere.models.temporal import fold_frames, unfold_frames
 from openlumiere.train.config import UpscalerConfig
 from openlumiere.train.data import CaptionStates
@@ -65,7 +65,7 @@ class BaseErrors:
 
     unet: UNet2DConditionModel
     alphas_cumprod: Float[Tensor, " t"]
-    codec: UnshuffleCodec
+    codec: Codec
 
     @torch.no_grad()
     def __call__(

@@ -91,7 +91,7 @@ def figures(lumiere: Lumiere, asked: Asked, opened: Opened, show: Show) -> Itera
     tasks = [task for task in asked.tasks if task != STYLE]
     judge = open_judge(asked.judge)
     yield from measure(lumiere, opened.sources, tasks, asked.settings, judge, show)
-    if STYLE in asked.tasks:
+    if STYLE in asked.tasks and opened.world is not None:
         yield from style_figures(lumiere, asked, opened.world, show)
 
 

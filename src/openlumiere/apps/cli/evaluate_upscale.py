@@ -69,8 +69,10 @@ def main(words: list[str]) -> int:
     clips = collections(options)
     lumiere = open_lumiere(options)
     judge, _ = load_judge()
-    how = {"steps": options.steps, "noise": options.noise, "seed": options.seed}
-    report = evaluate(lumiere, clips, judge, **how)
+    report = evaluate(
+        lumiere, clips, judge, steps=options.steps, noise=options.noise, seed=options.seed
+    )
+    assert lumiere.upscaler is not None
     fingerprint = lumiere.upscaler.fingerprint()
     return finish(report, "upscale", words, fingerprint, Output(out=options.out))
 

@@ -193,7 +193,8 @@ def read(stage: str, words: list[str]) -> Options:
         "data": sources.get(stage, Data()),
         "config": getattr(preset, stage.replace("-", "_")),
     }
-    return parse(OmitArgPrefixes[kind], words, f"train {stage}", kind(**defaults))
+    flat: Any = OmitArgPrefixes[kind]  # type: ignore[misc, valid-type]
+    return parse(flat, words, f"train {stage}", kind(**defaults))
 
 
 def preset_named(words: list[str]) -> str:

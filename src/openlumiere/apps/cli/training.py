@@ -14,13 +14,14 @@ from openlumiere.apps.cli.train import (
     Options,
     TrainClips,
     TrainCodec,
+    TrainImage,
     TrainUpscaler,
     TrainUpscalerClips,
 )
 from openlumiere.models.e5 import E5TextEncoder
 from openlumiere.models.folder import UPSCALER
 from openlumiere.models.stunet import TEMPORAL_WEIGHTS
-from openlumiere.train.config import PRESETS, ImageConfig, VideoConfig
+from openlumiere.train.config import PRESETS
 from openlumiere.train.data import TEXTS, CaptionStates, Source
 from openlumiere.train.log import Line, Observer
 from openlumiere.train.loop import train
@@ -55,21 +56,22 @@ def run(stage: str, options: Options) -> None:
 
 def build(stage: str, options: Options) -> Stage:
     """The stage that the options describe. Raises ValueError for weights or data that don't fit."""
-    config = options.config
-    start = options.run.start
     if isinstance(options, TrainCodec):
         return build_codec(options)
     texts = caption_states(options)
-    if isinstance(config, ImageConfig):
-        return image_stage(
-            source(options, config.side, PRESETS[options.run.preset].video.frames),
-            texts,
-            config,
-            start,
-        )
-    if not isinstance(config, VideoConfig):
+    if isinstance(options, TrainUpscaler | TrainUpscalerClips):
         return build_upscaler(options, texts)
-    net, codec = open_net(options.image_run, start, config.attention_blocks)
+    if isinstance(options, TrainClips):
+        return build_clips(stage, options, texts)
+    frames = PRESETS[options.run.preset].video.frames
+    pictures = source(options, options.config.side, frames)
+    return image_stage(pictures, texts, options.config, options.run.start)
+
+
+def build_clips(stage: str, options: TrainClips, texts: CaptionStates) -> Stage:
+    """The stage of a net's temporal parameters."""
+    config = options.config
+    net, codec = open_net(options.image_run, options.run.start, config.attention_blocks)
     clips = source(options, side_of(net, codec), config.frames)
     build_stage = conditional_stage if stage == "conditional" else video_stage
     return build_stage(clips, texts, net, codec, config)
@@ -80,7 +82,7 @@ def build_codec(options: TrainCodec) -> Stage:
     from openlumiere.train.stages.codec import codec_stage
     from openlumiere_world.toys.training import codec_sources
 
-    source, held_out = codec_sources(options.data.cache)
+    source, held_out = codec_sources(given(options.data.cache))
     return codec_stage(source, options.config, held_out, codec_folder(options.run.start))
 
 
@@ -103,7 +105,7 @@ def build_upscaler(options: TrainUpscaler | TrainUpscalerClips, texts: CaptionSt
     else:
         net = picture_net(config, options.run.start)
     base = None if options.data.base is None else open_base(options.data.base)
-    world = World.open(options.data.world)
+    world = World.open(given(options.data.world))
     folder = options.run.run / "drawn"
     scope = SCOPES[PRESETS[options.run.preset].scope]
     few = max(1, round(config.from_base * config.drawn))
@@ -121,7 +123,7 @@ def caption_states(options: Options) -> CaptionStates:
     return texts
 
 
-def source(options: Options, side: int, frames: int) -> Source:
+def source(options: TrainImage | TrainClips, side: int, frames: int) -> Source:
     """What `Data` names, in frames of `side` pixels."""
     device = options.config.loop.device
     if options.data.footage is not None:
@@ -133,11 +135,15 @@ def source(options: Options, side: int, frames: int) -> Source:
     from openlumiere_world.scope import SCOPES
     from openlumiere_world.subjects import World
 
-    if options.data.package is not None:
-        world = open_package(options.data.package)
-    else:
-        world = World.open(options.data.world)
+    package = options.data.package
+    world = World.open(given(options.data.world)) if package is None else open_package(package)
     return Batches(world, SCOPES[PRESETS[options.run.preset].scope], "train", side, device)
+
+
+def given(path: Path | None) -> Path:
+    """A path that `check` has found to be there."""
+    assert path is not None
+    return path
 
 
 def image_run(options: Options) -> Path | None:
@@ -263,7 +269,7 @@ def check_image_run(stage: str, run: Path | None, start: Path | None) -> None:
             f"image run: expected a run with a trained picture net, got {run}, do: lumiere train"
             f" {first} first"
         )
-    if run is None and first == "image" and not holds(start, MODELS):
+    if run is None and first == "image" and not holds(given(start), MODELS):
         raise ValueError(
             f"start: expected a whole model, got temporal weights alone in {start}, name their"
             " picture net with --image-run"
@@ -279,7 +285,7 @@ def check_cache(cache: Path | None) -> None:
         )
 
 
-def check_data(options: Options) -> None:
+def check_data(options: TrainImage | TrainClips) -> None:
     """Raise ValueError where not exactly one collection is named."""
     data = options.data
     named = [name for name in ("world", "package", "footage") if getattr(data, name) is not None]

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -94,7 +94,7 @@ def codec_stage(
 
 
 def frame_losses(
-    net: nn.Module,
+    net: Any,
     frames: Float[Tensor, "b 4 H W"],
     config: CodecConfig,
     generator: torch.Generator,
