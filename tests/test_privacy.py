@@ -30,8 +30,8 @@ def without_network() -> list[str]:
     """What runs a command where there is no interface at all, if this machine lets us."""
     tool = shutil.which("unshare")
     words = [tool, "--map-root-user", "--net"] if tool else []
-    able = tool and subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0
-    return words if able else []
+    tried = tool and subprocess.run([*words, "true"], capture_output=True, check=False)
+    return words if tried and tried.returncode == 0 else []
 
 
 def files_under(folder: Path) -> set[str]:
