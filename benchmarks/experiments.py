@@ -23,8 +23,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from openlumiere.diffusion.known import Known
+from openlumiere.contract import Known
 from openlumiere.diffusion.loss import clean_loss
+from openlumiere.diffusion.process import VariancePreserving
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.media import Clip, contact_sheet, filmstrip, save_image
 from openlumiere.models.codec import UnshuffleCodec
@@ -199,7 +200,7 @@ def held_out_losses(net: STUNet, bench: Bench) -> list[list[float]]:
                 clean[part],
                 noise[part],
                 torch.full((len(part),), level),
-                scheduler.alphas_cumprod,
+                VariancePreserving(scheduler),
             ).tolist()
         rows.append(losses)
     return rows

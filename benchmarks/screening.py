@@ -1,26 +1,22 @@
 """Which prompts are refused, for docs/trust.md.
 
     python benchmarks/screening.py tests/safety/prompts.csv     # its table, and each mistake
-    python benchmarks/screening.py captions                         # of the world's captions,
-    nobody's business to refuse
-    python benchmarks/screening.py write                            # encodes the rules' sentences
-    anew into the file that the package carries
+    python benchmarks/screening.py captions                         # of the sticker world's captions
+    python benchmarks/screening.py curve tests/safety/prompts_held_out.csv     # by threshold
 
-The prompts were written by who wrote the lists, so "in the lists' words" says little; "in other
-words" were written to be missed. A refusal counts where it should be only under the rule that it
-should be under. `prompts_unseen.csv` was written when the lists and the rules' sentences stood.
+A refusal counts where it should be only under the rule that it should be under. All prompts are of
+one hand; `prompts_held_out.csv` was written when words, nets and thresholds stood.
 """
 
 import csv
 import sys
 from collections import Counter
 
-from safetensors.torch import save_file
-
-from openlumiere.safety.likeness import DIRECTIONS, encode_sentences
+from openlumiere.safety.classifier import THRESHOLDS, scores
 from openlumiere.safety.prompts import find
 from openlumiere_world.names import LANGUAGES, caption_rows
 
+SHIFTS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
 CAPTIONS = ("name_en", "appearance_en", "motion_en", "motion_it")
 
 
@@ -66,15 +62,35 @@ def tell_captions() -> None:
     print(f"{len(refused)} of {len(captions)} captions refused:", *refused, sep="\n")
 
 
-def write_directions() -> None:
-    save_file(
-        {kind: rows.half().contiguous() for kind, rows in encode_sentences().items()}, DIRECTIONS
-    )
+def tell_curve(path: str) -> None:
+    """False and true refusals for a shift of all thresholds."""
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    print("| threshold | false | true |\n|---|---|---|")
+    for shift in SHIFTS:
+        wrong, right = refusals(rows, shift)
+        print(f"| {shift:+.1f} | {wrong} | {right} |")
+
+
+def refusals(rows: list[dict[str, str]], shift: float) -> tuple[str, str]:
+    """False and true refusals with all thresholds moved by `shift`."""
+    counts = Counter()
+    for row in rows:
+        likely = {
+            rule
+            for rule, score in scores(row["prompt"]).items()
+            if score > THRESHOLDS[rule] + shift
+        }
+        found = likely | {each.rule for each in find(row["prompt"]) if each.words}
+        refused = row["kind"] in found if row["expected"] == "refuse" else bool(found)
+        counts[row["expected"]] += refused
+        counts[row["expected"], "all"] += 1
+    return tuple(f"{counts[kind]} of {counts[kind, 'all']}" for kind in ("allow", "refuse"))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["write"]:
-        write_directions()
+    if len(sys.argv) == 3 and sys.argv[1] == "curve":
+        tell_curve(sys.argv[2])
     elif sys.argv[1:] == ["captions"]:
         tell_captions()
     elif len(sys.argv) == 2:

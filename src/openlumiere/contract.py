@@ -1,8 +1,8 @@
-"""What every part of a run agrees on: noise levels, conditions, denoisers and the nets behind them.
+"""What every part of a run agrees on: noise levels, conditions, denoisers, the nets behind them.
 
-A denoiser answers the clean clip: `denoiser(noisy, level, condition) -> clean` over `b c f h w`. What
-a net really predicts, its layout, clock, text and codec are known to its `Backbone` alone. This file
-imports nothing of ours.
+A denoiser answers the clean clip: `denoiser(noisy, level, condition) -> clean`, over `b c f h w`.
+What a net really predicts, its layout, clock, text and codec are known to its `Backbone` alone.
+This file imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+NATIVE_RATE = Fraction(16)
+"""Frame times count in frames of this rate, 16 a second, whatever rate a net was trained at."""
 
 TIMES = 1000
 """Diffusion times run from 0 (clean) to this (noise alone), whatever a net's own clock says."""
@@ -219,7 +222,9 @@ class Condition:
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> Condition:
-        """On `device`; real numbers but the frame times in `dtype`, masks and labels as they are."""
+        """On `device`; real numbers but the frame times in `dtype`, masks and whole numbers as they
+        are.
+        """
 
         def move(tensor: Tensor) -> Tensor:
             return tensor.to(device, dtype if tensor.is_floating_point() else None)
@@ -364,6 +369,7 @@ Denoiser: TypeAlias = Callable[[Tensor, Level, Condition], Tensor]
 """`denoiser(noisy, level, condition) -> clean`, both clips `b c f h w` in the codec's space."""
 
 
+@runtime_checkable
 class Solver(Protocol):
     """One run of a scheduler: it takes clean predictions and leads from noise to a clip.
 
@@ -377,12 +383,10 @@ class Solver(Protocol):
         """The noise level of call `index`."""
         ...
 
-    def begin(self, noise: Tensor) -> Tensor:
-        """The state before the first call, from unit Gaussian noise."""
-        ...
-
-    def hide(self, clean: Tensor, noise: Tensor) -> Tensor:
-        """A clean clip under the noise of the first call, as a state (SDEdit)."""
+    def begin(self, noise: Tensor, source: Tensor | None = None) -> Tensor:
+        """The state before the first call: unit Gaussian noise, or at a later start the clean clip
+        `source` under that noise (SDEdit, Meng et al. 2022).
+        """
         ...
 
     def look(self, state: Tensor, index: int) -> Tensor:
@@ -394,6 +398,7 @@ class Solver(Protocol):
         ...
 
 
+@runtime_checkable
 class Process(Protocol):
     """How a net was trained to be noised, and what it predicts: the only part that knows
     prediction kinds, schedules and diffusers' schedulers.
@@ -423,6 +428,7 @@ class Process(Protocol):
         ...
 
 
+@runtime_checkable
 class Codec(Protocol):
     """The seam between clips in [-1, 1] and what a net sees: it knows space, time and alpha."""
 
@@ -433,7 +439,7 @@ class Codec(Protocol):
     factor: int
     """Pixels of a side that share one coded place."""
     time_factor: int
-    """Frames that share one coded place; the first frame has one of its own where this is over 1."""
+    """Frames that share one coded place; above 1 the first frame has one of its own."""
     bounded: bool
     """Whether coded values are pixels, so that a clean clip lies in [-1, 1]."""
 
@@ -453,9 +459,11 @@ class Codec(Protocol):
         """The codec's space to pixels, which may leave [-1, 1]."""
         ...
 
-    def mask(self, known: Float[Tensor, "b 1 f H W"]) -> Float[Tensor, "b 1 f h w"]:
-        """A mask of pixels (1: known) in the coded grid: a place is known only if every pixel and
-        frame under it is.
+    def mask(
+        self, known: Float[Tensor, "b 1 f H W"], grid: tuple[int, int, int]
+    ) -> Float[Tensor, "b 1 g h w"]:
+        """A mask of pixels of any resolution (1: known) on a coded grid: a place is known only if
+        every pixel and frame under it is.
         """
         ...
 
@@ -470,7 +478,7 @@ class Native:
 
     side: int
     frames: int = 80
-    fps: Fraction = Fraction(16)
+    fps: Fraction = NATIVE_RATE
     multiple: int = 1
     time_multiple: int = 1
 
@@ -492,6 +500,17 @@ class Reads:
     frame_times: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class SparseFirst:
+    """From diffusion time `until` up a clip is looked at `spacing` native frames apart; see
+    `diffusion/sparse_first.py`.
+    """
+
+    spacing: int
+    until: int
+
+
+@runtime_checkable
 class Backbone(Protocol):
     """A published net as a denoiser, with all that is its own; one file a family."""
 
@@ -513,6 +532,11 @@ class Backbone(Protocol):
     @property
     def reads(self) -> Reads:
         """What it reads by itself."""
+        ...
+
+    @property
+    def sparse(self) -> SparseFirst | None:
+        """Whether its clips find their path on few frames first."""
         ...
 
     @property

@@ -79,14 +79,16 @@ class Policy:
         if unknown := set(content) - known:
             raise ValueError(refusal(", ".join(sorted(unknown)), path))
         return cls(
-            **{name: _frozen(name, value, path) for name, value in content.items()}, path=path
+            mode=content.get("mode", "refuse"),
+            frames=content.get("frames"),
+            without=_texts(content, "without", path),
+            allow=_texts(content, "allow", path),
+            path=path,
         )
 
 
-def _frozen(name: str, value: object, path: Path) -> object:
-    """Lists of texts as tuples; whatever else there is is left to the checks of `Policy`."""
-    if name not in ("without", "allow"):
-        return value
+def _texts(content: dict, name: str, path: Path) -> tuple[str, ...]:
+    value = content.get(name, [])
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise ValueError(refusal(f"{name} {value!r}", path))
     return tuple(value)
@@ -161,7 +163,8 @@ class Settings:
         if certificate is None or key is None:
             given = "key" if certificate is None else "certificate"
             raise ValueError(
-                f"signer: expected a certificate and its key, got the {given} alone, name both files"
+                f"signer: expected a certificate and its key, got the {given} alone, "
+                "name both files"
             )
         return replace(self, signer=SignerFiles(chain=Path(certificate), key=Path(key)))
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from diffusers import DDIMScheduler
 
+from levels import TRAINED
 from openlumiere.diffusion.loss import (
     TRUNCATION,
     add_noise,
@@ -12,8 +12,7 @@ from openlumiere.diffusion.loss import (
 )
 
 MEAN, SPREAD = 0.3, 0.5
-SCHEDULER = DDIMScheduler(beta_schedule="linear", rescale_betas_zero_snr=True)
-SIGNAL = SCHEDULER.alphas_cumprod
+SIGNAL = TRAINED.scheduler.alphas_cumprod
 
 
 def random(*shape, seed):
@@ -24,7 +23,7 @@ def predictor(gain=1.0, shift=0.0):
     """E[clean | noisy] of N(MEAN, SPREAD^2) data at gain 1 and shift 0, a worse one elsewhere."""
 
     def predict(noisy, timestep):
-        alpha, sigma = signal_and_noise(timestep, SIGNAL, noisy.ndim)
+        alpha, sigma = signal_and_noise(timestep, TRAINED, noisy.ndim)
         return (
             MEAN
             + shift
@@ -37,7 +36,7 @@ def predictor(gain=1.0, shift=0.0):
 def losses(predict):
     timestep = torch.tensor([10, 100, 200, 300])
     clean = MEAN + SPREAD * random(4, 1, 10, 64, 64, seed=0)
-    return clean_loss(predict, clean, random(4, 1, 10, 64, 64, seed=1), timestep, SIGNAL)
+    return clean_loss(predict, clean, random(4, 1, 10, 64, 64, seed=1), timestep, TRAINED)
 
 
 @pytest.mark.parametrize("worse", [{"gain": 0.8}, {"gain": 1.2}, {"shift": 0.05}, {"shift": -0.05}])
@@ -52,14 +51,14 @@ def test_the_exact_denoisers_loss_is_the_posterior_variance_weighted():
         SPREAD**2
         * (1 - signal)
         / (signal * SPREAD**2 + 1 - signal)
-        * velocity_weight(timestep, SIGNAL)
+        * velocity_weight(timestep, TRAINED)
     )
     torch.testing.assert_close(losses(predictor()), expected, rtol=0.03, atol=0)
 
 
 def test_the_weight_is_the_velocitys_truncated():
     timestep = torch.arange(1000)
-    weight = velocity_weight(timestep, SIGNAL)
+    weight = velocity_weight(timestep, TRAINED)
     assert weight.max() == 1 + TRUNCATION and weight[-1] == 1 and (weight.diff() <= 0).all()
     free = 1 / (1 - SIGNAL) < 1 + TRUNCATION
     torch.testing.assert_close(weight[free], 1 / (1 - SIGNAL[free]))
@@ -68,12 +67,12 @@ def test_the_weight_is_the_velocitys_truncated():
 def test_the_weight_turns_clean_error_into_velocity_error():
     clean, noise, off = (random(3, 2, 2, 4, 4, seed=seed) for seed in (0, 1, 2))
     timestep = torch.tensor([400, 700, 999])
-    alpha, sigma = signal_and_noise(timestep, SIGNAL, 5)
+    alpha, sigma = signal_and_noise(timestep, TRAINED, 5)
     noisy = alpha * clean + sigma * noise
     velocity = lambda clean: alpha / sigma * noisy - clean / sigma
     error = (velocity(clean + off) - velocity(clean)).square().flatten(1).mean(1)
     torch.testing.assert_close(
-        clean_loss(lambda *_: clean + off, clean, noise, timestep, SIGNAL), error
+        clean_loss(lambda *_: clean + off, clean, noise, timestep, TRAINED), error
     )
 
 
@@ -84,7 +83,8 @@ def test_noise_is_added_as_diffusers_does():
         torch.tensor([0, 500, 999]),
     )
     torch.testing.assert_close(
-        add_noise(clean, noise, timestep, SIGNAL), SCHEDULER.add_noise(clean, noise, timestep)
+        add_noise(clean, noise, timestep, TRAINED),
+        TRAINED.scheduler.add_noise(clean, noise, timestep),
     )
 
 

@@ -8,9 +8,10 @@ import torch
 from accelerate import PartialState
 from diffusers import DDIMScheduler
 
-from openlumiere.diffusion.denoiser import Condition
-from openlumiere.diffusion.known import Known
-from openlumiere.diffusion.multidiffusion import Windows, borders, cut, cut_axis, multidiffuse
+from levels import at
+from openlumiere.contract import Condition, Known
+from openlumiere.diffusion.multidiffusion import Windows, borders, cut_axis, multidiffuse
+from openlumiere.diffusion.process import VariancePreserving
 from openlumiere.diffusion.stream import stream
 
 
@@ -24,8 +25,8 @@ class Watched:
     def __init__(self):
         self.calls = []
 
-    def __call__(self, noisy, timestep, condition):
-        self.calls.append((noisy, timestep, condition))
+    def __call__(self, noisy, level, condition):
+        self.calls.append((noisy, level, condition))
         return noisy.roll(1, 2) * 0.5 + condition.text.mean((1, 2))[:, None, None, None, None]
 
 
@@ -55,20 +56,20 @@ def test_borders_are_where_other_windows_begin_to_speak():
 def test_two_windows_by_hand():
     noisy = torch.arange(6.0).reshape(1, 1, 6, 1, 1)
 
-    def mean(noisy, timestep, condition):
+    def mean(noisy, level, condition):
         return noisy.mean((2, 3, 4), keepdim=True).expand_as(noisy)
 
-    uniform = multidiffuse(mean, Windows(frames=4))(noisy, 0, told()).flatten().tolist()
+    uniform = multidiffuse(mean, Windows(frames=4))(noisy, at(0), told()).flatten().tolist()
     assert uniform == pytest.approx([1.5, 1.5, 2.5, 2.5, 3.5, 3.5])
     tapered = (
-        multidiffuse(mean, Windows(frames=4, tapered=True))(noisy, 0, told()).flatten().tolist()
+        multidiffuse(mean, Windows(frames=4, tapered=True))(noisy, at(0), told()).flatten().tolist()
     )
     assert tapered == pytest.approx([1.5, 1.5, 1.5 + 2 / 3, 1.5 + 4 / 3, 3.5, 3.5])
 
 
 def test_a_clip_within_one_window_is_one_plain_call():
     net, noisy, condition = Watched(), random(2, 3, 4, 6, 6), told(2)
-    multidiffuse(net, Windows(frames=4, height=8, width=6, tile_overlap=1))(noisy, 5, condition)
+    multidiffuse(net, Windows(frames=4, height=8, width=6, tile_overlap=1))(noisy, at(5), condition)
     assert len(net.calls) == 1
     assert net.calls[0][0] is noisy and net.calls[0][2] is condition
 
@@ -77,7 +78,7 @@ def test_a_clip_within_one_window_is_one_plain_call():
 def test_windows_run_in_batches_within_the_limit(batch, rows):
     net = Watched()
     multidiffuse(net, Windows(frames=4, height=3, tile_overlap=1, batch=batch))(
-        random(2, 3, 8, 5, 2), 5, told(2)
+        random(2, 3, 8, 5, 2), at(5), told(2)
     )
     assert [len(noisy) for noisy, _, _ in net.calls] == rows
     assert all(
@@ -88,7 +89,9 @@ def test_windows_run_in_batches_within_the_limit(batch, rows):
 
 def test_every_window_begins_when_the_clip_does():
     net, times = Watched(), 5 + torch.arange(8) * 2 / 3
-    multidiffuse(net, Windows(frames=4, batch=3))(random(1, 3, 8, 2, 2), 5, told(frame_times=times))
+    multidiffuse(net, Windows(frames=4, batch=3))(
+        random(1, 3, 8, 2, 2), at(5), told(frame_times=times)
+    )
     assert len(net.calls) == 1  # evenly spaced times are alike in all windows
     torch.testing.assert_close(net.calls[0][2].frame_times, times[:4])
 
@@ -96,7 +99,7 @@ def test_every_window_begins_when_the_clip_does():
 def test_windows_of_other_frame_times_run_apart():
     net, times = Watched(), torch.tensor([0.0, 1, 2, 3, 4, 8, 12, 16])
     multidiffuse(net, Windows(frames=4, overlap=0, height=2, tile_overlap=0, batch=9))(
-        random(1, 3, 8, 4, 2), 5, told(frame_times=times)
+        random(1, 3, 8, 4, 2), at(5), told(frame_times=times)
     )
     assert [len(noisy) for noisy, _, _ in net.calls] == [2, 2]
     assert [condition.frame_times.tolist() for _, _, condition in net.calls] == [
@@ -110,10 +113,11 @@ def test_clips_among_the_conditions_are_cut_and_all_else_goes_whole():
     condition = told(
         2,
         known=Known(content=content, mask=torch.ones(2, 1, 8, 6, 6)),
-        added={"low": low, "pooled": pooled},
+        over_frames={"low": low},
+        whole={"pooled": pooled},
     )
     window = Windows(frames=4, height=4, width=4, tile_overlap=1).over((8, 6, 6))[-1]
-    part = cut(condition, window)
+    part = condition.window(window)
     assert torch.equal(part.known.content, content[:, :, 4:, 2:, 2:]) and part.known.mask.shape == (
         2,
         1,
@@ -121,8 +125,8 @@ def test_clips_among_the_conditions_are_cut_and_all_else_goes_whole():
         4,
         4,
     )
-    assert torch.equal(part.added["low"], low[:, :, 4:, 2:, 2:])
-    assert part.added["pooled"] is pooled and part.text is condition.text
+    assert torch.equal(part.over_frames["low"], low[:, :, 4:, 2:, 2:])
+    assert part.whole["pooled"] is pooled and part.text is condition.text
 
 
 @pytest.mark.parametrize("options", [{"frames": 2}, {"overlap": -1}, {"height": 8}, {"batch": 0}])
@@ -136,20 +140,22 @@ def test_windows_that_cannot_be_are_refused(options):
     [
         {"known": Known.nothing((1, 3, 9, 2, 2))},
         {"frame_times": torch.arange(9.0)},
-        {"added": {"low": torch.zeros(1, 3, 8, 4, 4)}},
+        {"over_frames": {"low": torch.zeros(1, 3, 8, 4, 4)}},
     ],
 )
 def test_a_condition_of_another_size_is_refused(more):
     with pytest.raises(
-        ValueError, match=rf"expected {next(iter(more)).replace('added', 'low')} .*, got .*, "
+        ValueError, match=rf"expected {next(iter(more)).replace('over_frames', 'low')} .*, got .*, "
     ):
-        multidiffuse(Watched(), Windows(frames=4))(random(1, 3, 8, 2, 2), 5, told(**more))
+        multidiffuse(Watched(), Windows(frames=4))(random(1, 3, 8, 2, 2), at(5), told(**more))
 
 
 def windowed(frames, processes=None):
     """Two clips in windows of 3 frames, two at once: rows a call, and the result."""
     net, windows = Watched(), Windows(frames=3, overlap=1, batch=2)
-    result = multidiffuse(net, windows, processes=processes)(random(2, 3, frames, 4, 4), 5, told(2))
+    result = multidiffuse(net, windows, processes=processes)(
+        random(2, 3, frames, 4, 4), at(5), told(2)
+    )
     return [len(noisy) for noisy, _, _ in net.calls], result
 
 
@@ -166,7 +172,7 @@ def streamed(frames, processes=None):
     )
     parts = stream(
         net,
-        scheduler,
+        VariancePreserving(scheduler),
         random(2, 3, frames, 4, 4).split(1, 2),
         frames,
         lambda window: condition,

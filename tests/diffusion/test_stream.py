@@ -1,33 +1,26 @@
 import pytest
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+from diffusers import DPMSolverMultistepScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openlumiere.diffusion.denoiser import Condition
+from levels import TRAINED, solver
+from openlumiere.contract import Condition
 from openlumiere.diffusion.multidiffusion import Windows, multidiffuse
-from openlumiere.diffusion.sampler import draw_noise, sample
+from openlumiere.diffusion.noise import draw_noise
+from openlumiere.diffusion.process import VariancePreserving
+from openlumiere.diffusion.sampler import sample
 from openlumiere.diffusion.stream import stream
 
 # diffusers 0.42 turns tensors to numpy in a way that numpy 2 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
-def neighbourly(noisy, timestep, condition):
+def neighbourly(noisy, level, condition):
     """Looks along time and at what it is told, so windows disagree where they overlap."""
-    told = condition.added["low"] + condition.text.mean()
+    told = condition.over_frames["low"] + condition.text.mean()
     return torch.tanh(noisy.roll(1, 2) + told) + noisy.mean((2, 3, 4), keepdim=True) * (
-        1 + float(timestep) / 1000
-    )
-
-
-def scheduler(**changes):
-    return DDIMScheduler(
-        prediction_type="sample",
-        timestep_spacing="trailing",
-        rescale_betas_zero_snr=True,
-        clip_sample=False,
-        **changes,
+        1 + float(level.time) / 1000
     )
 
 
@@ -35,13 +28,13 @@ def told(frames):
     generator = torch.Generator().manual_seed(1)
     return Condition(
         text=torch.randn(2, 3, 4, generator=generator),
-        added={"low": torch.randn(2, 3, frames, 2, 3, generator=generator)},
+        over_frames={"low": torch.randn(2, 3, frames, 2, 3, generator=generator)},
     )
 
 
 def part_of(condition):
     return lambda window: Condition(
-        text=condition.text, added={"low": condition.added["low"][:, :, window]}
+        text=condition.text, over_frames={"low": condition.over_frames["low"][:, :, window]}
     )
 
 
@@ -55,13 +48,11 @@ def test_a_stream_is_what_windows_over_the_whole_clip_give(frames, length, data)
     )
     steps, sizes = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 6))
     noise, condition = draw_noise((3, frames, 2, 3), [5, 6]), told(frames)
-    *_, last = sample(
-        multidiffuse(neighbourly, windows), scheduler(), noise, condition, steps=steps
-    )
+    *_, last = sample(multidiffuse(neighbourly, windows), solver(steps, None), noise, condition)
     parts = list(
         stream(
             neighbourly,
-            scheduler(),
+            TRAINED,
             noise.split(sizes, 2),
             frames,
             part_of(condition),
@@ -81,7 +72,7 @@ def test_a_stream_holds_a_few_windows_however_long_the_clip():
             yield torch.zeros(2, 3, 1, 2, 3)
 
     for part in stream(
-        neighbourly, scheduler(), noise(), frames, part_of(told(frames)), windows, steps=3
+        neighbourly, TRAINED, noise(), frames, part_of(told(frames)), windows, steps=3
     ):
         assert len(drawn) - ready <= 3 * 8
         ready += part.shape[2]
@@ -94,7 +85,7 @@ def test_every_window_of_every_step_is_told_of():
     list(
         stream(
             neighbourly,
-            scheduler(),
+            TRAINED,
             [noise],
             10,
             part_of(condition),
@@ -111,5 +102,11 @@ def test_every_window_of_every_step_is_told_of():
 def test_a_scheduler_that_remembers_is_refused():
     with pytest.raises(ValueError, match="DDIMScheduler"):
         stream(
-            neighbourly, DPMSolverMultistepScheduler(), [], 4, part_of(told(4)), Windows(), steps=1
+            neighbourly,
+            VariancePreserving(DPMSolverMultistepScheduler()),
+            [],
+            4,
+            part_of(told(4)),
+            Windows(),
+            steps=1,
         )

@@ -8,7 +8,8 @@ import torch
 
 from openlumiere import LumierePipeline
 from openlumiere.diffusion.multidiffusion import Windows
-from openlumiere.engine.base import NATIVE_RATE, pair, to_frames
+from openlumiere.engine.base import pair
+from openlumiere.models.codec import to_frames
 
 PROMPT = "a dog moves right on a green background"
 
@@ -73,9 +74,10 @@ def test_guidance_one_ignores_the_negative_prompt(pipeline):
 
 
 def test_frame_rate_sets_the_moments_of_the_frames(pipeline):
-    times = pipeline.condition([PROMPT], 5, Fraction(8)).frame_times
-    assert times.tolist() == [0, 2, 4, 6, 8]
-    assert pipeline.condition([PROMPT], 3, NATIVE_RATE).frame_times.tolist() == [0, 1, 2]
+    native = pipeline.backbone.condition([PROMPT], frames=3, height=16, width=16)
+    assert native.frame_times.tolist() == [0, 1, 2]
+    halved = clip(pipeline, frame_times=torch.arange(8.0) * 2)
+    assert np.array_equal(clip(pipeline, frame_rate=Fraction(8)), halved)
     assert not np.array_equal(clip(pipeline, frame_rate=Fraction(8)), clip(pipeline))
 
 

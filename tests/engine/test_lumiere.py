@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from openlumiere import Clip, Lumiere
-from openlumiere.diffusion.sampler import SCHEDULERS
+from openlumiere.diffusion.process import SCHEDULERS
 from openlumiere.engine.finish import Made, Replay, read_sidecar
 from openlumiere.engine.fit import enlarge
 

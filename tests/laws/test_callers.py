@@ -15,7 +15,9 @@ KINDS = ("function", "class", "method", "property")
 CALLED_BY_OTHERS = {
     "__getattr__": "Python, for the package's lazy public names",
     "temporal_parameters": "users' own training loops (README)",
-    "Backbone": "type checkers, which hold every net to it",
+    "Flow": "backbones of published video nets, which are flows",
+    "frames_for": "the same, whose codecs take some frames to one place",
+    "bytes_for": "whoever asks a backbone of another family what a shape costs",
 }
 
 

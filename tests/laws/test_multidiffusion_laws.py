@@ -4,15 +4,18 @@ laws, on analytic denoisers.
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openlumiere.diffusion.denoiser import Condition, NetDenoiser
-from openlumiere.diffusion.guidance import guide
-from openlumiere.diffusion.known import Known
+from levels import TRAINED, at, solver
+from openlumiere.backbones.unet import UNetDenoiser
+from openlumiere.contract import Condition, Known
+from openlumiere.diffusion.guidance import guided
 from openlumiere.diffusion.multidiffusion import Windows, average, multidiffuse
-from openlumiere.diffusion.sampler import SCHEDULERS, draw_noise, make_scheduler, sample
+from openlumiere.diffusion.noise import draw_noise
+from openlumiere.diffusion.process import SCHEDULERS
+from openlumiere.diffusion.sampler import sample
 from openlumiere.models.stunet import STUNet
 
 # diffusers 0.42 turns tensors to numpy in a way that numpy 2 deprecates
@@ -29,24 +32,24 @@ def told(batch, seed=1):
     return Condition(text=random(batch, 4, 3, seed=seed))
 
 
-def pointwise(noisy, timestep, condition):
+def pointwise(noisy, level, condition):
     """Each place by itself, from its value, the time, the text and what is known there: no
     neighbour is looked at.
     """
-    time = torch.as_tensor(timestep, dtype=torch.float32).reshape(-1, 1, 1, 1, 1) / 1000
+    time = level.time.float().reshape(-1, 1, 1, 1, 1) / 1000
     told_here = condition.text.mean(1)[:, :, None, None, None]
     if condition.known is not None:
         told_here = told_here + condition.known.content * condition.known.mask
     return torch.tanh(noisy + told_here) * (1 + time)
 
 
-def neighbourly(noisy, timestep, condition):
+def neighbourly(noisy, level, condition):
     """Looks at the whole window, at its edges and at the frame times, so windows disagree where
     they overlap.
     """
     times = torch.arange(noisy.shape[2]) if condition.frame_times is None else condition.frame_times
     moved = noisy.roll(1, 2) + noisy.roll(1, 3) - noisy.roll(1, 4) + times[:, None, None] / 10
-    return pointwise(moved, timestep, condition) + noisy.mean((2, 3, 4), keepdim=True)
+    return pointwise(moved, level, condition) + noisy.mean((2, 3, 4), keepdim=True)
 
 
 @st.composite
@@ -94,7 +97,8 @@ def test_windows_change_nothing_for_a_net_that_looks_at_no_neighbour(cut, batch)
     size, windows = cut
     noisy, condition = random(batch, 3, *size), told(batch)
     assert torch.equal(
-        multidiffuse(pointwise, windows)(noisy, 300, condition), pointwise(noisy, 300, condition)
+        multidiffuse(pointwise, windows)(noisy, at(300), condition),
+        pointwise(noisy, at(300), condition),
     )
 
 
@@ -115,11 +119,11 @@ def test_an_inflated_net_before_training_sees_no_difference_between_windows():
         cross_attention_dim=3,
         attention_head_dim=4,
     )
-    net = NetDenoiser(STUNet.from_unet2d(unet, temporal_factors=(1,)).eval())
+    net = UNetDenoiser(STUNet.from_unet2d(unet, temporal_factors=(1,)).eval(), TRAINED)
     noisy, condition = random(2, 3, 7, 8, 8), told(2)
     with torch.no_grad():
-        result = multidiffuse(net, Windows(frames=4, batch=2))(noisy, 300, condition)
-        torch.testing.assert_close(result, net(noisy, 300, condition), atol=1e-5, rtol=1e-5)
+        result = multidiffuse(net, Windows(frames=4, batch=2))(noisy, at(300), condition)
+        torch.testing.assert_close(result, net(noisy, at(300), condition), atol=1e-5, rtol=1e-5)
 
 
 @KINDS_OF_WINDOWS
@@ -130,7 +134,8 @@ def test_what_is_known_is_cut_with_its_window(windows):
     )
     condition = Condition(text=random(2, 4, 3, seed=1), known=known)
     assert torch.equal(
-        multidiffuse(pointwise, windows)(noisy, 300, condition), pointwise(noisy, 300, condition)
+        multidiffuse(pointwise, windows)(noisy, at(300), condition),
+        pointwise(noisy, at(300), condition),
     )
 
 
@@ -138,20 +143,20 @@ def test_what_is_known_is_cut_with_its_window(windows):
 @given(cuts(), st.floats(-2, 2, width=32))
 def test_a_constant_prediction_is_a_fixed_point(cut, value):
     size, windows = cut
-    constant = multidiffuse(
-        lambda noisy, timestep, condition: torch.full_like(noisy, value), windows
+    constant = multidiffuse(lambda noisy, level, condition: torch.full_like(noisy, value), windows)
+    assert torch.equal(
+        constant(random(1, 2, *size), at(5), told(1)), torch.full((1, 2, *size), value)
     )
-    assert torch.equal(constant(random(1, 2, *size), 5, told(1)), torch.full((1, 2, *size), value))
 
 
 @KINDS_OF_WINDOWS
 def test_guidance_and_windows_commute(windows):
     noisy, condition, empty = random(2, 3, *SIZE), told(2), told(1, seed=4)
-    inside = multidiffuse(guide(neighbourly, empty, 5.0), windows)(noisy, 300, condition)
-    outside = guide(multidiffuse(neighbourly, windows), empty, 5.0)(noisy, 300, condition)
+    inside = multidiffuse(guided(neighbourly, empty, 5.0), windows)(noisy, at(300), condition)
+    outside = guided(multidiffuse(neighbourly, windows), empty, 5.0)(noisy, at(300), condition)
     torch.testing.assert_close(inside, outside, atol=1e-5, rtol=1e-5)
     assert not torch.allclose(
-        inside, guide(neighbourly, empty, 5.0)(noisy, 300, condition), atol=0.01
+        inside, guided(neighbourly, empty, 5.0)(noisy, at(300), condition), atol=0.01
     )
 
 
@@ -175,11 +180,11 @@ def test_the_order_of_windows_does_not_matter(windows):
 @KINDS_OF_WINDOWS
 def test_the_least_squares_objective_is_flat_at_the_result(windows):
     noisy, condition = random(1, 3, *SIZE).double(), Condition(text=random(1, 4, 3).double())
-    result = multidiffuse(neighbourly, windows)(noisy, 300, condition).requires_grad_()
+    result = multidiffuse(neighbourly, windows)(noisy, at(300), condition).requires_grad_()
     objective = torch.zeros((), dtype=torch.float64)
     for window in windows.over(SIZE):
         part = noisy[..., *window]
-        error = result[..., *window] - neighbourly(part, 300, condition)
+        error = result[..., *window] - neighbourly(part, at(300), condition)
         objective = objective + (windows.weigh(part.shape[2:]) * error**2).sum()
     (gradient,) = torch.autograd.grad(objective, result)
     assert objective > 1  # windows do disagree
@@ -190,10 +195,10 @@ def test_the_least_squares_objective_is_flat_at_the_result(windows):
 @pytest.mark.parametrize("timestep", [7, torch.tensor([7, 500, 900])])
 def test_clips_of_a_batch_do_not_meet(windows, timestep):
     noisy, condition, windowed = random(3, 3, *SIZE), told(3), multidiffuse(neighbourly, windows)
-    together = windowed(noisy, timestep, condition)
+    together = windowed(noisy, at(timestep), condition)
     for row in range(3):
         own = timestep[row] if torch.is_tensor(timestep) else timestep
-        alone = windowed(noisy[row : row + 1], own, condition.select([row]))
+        alone = windowed(noisy[row : row + 1], at(own), condition.select([row]))
         torch.testing.assert_close(together[row : row + 1], alone, atol=1e-6, rtol=1e-6)
 
 
@@ -208,7 +213,7 @@ def test_how_many_windows_run_at_once_does_not_matter(windows):
         for name in ("frames", "height", "width", "overlap", "tile_overlap", "tapered")
     }
     one, many = (
-        multidiffuse(neighbourly, Windows(**cut, batch=batch))(noisy, 300, condition)
+        multidiffuse(neighbourly, Windows(**cut, batch=batch))(noisy, at(300), condition)
         for batch in (1, 100)
     )
     torch.testing.assert_close(one, many, atol=1e-6, rtol=1e-6)
@@ -216,20 +221,11 @@ def test_how_many_windows_run_at_once_does_not_matter(windows):
 
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_windows_in_the_sampling_loop(name):
-    base = DDIMScheduler(
-        beta_schedule="linear",
-        rescale_betas_zero_snr=True,
-        timestep_spacing="trailing",
-        prediction_type="sample",
-    )
-    scheduler, noise, condition = (
-        make_scheduler(name, base.config),
-        draw_noise((3, 11, 6, 5), [3, 4]),
-        told(2),
-    )
+    noise = draw_noise((3, 11, 6, 5), [3, 4])
+    condition = told(2)
 
     def finish(denoiser):
-        *_, last = sample(denoiser, scheduler, noise, condition, steps=5, seeds=[3, 4])
+        *_, last = sample(denoiser, solver(5, name, seeds=[3, 4]), noise, condition)
         return last.noisy
 
     windows = Windows(frames=5, height=4, tile_overlap=1, tapered=True, batch=2)

@@ -25,7 +25,7 @@ from openlumiere.train.step import Trainer
 
 HOUSE = os.fspath(Path(openlumiere.__file__).parent)
 TINY = PRESETS["tiny"]
-MOST = {"image": 10, "video": 10, "conditional": 12}  # masks and what is known come beside
+MOST = {"image": 10, "video": 10, "conditional": 13}  # masks and what is known come beside
 
 
 class Grey:

@@ -3,7 +3,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from openlumiere.models.codec import PixelCodec, UnshuffleCodec, VAECodec
+from openlumiere.models.codec import UnshuffleCodec, VAECodec, pooled_mask
 
 
 def pixels(*shape):
@@ -11,7 +11,9 @@ def pixels(*shape):
 
 
 @pytest.mark.parametrize(
-    "codec", [PixelCodec(), UnshuffleCodec(2), UnshuffleCodec(4)], ids=["pixels", "by 2", "by 4"]
+    "codec",
+    [UnshuffleCodec(), UnshuffleCodec(2), UnshuffleCodec(4)],
+    ids=["pixels", "by 2", "by 4"],
 )
 def test_unshuffled_pixels_come_back_to_the_bit(codec):
     clip = pixels(2, 3, 5, 8, 12)
@@ -28,7 +30,7 @@ def test_unshuffling_is_that_of_torch():
 
 def test_plain_pixels_are_left_alone():
     clip = pixels(1, 3, 2, 5, 7)
-    assert torch.equal(PixelCodec().encode(clip), clip)
+    assert torch.equal(UnshuffleCodec().encode(clip), clip)
 
 
 @pytest.mark.parametrize("factor", [0, -1])
@@ -38,7 +40,7 @@ def test_a_factor_below_one_is_refused(factor):
 
 
 def test_odd_sides_are_refused():
-    with pytest.raises(ValueError, match="expected sides that divide by 4, got 10x8, resize"):
+    with pytest.raises(ValueError, match="expected sides that divide by 4, got 10x8, choose"):
         UnshuffleCodec(4).encode(pixels(1, 3, 2, 8, 10))
 
 
@@ -89,4 +91,35 @@ def test_vae_codec_knows_its_factor_and_trains_nothing(vae):
 
 def test_shapes_are_checked_in_tests():
     with pytest.raises(jaxtyping.TypeCheckError):
-        PixelCodec().encode(pixels(3, 8, 8))
+        UnshuffleCodec().encode(pixels(3, 8, 8))
+
+
+def test_the_grid_of_a_codec(vae):
+    assert UnshuffleCodec(4).grid(5, 8, 12) == (5, 2, 3)
+    assert VAECodec(vae).grid(5, 8, 12) == (5, 4, 6) and VAECodec(vae).frames_for(7) == 7
+    with pytest.raises(ValueError, match="size: expected sides that divide by 4, got 10x8"):
+        UnshuffleCodec(4).grid(5, 8, 10)
+
+
+def test_pixels_with_alpha_are_four_colours():
+    codec = UnshuffleCodec(2, colours=4)
+    clip = pixels(1, 4, 3, 8, 8)
+    assert codec.channels == 16 and torch.equal(codec.decode(codec.encode(clip)), clip)
+
+
+def test_a_place_is_known_only_if_every_pixel_under_it_is():
+    known = torch.ones(1, 1, 2, 8, 8)
+    known[:, :, 0, 3, 5] = 0
+    mask = UnshuffleCodec(4).mask(known, (2, 2, 2))
+    assert mask[0, 0, 0].tolist() == [[1, 0], [1, 1]] and mask[0, 0, 1].all()
+
+
+def test_a_place_of_several_frames_is_known_only_if_every_frame_is():
+    """The first frame has a place of its own, as in video autoencoders."""
+    known = torch.ones(1, 1, 9, 4, 4)
+    known[:, :, 6] = 0
+    assert pooled_mask(known, (3, 2, 2), 4)[0, 0, :, 0, 0].tolist() == [1, 1, 0]
+    known[:, :, 0] = 0
+    assert pooled_mask(known, (3, 2, 2), 4)[0, 0, :, 0, 0].tolist() == [0, 1, 0]
+    with pytest.raises(ValueError, match="expected 1 frame and a multiple of 4, got 8"):
+        pooled_mask(known[:, :, :8], (3, 2, 2), 4)

@@ -64,7 +64,8 @@ def test_a_key_that_others_can_reach_is_refused(home, made, tmp_path, mode):
     (home / "signer.pem").chmod(mode)
     with pytest.raises(
         ValueError,
-        match=rf"signer: expected a file that only its owner can read, got mode {mode:04o}, do: chmod 600 .*signer.pem",
+        match="signer: expected a file that only its owner can read, "
+        rf"got mode {mode:04o}, do: chmod 600 .*signer.pem",
     ):
         made().save(tmp_path / "clip.webp")
     assert not list(tmp_path.glob("clip*"))

@@ -87,7 +87,9 @@ def test_edited_footage_keeps_its_history(unsigned, tmp_path):
         unsigned(".webp", "edit"),
     )
     embed(footage, MAKING)
-    parent = Source(sha256="11", marks=(MAKING.mark,), file=footage, file_sha256=sha256_of_file(footage))
+    parent = Source(
+        sha256="11", marks=(MAKING.mark,), file=footage, file_sha256=sha256_of_file(footage)
+    )
     shown = Source(
         sha256="22", relationship="componentOf", file=picture, file_sha256=sha256_of_file(picture)
     )

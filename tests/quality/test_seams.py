@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler
 
-from openlumiere.diffusion.denoiser import Condition
+from levels import solver
+from openlumiere.contract import Condition
 from openlumiere.diffusion.multidiffusion import Windows, borders, multidiffuse
-from openlumiere.diffusion.sampler import draw_noise, make_scheduler, sample
+from openlumiere.diffusion.noise import draw_noise
+from openlumiere.diffusion.sampler import sample
 from openlumiere.quality.seams import mean_ratio, neighbour_errors
 
 AXES = ["frames", "height", "width"]
@@ -103,26 +104,14 @@ def test_a_source_of_another_size_is_refused():
         seam_ratio(moving_grain(4, 4, 4), [2], source=moving_grain(4, 4, 8))
 
 
-def window_wide(noisy, timestep, condition):
+def window_wide(noisy, level, condition):
     """Half of each clean value is the mean of its window, so windows apart drift apart."""
     return 0.5 * noisy + 2 * noisy.mean((2, 3, 4), keepdim=True)
 
 
 def made(windows, seed):
-    base = DDIMScheduler(
-        beta_schedule="linear",
-        rescale_betas_zero_snr=True,
-        timestep_spacing="trailing",
-        prediction_type="sample",
-    )
     noise, condition = draw_noise((3, 22, 4, 4), [seed]), Condition(text=torch.zeros(1, 1, 1))
-    *_, last = sample(
-        multidiffuse(window_wide, windows),
-        make_scheduler("ddim", base.config),
-        noise,
-        condition,
-        steps=5,
-    )
+    *_, last = sample(multidiffuse(window_wide, windows), solver(5), noise, condition)
     return (127.5 + 127.5 * last.noisy[0]).round().clamp(0, 255).byte().permute(1, 2, 3, 0).numpy()
 
 

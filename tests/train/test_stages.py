@@ -12,9 +12,10 @@ from PIL import Image
 from safetensors.torch import load_file
 from toy import fork_group, groups
 
-from openlumiere.diffusion.denoiser import Condition, NetDenoiser
-from openlumiere.diffusion.known import Known
-from openlumiere.engine import base
+from levels import TRAINED, at
+from openlumiere.backbones import unet
+from openlumiere.backbones.unet import UNetDenoiser
+from openlumiere.contract import Condition, Known
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.models.text import TextStates
 from openlumiere.train.checkpoint import newest_checkpoint
@@ -101,7 +102,7 @@ def clip():
 def predict(net, clip, known=None):
     condition = Condition(text=torch.ones(2, 3, 384), known=known, frame_times=torch.arange(4.0))
     with torch.no_grad():
-        return NetDenoiser(net.eval())(clip, torch.tensor([500, 900]), condition)
+        return UNetDenoiser(net.eval(), TRAINED)(clip, at([500, 900]), condition)
 
 
 def test_a_conditional_net_begins_as_the_net_it_was(runs, clip):
@@ -132,7 +133,7 @@ def test_conditional_training_moves_the_new_channels_and_the_temporal_parameters
 
 @pytest.mark.parametrize("kind", ["image", "video", "conditional"])
 def test_samples_are_one_sheet(runs, source, tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(base, "bundled_encoder", FewTokens)
+    monkeypatch.setattr(unet, "bundled_encoder", FewTokens)
     texts = CaptionStates(FewTokens())
     if kind == "image":
         stage = image_stage(source, texts, TINY.image, runs / "image")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from openlumiere.diffusion.process import VariancePreserving
 from openlumiere.engine.cascade import LumiereUpscalePipeline
 from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.models.text import TextStates
@@ -100,7 +101,7 @@ def test_the_base_adds_its_own_errors():
         cross_attention_dim=384,
         attention_head_dim=4,
     )
-    base = BaseErrors(unet.eval(), DDIMScheduler().alphas_cumprod, UnshuffleCodec(2))
+    base = BaseErrors(unet.eval(), VariancePreserving(DDIMScheduler()), UnshuffleCodec(2))
     config = replace(TINY, from_base=1.0)
     (_, low, _), (_, plain, _) = (pairs(config, given).draw(2, seeded()) for given in (base, None))
     assert low.shape == plain.shape == (2, 3, 1, 8, 8) and not torch.allclose(low, plain, atol=0.1)

@@ -1,4 +1,4 @@
-"""Several prompts in one clip, each for its share of the frames."""
+"""Prompt schedules: several prompts in one clip, each for its share of the frames."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from openlumiere.diffusion.denoiser import Condition, Denoiser, Timestep
+from openlumiere.contract import Condition, Denoiser, Level
 
 SHARES = "shares"
-"""The name, among a condition's `added`, of the prompts' weights at each place: `[b, k, f, h, w]`,
-windows cut it with the noisy clip.
+"""The name, among a condition's values over frames, of the prompts' weights at each place:
+`[b, k, f, h, w]`; windows cut it with the noisy clip.
 """
 
 
-def follow(denoiser: Denoiser, prompts: Sequence[Condition]) -> Denoiser:
-    """`denoiser` told each prompt where the condition's `added["shares"]` gives it weight; the
-    predictions are averaged by these weights.
+def blend_prompts(denoiser: Denoiser, prompts: Sequence[Condition]) -> Denoiser:
+    """`denoiser` under each prompt where the condition's shares give it weight; the predictions are
+    averaged by these weights.
 
     Our choice: the exact solution of the least-squares problem of MultiDiffusion with one region a
     prompt (Bar-Tal et al. 2023, section 4.2), as windows are. A window that one prompt fills costs
@@ -27,35 +27,37 @@ def follow(denoiser: Denoiser, prompts: Sequence[Condition]) -> Denoiser:
     ValueError for weights of another number of prompts.
     """
 
-    def denoise(noisy: Tensor, timestep: Timestep, condition: Condition) -> Tensor:
-        shares = (condition.added or {}).get(SHARES)
+    def denoise(noisy: Tensor, level: Level, condition: Condition) -> Tensor:
+        shares = condition.over_frames.get(SHARES)
         if shares is None or shares.shape[1] != len(prompts):
             got = "none" if shares is None else shares.shape[1]
             raise ValueError(
-                f"shares: expected weights for {len(prompts)} prompts, got {got}, give one row a prompt"
+                f"shares: expected weights for {len(prompts)} prompts, got {got}, "
+                "give one row a prompt"
             )
-        rest = {name: value for name, value in condition.added.items() if name != SHARES}
-        parts = [
-            (share, prompt) for share, prompt in zip(shares.split(1, 1), prompts) if share.any()
-        ]
+        rest = condition.without(SHARES)
+        pairs = zip(shares.split(1, 1), prompts, strict=True)
+        parts = [(share, prompt) for share, prompt in pairs if share.any()]
         if len(parts) == 1:
-            return denoiser(noisy, timestep, _told(condition, parts[0][1], rest))
+            return denoiser(noisy, level, with_prompt(rest, parts[0][1]))
         total = torch.cat([share for share, _ in parts], 1).sum(1, keepdim=True)
-        return sum(
-            share / total * denoiser(noisy, timestep, _told(condition, prompt, rest))
+        weighted = (
+            share / total * denoiser(noisy, level, with_prompt(rest, prompt))
             for share, prompt in parts
         )
+        return sum(weighted, torch.zeros(()).to(noisy))
 
     return denoise
 
 
-def _told(condition: Condition, prompt: Condition, added: dict[str, Tensor]) -> Condition:
+def with_prompt(condition: Condition, prompt: Condition) -> Condition:
+    """The condition of the same clips under another prompt."""
     prompt = prompt.repeat(condition.batch).to(condition.text.device, condition.text.dtype)
     return replace(
         condition,
         text=prompt.text,
         text_mask=prompt.text_mask,
-        added={**added, **(prompt.added or {})} or None,
+        whole={**condition.whole, **prompt.whole},
     )
 
 

@@ -1,18 +1,15 @@
-"""Loops: the clip as a circle, whose last frame is followed by its first."""
+"""Seamless loops: the clip as a circle, whose last frame is followed by its first."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from openlumiere.diffusion.denoiser import Condition, Denoiser, Timestep
-from openlumiere.diffusion.known import Known
+from openlumiere.contract import Condition, Denoiser, Level
 
 
-def around(denoiser: Denoiser, starts: int = 2) -> Denoiser:
+def looped(denoiser: Denoiser, starts: int = 2) -> Denoiser:
     """`denoiser` run from `starts` places evenly around the circle, its predictions averaged:
     MultiDiffusion windows that wrap.
 
@@ -24,40 +21,22 @@ def around(denoiser: Denoiser, starts: int = 2) -> Denoiser:
     if starts < 2:
         raise ValueError(f"starts: expected at least 2, got {starts}, use 2 for the least work")
 
-    def denoise(noisy: Tensor, timestep: Timestep, condition: Condition) -> Tensor:
+    def denoise(noisy: Tensor, level: Level, condition: Condition) -> Tensor:
         frames = noisy.shape[2]
         weight = hat(frames).to(noisy)
-        mean, total = torch.zeros_like(noisy), torch.zeros_like(weight)
+        mean = torch.zeros_like(noisy)
+        total = torch.zeros_like(weight)
         for shift in sorted({start * frames // starts for start in range(starts)}):
-            prediction = denoiser(noisy.roll(-shift, 2), timestep, turn(condition, -shift)).roll(
-                shift, 2
-            )
+            clean = denoiser(noisy.roll(-shift, 2), level, condition.roll(-shift)).roll(shift, 2)
             share = weight.roll(shift, 0)
             total += share
-            mean.lerp_(prediction.to(mean), share / total)
+            mean.lerp_(clean.to(mean), share / total)
         return mean
 
     return denoise
 
 
 def hat(frames: int) -> Float[Tensor, "f 1 1"]:
-    """1 at the ends, rising by 1 a frame to the middle."""
+    """1 at the ends, rising by 1 per frame to the middle."""
     place = torch.arange(1.0, frames + 1)
     return torch.minimum(place, place.flip(0))[:, None, None]
-
-
-def turn(condition: Condition, shift: int) -> Condition:
-    """What is known, and whatever else has frames, moved around the circle by `shift` frames."""
-    known, added = condition.known, condition.added
-    return replace(
-        condition,
-        known=None
-        if known is None
-        else Known(content=known.content.roll(shift, 2), mask=known.mask.roll(shift, 2)),
-        added=None
-        if added is None
-        else {
-            name: value.roll(shift, 2) if value.ndim == 5 else value
-            for name, value in added.items()
-        },
-    )

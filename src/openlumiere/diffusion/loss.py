@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from openlumiere.diffusion.process import VariancePreserving
+
 TRUNCATION = 5.0
 
 
@@ -15,18 +17,18 @@ def add_noise(
     clean: Float[Tensor, "b ..."],
     noise: Float[Tensor, "b ..."],
     timestep: Int[Tensor, " b"],
-    alphas_cumprod: Float[Tensor, " t"],
+    process: VariancePreserving,
 ) -> Float[Tensor, "b ..."]:
-    """`alpha clean + sigma noise` (variance preserving)."""
-    alpha, sigma = signal_and_noise(timestep, alphas_cumprod, clean.ndim)
+    """`alpha clean + sigma noise` at whole trained timesteps."""
+    alpha, sigma = signal_and_noise(timestep, process, clean.ndim)
     return alpha * clean + sigma * noise
 
 
 def signal_and_noise(
-    timestep: Int[Tensor, " b"], alphas_cumprod: Float[Tensor, " t"], ndim: int
+    timestep: Int[Tensor, " b"], process: VariancePreserving, ndim: int
 ) -> tuple[Tensor, Tensor]:
     """alpha and sigma of each sample, shaped to broadcast over `ndim` axes."""
-    signal = alphas_cumprod.to(timestep.device)[timestep].reshape(-1, *[1] * (ndim - 1))
+    signal = process.signal(timestep).reshape(-1, *[1] * (ndim - 1))
     return signal.sqrt(), (1 - signal).sqrt()
 
 
@@ -39,7 +41,7 @@ def draw_timesteps(
 
 
 def velocity_weight(
-    timestep: Int[Tensor, " b"], alphas_cumprod: Float[Tensor, " t"]
+    timestep: Int[Tensor, " b"], process: VariancePreserving
 ) -> Float[Tensor, " b"]:
     """Turns an error of the clean clip into one of the velocity, truncated: `min(1 / sigma^2, 1 +
     5)`.
@@ -48,8 +50,7 @@ def velocity_weight(
     nearly clean timesteps would be all of the loss (the same cure as min-SNR weighting, Hang et al.
     2023).
     """
-    signal = alphas_cumprod.to(timestep.device)[timestep]
-    return (1 / (1 - signal).clamp(min=1e-6)).clamp(max=1 + TRUNCATION)
+    return (1 / (1 - process.signal(timestep)).clamp(min=1e-6)).clamp(max=1 + TRUNCATION)
 
 
 def clean_loss(
@@ -57,9 +58,9 @@ def clean_loss(
     clean: Float[Tensor, "b ..."],
     noise: Float[Tensor, "b ..."],
     timestep: Int[Tensor, " b"],
-    alphas_cumprod: Float[Tensor, " t"],
+    process: VariancePreserving,
 ) -> Float[Tensor, " b"]:
     """One loss a sample; `predict(noisy, timestep)` answers with the clean clip or picture."""
-    prediction = predict(add_noise(clean, noise, timestep, alphas_cumprod), timestep)
+    prediction = predict(add_noise(clean, noise, timestep, process), timestep)
     error = (prediction.float() - clean).square().flatten(1).mean(1)
-    return error * velocity_weight(timestep, alphas_cumprod)
+    return error * velocity_weight(timestep, process)

@@ -1,5 +1,5 @@
-"""MultiDiffusion: overlapping windows in time, tiles in space, or both, denoised apart and made to
-agree at every step.
+"""MultiDiffusion: overlapping windows in time, tiles in space, or both, denoised one by one and made
+to agree at every step.
 
 Paper, "Super-resolution and Temporal MultiDiffusion": the clip J is cut into overlapping windows
 J_i, and each step takes `argmin_J' sum_i ||J'|_i - Phi(J_i)||^2`, which is the average of what the
@@ -20,8 +20,7 @@ from accelerate.utils import gather, pad_across_processes
 from jaxtyping import Float
 from torch import Tensor
 
-from openlumiere.diffusion.denoiser import Condition, Denoiser, Timestep, join
-from openlumiere.diffusion.known import Known
+from openlumiere.contract import Condition, Denoiser, Level, join, restart
 
 Part = TypeVar("Part")
 
@@ -61,7 +60,8 @@ class Windows:
         ):
             if overlap < 0 or (length is not None and length <= overlap):
                 raise ValueError(
-                    f"expected {name} above an overlap of 0 or more, got {length} and {overlap}, make windows longer"
+                    f"expected {name} above an overlap of 0 or more, got {length} and {overlap}, "
+                    "make windows longer"
                 )
         if self.batch < 1:
             raise ValueError(
@@ -113,7 +113,7 @@ def cut_axis(size: int, length: int | None, overlap: int) -> list[slice]:
 
 def borders(size: int, length: int | None, overlap: int) -> list[int]:
     """Places b of an axis where other windows cover b than b - 1; times the codec's factor in
-    pixels. See `evaluate.seams`.
+    pixels. See `quality.seams`.
     """
     windows = cut_axis(size, length, overlap)
     return sorted(
@@ -136,23 +136,22 @@ def multidiffuse(
     plain call.
 
     Given `processes`, an accelerate `PartialState`, its processes share the windows: all must be
-    called alike, and all get the same result, bit by bit that of one process. The prediction may be
-    of any kind: for one noisy clip they are affine in each other. Guidance commutes with windows
-    and takes less memory inside, `multidiffuse(guide(net))`; `threshold` and rescaled guidance look
-    at the whole clip when outside, at a window when inside. Raises ValueError for a condition of
-    another size.
+    called alike, and all get the same result, bit by bit that of one process. Guidance commutes
+    with windows and takes less memory inside, `multidiffuse(guided(net))`; `clipped` and rescaled
+    guidance look at the whole clip when outside, at a window when inside. Raises ValueError for a
+    condition of another size.
     """
 
-    def denoise(noisy: Tensor, timestep: Timestep, condition: Condition) -> Tensor:
+    def denoise(noisy: Tensor, level: Level, condition: Condition) -> Tensor:
         layout = windows.over(noisy.shape[2:])
         if len(layout) == 1:
-            return denoiser(noisy, timestep, condition)
-        _check_size(noisy, condition)
+            return denoiser(noisy, level, condition)
+        condition.check_size(noisy.shape[2:])
         weight = windows.weigh(noisy[..., *layout[0]].shape[2:])
         batches = _batches(layout, condition.frame_times, windows.batch)
 
         def denoise_batch(batch: Sequence[Window]) -> Tensor:
-            return denoiser(*_cut_all(noisy, timestep, condition, batch))
+            return denoiser(*_cut_all(noisy, level, condition, batch))
 
         predictions = by_turns(batches, denoise_batch, processes)
         split = (
@@ -186,51 +185,6 @@ def average(
     return mean
 
 
-def cut(condition: Condition, window: Window) -> Condition:
-    """What is told of this window: its part of all that has frames and places, also among the added
-    conditions.
-
-    Frame times restart (our choice): every window begins when the clip does. So a net meets the
-    times that it was trained on, however long the clip, windows agree with the times that a net
-    takes when given none, and windows can share a batch.
-    """
-    known, added = condition.known, condition.added
-    return replace(
-        condition,
-        known=None
-        if known is None
-        else Known(content=known.content[..., *window], mask=known.mask[..., *window]),
-        frame_times=_cut_times(condition.frame_times, window),
-        added=None
-        if added is None
-        else {name: _cut_clip(value, window) for name, value in added.items()},
-    )
-
-
-def _cut_times(times: Tensor | None, window: Window) -> Tensor | None:
-    return None if times is None else times[window.frames] - (times[window.frames.start] - times[0])
-
-
-def _cut_clip(value: Tensor, window: Window) -> Tensor:
-    """A clip (five axes) is cut, any other condition goes whole."""
-    return value[..., *window] if value.ndim == 5 else value
-
-
-def _check_size(noisy: Tensor, condition: Condition) -> None:
-    """Slices are silent on what is too long, so this is not."""
-    clips = {name: value for name, value in (condition.added or {}).items() if value.ndim == 5}
-    if condition.known is not None:
-        clips["known"] = condition.known.content
-    sizes = {name: tuple(value.shape[2:]) for name, value in clips.items()}
-    wrong = {name: size for name, size in sizes.items() if size != noisy.shape[2:]}
-    if condition.frame_times is not None and len(condition.frame_times) != noisy.shape[2]:
-        wrong["frame_times"] = tuple(condition.frame_times.shape)
-    for name, size in wrong.items():
-        raise ValueError(
-            f"expected {name} for a clip of size {tuple(noisy.shape[2:])}, got {size}, give it at that size"
-        )
-
-
 def _batches(layout: Sequence[Window], times: Tensor | None, limit: int) -> list[list[Window]]:
     """Windows to be denoised at once: at most `limit`, and all of the same frame times, since a
     condition has them but once.
@@ -245,21 +199,19 @@ def _batches(layout: Sequence[Window], times: Tensor | None, limit: int) -> list
 
 
 def _same_times(times: Tensor | None, one: Window, other: Window) -> bool:
-    return times is None or torch.allclose(
-        _cut_times(times, one), _cut_times(times, other), atol=1e-3
-    )
+    if times is None:
+        return True
+    return torch.allclose(restart(times, one.frames), restart(times, other.frames), atol=1e-3)
 
 
 def _cut_all(
-    noisy: Tensor, timestep: Timestep, condition: Condition, batch: Sequence[Window]
-) -> tuple[Tensor, Tensor, Condition]:
-    """What the denoiser is called with: all clips of the first window, then all of the second, ..."""
-    timestep = torch.as_tensor(timestep)
-    timestep = timestep.repeat(len(batch)) if timestep.ndim else timestep
+    noisy: Tensor, level: Level, condition: Condition, batch: Sequence[Window]
+) -> tuple[Tensor, Level, Condition]:
+    """What the denoiser is called with: all clips of the first window, all of the second, ..."""
     return (
         torch.cat([noisy[..., *window] for window in batch]),
-        timestep,
-        join([cut(condition, window) for window in batch]),
+        level.repeat(len(batch)),
+        join([condition.window(window) for window in batch]),
     )
 
 
@@ -271,9 +223,8 @@ def by_turns(
 
     Those left without a part in the last turn repeat another's, since all must gather.
     """
-    count, index = (
-        (1, 0) if processes is None else (processes.num_processes, processes.process_index)
-    )
+    count = 1 if processes is None else processes.num_processes
+    index = 0 if processes is None else processes.process_index
     for first in range(0, len(parts), count):
         turn = parts[first : first + count]
         prediction = predict(turn[min(index, len(turn) - 1)])

@@ -8,66 +8,34 @@ is settled on the way: below `until` the net sees the whole clip.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from openlumiere.diffusion.denoiser import (
-    CONVERSIONS,
-    Condition,
-    Denoiser,
-    Kind,
-    Timestep,
-    check_kind,
-    level_over,
-    to_clean,
-)
-from openlumiere.diffusion.known import Known
+from openlumiere.contract import Condition, Denoiser, Level
 
 LEAST = 8  # frames that a path is found on; shorter clips are seen whole
-NEARER = (
-    1e-4  # of two frames that know as much the nearer one counts; far below one place of a frame
-)
 
 
-def path_first(
-    denoiser: Denoiser,
-    sparse: Denoiser,
-    kind: Kind,
-    alphas_cumprod: Float[Tensor, " t"],
-    *,
-    spacing: int,
-    until: int,
-) -> Denoiser:
-    """`denoiser`, but from timestep `until` up `sparse` on frames about `spacing` native frames
-    apart, the clean clip linear in between.
+def sparse_first(denoiser: Denoiser, sparse: Denoiser, *, spacing: int, until: int) -> Denoiser:
+    """`denoiser`, but from diffusion time `until` up `sparse` on frames about `spacing` native
+    frames apart, the clean clip linear in between.
 
     The two may be one; under windows `sparse` has shorter ones. The frames are evenly spaced from
-    the first to the last, and each is told what is known of those around it. A clip without frame
-    times, one of at most `2 LEAST - 1` frames and one whose frames are sparse already is left to
-    `denoiser`. As the clean clip of all frames is predicted, any sampler goes on with it. Wrap
-    guided and thresholded denoisers.
+    the first to the last, and each is conditioned on what is known of those around it. A clip
+    without frame times, one of at most `2 LEAST - 1` frames and one whose frames are sparse already
+    is left to `denoiser`. As the clean clip of all frames is predicted, any solver goes on with it.
+    Wrap guided and clipped denoisers.
     """
-    check_kind(kind)
 
-    def denoise(noisy: Tensor, timestep: Timestep, condition: Condition) -> Tensor:
-        places = (
-            None
-            if float(torch.as_tensor(timestep).min()) < until
-            else sparse_places(condition.frame_times, spacing)
-        )
+    def denoise(noisy: Tensor, level: Level, condition: Condition) -> Tensor:
+        if float(level.time.min()) < until:
+            return denoiser(noisy, level, condition)
+        places = sparse_places(condition.frame_times, spacing)
         if places is None:
-            return denoiser(noisy, timestep, condition)
-        alpha, sigma = level_over(noisy, timestep, alphas_cumprod)
+            return denoiser(noisy, level, condition)
         few = noisy[:, :, places.round().long()]
-        clean = to_clean(
-            sparse(few, timestep, at_places(condition, places)), few, alpha, sigma, kind
-        )
-        return CONVERSIONS[kind](
-            between(clean, places, noisy.shape[2]), noisy, alpha, sigma, "sample"
-        )
+        return between(sparse(few, level, condition.pick(places)), places, noisy.shape[2])
 
     return denoise
 
@@ -79,47 +47,9 @@ def sparse_places(times: Float[Tensor, " f"] | None, spacing: int) -> Float[Tens
     if times is None or len(times) < 2 * LEAST:
         return None
     count = round(len(times) * float(times.diff().mean()) / spacing)
-    return (
-        torch.linspace(0, len(times) - 1, count, device=times.device)
-        if LEAST <= count <= len(times) // 2
-        else None
-    )
-
-
-def at_places(condition: Condition, places: Float[Tensor, " k"]) -> Condition:
-    """What is told of the frames at these places: known content of those around, shares of the
-    nearest, times in between.
-    """
-    nearest = places.round().long()
-    return replace(
-        condition,
-        known=None if condition.known is None else known_around(condition.known, places),
-        frame_times=torch.lerp(
-            condition.frame_times[places.floor().long()],
-            condition.frame_times[places.ceil().long()],
-            places.frac(),
-        ),
-        added=None
-        if condition.added is None
-        else {
-            name: value[:, :, nearest] if value.ndim == 5 else value
-            for name, value in condition.added.items()
-        },
-    )
-
-
-def known_around(known: Known, places: Float[Tensor, " k"]) -> Known:
-    """At each place the frame that knows most of all those for which the place is the nearest one."""
-    frames = torch.arange(known.mask.shape[2], device=places.device)
-    distance = (frames[:, None] - places).abs()
-    worth = known.mask.float().mean((1, 3, 4))[:, :, None] - NEARER * distance.to(known.mask.device)
-    near = distance.argmin(1)[:, None] == torch.arange(len(places), device=places.device)
-    chosen = worth.masked_fill(~near.to(worth.device), -torch.inf).argmax(1)
-    clips = range(len(chosen))
-    return Known(
-        content=torch.stack([known.content[clip][:, chosen[clip]] for clip in clips]),
-        mask=torch.stack([known.mask[clip][:, chosen[clip]] for clip in clips]),
-    )
+    if not LEAST <= count <= len(times) // 2:
+        return None
+    return torch.linspace(0, len(times) - 1, count, device=times.device)
 
 
 def between(

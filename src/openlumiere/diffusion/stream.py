@@ -1,5 +1,5 @@
-"""Sampling a clip of any length in a fixed room: each denoising step follows the one before at the
-distance of a window.
+"""Sampling a clip of any length in constant memory: each denoising step follows the one before at
+the distance of a window.
 
 The result is that of `sample` with `multidiffuse` (a test holds it), but no state is ever held for
 more than a few windows a step.
@@ -17,20 +17,20 @@ from accelerate import PartialState
 from jaxtyping import Float
 from torch import Tensor
 
-from openlumiere.diffusion.denoiser import Condition, Denoiser
+from openlumiere.contract import Condition, Denoiser, Level
 from openlumiere.diffusion.multidiffusion import Windows, by_turns, cut_axis
-from openlumiere.diffusion.sampler import Solver
+from openlumiere.diffusion.process import VariancePreserving, VariancePreservingSolver
 
-Tell = Callable[[slice], Condition]
+ConditionFor = Callable[[slice], Condition]
 Predict = Callable[[Tensor, slice], Tensor]
 
 
 def stream(
     denoiser: Denoiser,
-    scheduler: diffusers.SchedulerMixin,
+    process: VariancePreserving,
     noise: Iterable[Float[Tensor, "b c _ h w"]],
     frames: int,
-    tell: Tell,
+    condition_for: ConditionFor,
     windows: Windows,
     *,
     steps: int,
@@ -39,23 +39,24 @@ def stream(
 ) -> Iterator[Float[Tensor, "b c _ h w"]]:
     """The finished clip, part by part, from noise that comes part by part.
 
-    `tell(window)` answers what the net is told of these frames. The windows in time are those of
+    `condition_for(window)` answers the condition of these frames. The windows in time are those of
     `windows`; its tiles are the denoiser's affair (`multidiffuse(net, replace(windows,
     frames=None))`), averages over tiles and windows being averages over both. `on_window(step,
     window)` is called after each. Given `processes`, as for `multidiffuse`, neighbouring windows
     are denoised at once, one by each process, and each gets the whole clip, bit by bit that of one
     process. Needs a scheduler whose steps look at nothing but their own state: ValueError else.
     """
-    if type(scheduler) is not diffusers.DDIMScheduler:
+    if type(process.scheduler) is not diffusers.DDIMScheduler:
         raise ValueError(
-            f"expected a DDIMScheduler for a stream, got {type(scheduler).__name__}, set scheduler to one"
+            f"expected a DDIMScheduler for a stream, got {type(process.scheduler).__name__}, "
+            "set scheduler to one"
         )
     layout = cut_axis(frames, windows.frames, windows.overlap)
     weight = windows.weigh((layout[0].stop, 1, 1))[:, 0, 0]
-    solver = Solver(scheduler, steps, 0, None, torch.device("cpu"))
+    solver = process.solver(None, steps=steps, like=torch.empty(0))
     state: Iterable[Tensor] = (solver.begin(part) for part in noise)
     for index in range(solver.calls):
-        predict = partial(_predict, denoiser, solver.timesteps[index], tell, on_window, index)
+        predict = partial(_predict, denoiser, solver.level(index), condition_for, on_window, index)
         state = _advance(solver, index, average_stream(state, layout, weight, predict, processes))
     return iter(state)
 
@@ -63,25 +64,25 @@ def stream(
 @torch.no_grad()
 def _predict(
     denoiser: Denoiser,
-    timestep: Tensor,
-    tell: Tell,
+    level: Level,
+    condition_for: ConditionFor,
     on_window: Callable[[int, slice], None] | None,
     index: int,
     noisy: Tensor,
     window: slice,
 ) -> Tensor:
-    prediction = denoiser(noisy, timestep.to(noisy.device), tell(window))
+    clean = denoiser(noisy, level.to(noisy.device), condition_for(window))
     if on_window is not None:
         on_window(index, window)
-    return prediction
+    return clean
 
 
 def _advance(
-    solver: Solver, index: int, parts: Iterable[tuple[Tensor, Tensor]]
+    solver: VariancePreservingSolver, index: int, parts: Iterable[tuple[Tensor, Tensor]]
 ) -> Iterator[Tensor]:
     """One step of the scheduler for each part as it is ready."""
-    for noisy, prediction in parts:
-        yield solver.step(prediction, noisy, noisy, index)
+    for noisy, clean in parts:
+        yield solver.step(clean, noisy, noisy, index)
 
 
 def average_stream(
@@ -98,9 +99,11 @@ def average_stream(
     `parts` bring frame by frame. Each of `processes` (one, if not given) computes a window a turn,
     and as many windows are held.
     """
-    source, begin = iter(parts), 0
+    source = iter(parts)
+    begin = 0
     noisy = next(source)
-    mean, total = torch.zeros_like(noisy), noisy.new_zeros(noisy.shape[2])
+    mean = torch.zeros_like(noisy)
+    total = noisy.new_zeros(noisy.shape[2])
     count = 1 if processes is None else processes.num_processes
     for turn, following in pairwise(
         [*(layout[first : first + count] for first in range(0, len(layout), count)), None]
@@ -119,9 +122,7 @@ def average_stream(
             )
         done = (turn[-1].stop if following is None else following[0].start) - begin
         yield noisy[:, :, :done], mean[:, :, :done]
-        begin, noisy, mean, total = (
-            begin + done,
-            noisy[:, :, done:],
-            mean[:, :, done:],
-            total[done:],
-        )
+        begin += done
+        noisy = noisy[:, :, done:]
+        mean = mean[:, :, done:]
+        total = total[done:]

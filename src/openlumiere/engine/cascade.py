@@ -1,5 +1,5 @@
-"""`LumiereUpscalePipeline`: clips to four times their side, window by window, tile by tile, in a
-room that no length fills.
+"""`LumiereUpscalePipeline`: clips to four times their side, window by window and tile by tile, in
+memory that does not grow with their length.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +16,14 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from openlumiere.diffusion.denoiser import Condition, Timestep, noise_level
+from openlumiere.backbones.unet import CLASSES
+from openlumiere.contract import Condition, Level, Process
 from openlumiere.diffusion.multidiffusion import Windows, multidiffuse
-from openlumiere.diffusion.sampler import seeded
+from openlumiere.diffusion.noise import seeded
+from openlumiere.diffusion.process import VariancePreserving
 from openlumiere.diffusion.stream import stream
-from openlumiere.engine.base import CheckedPipeline, to_frames
-from openlumiere.models.codec import ResidualCodec
+from openlumiere.engine.base import CheckedPipeline
+from openlumiere.models.codec import ResidualCodec, to_frames
 from openlumiere.models.e5 import bundled_encoder
 from openlumiere.models.folder import read_upscaler_parts
 from openlumiere.models.hub import locate
@@ -28,10 +31,10 @@ from openlumiere.models.stunet import STUNet
 from openlumiere.tasks.request import DEFAULT_LEVEL, UPSCALE_STEPS
 
 LOW = "low"
-"""The name of the low-resolution clip among a condition's `added`; windows cut it with the noisy
-one.
+"""The name of the low-resolution clip among a condition's values over frames; windows cut it with
+the noisy one.
 """
-LEVELS = 1000  # the noise level of the low-resolution clip, in [0, 1], is told in thousandths
+LEVELS = 1000  # the net takes the noise level of the low-resolution clip, in [0, 1], in thousandths
 WINDOWS = Windows(frames=16, height=64, width=64, tapered=True)
 """In frames and low-resolution pixels; the paper's overlap in time, tapered since uniform tiles
 leave seams (`docs/long-clips.md`); our choice.
@@ -46,33 +49,35 @@ class UpscaleDenoiser:
 
     It sees `<alpha noisy, low>`: `alpha noisy` is the best linear guess of a clean clip of unit
     variance, so where there is no signal the net is shown no noise (our choice: the first of few
-    steps is then plain regression). The low-resolution clip is the condition's `added["low"]`, the
-    level of noise in it `class_labels` (Ho et al. 2022, "Cascaded Diffusion Models", section 4.2).
+    steps is then plain regression). The low-resolution clip lies over the frames, as "low", the
+    level of noise in it is the whole clip's class label (Ho et al. 2022, "Cascaded Diffusion
+    Models", section 4.2).
     """
 
-    def __init__(self, net: nn.Module, alphas_cumprod: Float[Tensor, " t"]):
-        self.net, self.alphas_cumprod = net, alphas_cumprod
+    def __init__(self, net: nn.Module, process: Process, *, still: bool = False):
+        self.net = net
+        self.process = process
+        self.still = still
 
     def __call__(
-        self, noisy: Float[Tensor, "b c ..."], timestep: Timestep, condition: Condition
-    ) -> Float[Tensor, "b c ..."]:
-        """Pictures `b c h w` for a picture net, clips `b c f h w` for an inflated one."""
+        self, noisy: Float[Tensor, "b c f h w"], level: Level, condition: Condition
+    ) -> Float[Tensor, "b c f h w"]:
+        """The clean residuals; of clips of one frame where `still` says it is a picture net."""
         dtype = next(self.net.parameters()).dtype
         condition = condition.to(noisy.device, dtype)
-        alpha = noise_level(timestep, self.alphas_cumprod.to(noisy.device))[0].to(noisy)
-        shown = torch.cat(
-            [noisy * alpha.reshape(-1, *[1] * (noisy.ndim - 1)), condition.added[LOW].to(noisy)], 1
-        )
-        times = {} if noisy.ndim == 4 else {"frame_times": condition.frame_times}
+        alpha, _ = level.over(noisy)
+        shown = torch.cat([noisy * alpha, condition.over_frames[LOW].to(noisy)], 1).to(dtype)
+        times = {} if self.still else {"frame_times": condition.frame_times}
         prediction = self.net(
-            shown.to(dtype),
-            timestep,
+            shown[:, :, 0] if self.still else shown,
+            level.time,
             condition.text,
-            class_labels=condition.class_labels,
+            class_labels=condition.whole[CLASSES],
             encoder_attention_mask=condition.text_mask,
             **times,
         ).sample
-        return prediction.float()
+        prediction = prediction[:, :, None] if self.still else prediction
+        return self.process.clean(prediction.float(), noisy, level)
 
 
 class LumiereUpscalePipeline(CheckedPipeline):
@@ -82,7 +87,7 @@ class LumiereUpscalePipeline(CheckedPipeline):
 
     model_cpu_offload_seq = "stunet"
 
-    def __init__(self, stunet: STUNet, scheduler, factor: int = 4, gain: float = 8.0):
+    def __init__(self, stunet: STUNet, scheduler: Any, factor: int = 4, gain: float = 8.0):
         super().__init__()
         self.register_modules(stunet=stunet, scheduler=scheduler)
         self.register_to_config(factor=factor, gain=gain)
@@ -91,7 +96,8 @@ class LumiereUpscalePipeline(CheckedPipeline):
         expected = self.codec.channels + 3
         if stunet.config.in_channels != expected:
             raise ValueError(
-                f"model: expected a net of {expected} channels in for factor {factor}, got {stunet.config.in_channels}, fit the factor"
+                f"model: expected a net of {expected} channels in for factor {factor}, "
+                f"got {stunet.config.in_channels}, fit the factor"
             )
 
     def __call__(
@@ -111,11 +117,9 @@ class LumiereUpscalePipeline(CheckedPipeline):
         `stream`.
         """
         count, height, width, _ = frames.shape
-        out = (
-            np.empty((count, self.codec.factor * height, self.codec.factor * width, 3), np.uint8)
-            if out is None
-            else out
-        )
+        factor = self.codec.factor
+        if out is None:
+            out = np.empty((count, factor * height, factor * width, 3), np.uint8)
         first = 0
         for part in self.stream(
             frames, prompt, seed, num_inference_steps, noise, windows, on_window, processes
@@ -139,48 +143,46 @@ class LumiereUpscalePipeline(CheckedPipeline):
         any length.
 
         `noise` is the standard deviation, in [-1, 1] pixels, of noise added to the low-resolution
-        clip and told to the net: more makes the net trust the clip less. `windows` count frames and
+        clip, whose level the net is given: more makes the net trust the clip less. `windows` count frames and
         low-resolution pixels. What a frame draws depends on the seed and its number alone.
         `processes`, all called alike, share the windows in time and get the same frames. Raises
         ValueError for noise outside [0, 1].
         """
         if not 0 <= noise <= 1:
             raise ValueError(f"noise: expected 0 to 1, got {noise}, use {DEFAULT_LEVEL}")
-        told = self.text.encode([prompt])
+        text = self.text.encode([prompt])
         low = LowResolution(frames, seed, noise)
-        level = torch.full((1,), noise * LEVELS)
+        labels = torch.full((1,), noise * LEVELS)
 
-        def tell(window: slice) -> Condition:
-            times = torch.arange(window.stop - window.start, dtype=torch.float32)
+        def condition_for(window: slice) -> Condition:
             return Condition(
-                text=told.states,
-                text_mask=told.mask,
-                frame_times=times,
-                added={LOW: low[window]},
-                class_labels=level,
+                text=text.states,
+                text_mask=text.mask,
+                frame_times=torch.arange(window.stop - window.start, dtype=torch.float32),
+                over_frames={LOW: low[window]},
+                whole={CLASSES: labels},
             ).to(self.device)
 
-        tiled = multidiffuse(
-            UpscaleDenoiser(self.stunet, self.scheduler.alphas_cumprod),
-            replace(windows, frames=None),
-        )
+        process = VariancePreserving(self.scheduler)
+        tiles = replace(windows, frames=None)
         shape = (self.codec.channels, 1, *frames.shape[1:3])
         drawn = (
             draw_frame(shape, seed, number, NOISE)[None].to(self.device)
             for number in range(len(frames))
         )
-        first = 0
-        for part in stream(
-            tiled,
-            self.scheduler,
+        parts = stream(
+            multidiffuse(UpscaleDenoiser(self.stunet, process), tiles),
+            process,
             drawn,
             len(frames),
-            tell,
+            condition_for,
             windows,
             steps=steps,
             on_window=on_window,
             processes=processes,
-        ):
+        )
+        first = 0
+        for part in parts:
             yield to_frames(self.codec.decode(part.cpu(), low[first : first + part.shape[2]]))[0]
             first += part.shape[2]
 
@@ -200,7 +202,9 @@ class LowResolution:
     """
 
     def __init__(self, frames: UInt8[np.ndarray, "f h w 3"], seed: int, noise: float):
-        self.frames, self.seed, self.noise = frames, seed, noise
+        self.frames = frames
+        self.seed = seed
+        self.noise = noise
 
     def __getitem__(self, window: slice) -> Float[Tensor, "1 3 n h w"]:
         pixels = torch.from_numpy(np.array(self.frames[window])) / 127.5 - 1

@@ -18,11 +18,8 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 from torch import Tensor
 
-from openlumiere.diffusion.known import Known
-from openlumiere.models.codec import Codec
+from openlumiere.contract import NATIVE_RATE, Codec, Known
 from openlumiere.tasks.region import Canvas
-
-NATIVE_RATE = Fraction(16)  # frames a second, as every clip the paper's authors published
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,8 +20,8 @@ from peft import LoraConfig, get_peft_model_state_dict
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from openlumiere.diffusion.denoiser import CONVERSIONS
 from openlumiere.diffusion.loss import add_noise, signal_and_noise, velocity_weight
+from openlumiere.diffusion.process import CONVERSIONS, VariancePreserving
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.engine.inputs import Given
 from openlumiere.models.lora import AdapterConfig, sort_tensors
@@ -165,24 +165,24 @@ def draw_loss(
     """The error of the net's prediction on a drawn batch, weighted as in training where it predicts
     the clean picture.
     """
-    scheduler = base.scheduler
-    kind, alphas = scheduler.config.prediction_type, scheduler.alphas_cumprod
+    process = VariancePreserving(base.scheduler)
     rows = torch.randint(len(lesson.pictures), (learning.batch,), generator=generator)
     clean = base.codec.encode(cut(lesson.pictures[rows], base.native_size, generator)[:, :, None])[
         :, :, 0
     ]
-    timestep = torch.randint(len(alphas), (learning.batch,), generator=generator).to(clean.device)
+    timestep = torch.randint(process.steps, (learning.batch,), generator=generator).to(clean.device)
     noise = torch.randn(clean.shape, generator=generator).to(clean.device)
-    noisy = add_noise(clean, noise, timestep, alphas)
-    target = CONVERSIONS[kind](
-        clean, noisy, *signal_and_noise(timestep, alphas.to(clean.device), clean.ndim), "sample"
-    )
+    noisy = add_noise(clean, noise, timestep, process)
+    alpha, sigma = signal_and_noise(timestep, process, clean.ndim)
+    target = CONVERSIONS[process.kind](clean, noisy, alpha, sigma, "sample")
     text, mask = tell(lesson, rows, learning.text_dropout, generator)
     prediction = unet(noisy, timestep, text, encoder_attention_mask=mask).sample[
         :, : clean.shape[1]
     ]
     error = (prediction - target).square().flatten(1).mean(1)
-    return (error * velocity_weight(timestep, alphas) if kind == "sample" else error).mean()
+    if process.kind == "sample":
+        error = error * velocity_weight(timestep, process)
+    return error.mean()
 
 
 def cut(

@@ -13,10 +13,10 @@ import torch
 from einops import rearrange
 from jaxtyping import UInt8
 
-from openlumiere.diffusion.known import Known
+from openlumiere.contract import NATIVE_RATE, Known
 from openlumiere.diffusion.multidiffusion import Windows
-from openlumiere.engine.base import LumierePipeline, OnStep
-from openlumiere.engine.fit import NATIVE_RATE
+from openlumiere.engine.base import LumierePipeline
+from openlumiere.engine.run import OnStep
 from openlumiere.tasks.prompts import parse_script, shares_of
 from openlumiere.tasks.request import DEFAULT_FRAMES, Request
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from openlumiere.diffusion.multidiffusion import Windows
-from openlumiere.diffusion.sampler import make_scheduler
-from openlumiere.engine.base import LumierePipeline, OnStep
+from openlumiere.diffusion.process import make_scheduler
+from openlumiere.engine.base import LumierePipeline
 from openlumiere.engine.cascade import LumiereUpscalePipeline
 from openlumiere.engine.finish import Made, Replay, check_keys, sources_of
 from openlumiere.engine.fit import encode, encode_whole, enlarge, fit, restore
@@ -33,6 +33,7 @@ from openlumiere.engine.learn_style import Learning, learn
 from openlumiere.engine.long import film
 from openlumiere.engine.memory import pick_tiles, pick_windows, room_for, weights_of
 from openlumiere.engine.plan import FRAME, STYLE, canvas_for, styles_of
+from openlumiere.engine.run import OnStep
 from openlumiere.media import Clip
 from openlumiere.models.folder import UPSCALER, read_subjects
 from openlumiere.models.hub import locate

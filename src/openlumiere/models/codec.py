@@ -1,72 +1,90 @@
 """Pixels, unshuffled pixels or latents: one seam between clips in [-1, 1] and what a net sees.
 
-Nothing above this file knows which of the three a model uses.
+Nothing above this file knows which of them a model uses. `contract.Codec` says what a codec is.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from openlumiere.contract import Codec
 from openlumiere.models.temporal import fold_frames, unfold_frames
 
+__all__ = ["Codec", "ResidualCodec", "UnshuffleCodec", "VAECodec", "pooled_mask", "to_frames"]
 
-class Codec(Protocol):
-    """`channels` of a coded clip, and `factor`: pixels of a side that share one coded place."""
+
+class PerFrame:
+    """What codecs that look at each frame alone have in common: any number of frames, and masks by
+    squares. Concrete codecs state `channels`, `colours`, `factor` and `bounded`.
+    """
 
     channels: int
+    colours: int = 3
     factor: int
+    time_factor: int = 1
+    bounded: bool = False
 
-    def encode(self, pixels: Float[Tensor, "b 3 f H W"]) -> Float[Tensor, "b c f h w"]: ...
+    def grid(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
+        """(f, h, w) of the coded clip. Raises ValueError for sides that do not divide."""
+        check_sides(height, width, self.factor)
+        return frames, height // self.factor, width // self.factor
 
-    def decode(self, coded: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b 3 f H W"]: ...
+    def frames_for(self, count: int) -> int:
+        """Any number fits."""
+        return count
+
+    def mask(
+        self, known: Float[Tensor, "b 1 f H W"], grid: tuple[int, int, int]
+    ) -> Float[Tensor, "b 1 g h w"]:
+        """A place is known only if every pixel under it is."""
+        return pooled_mask(known, grid, self.time_factor)
 
 
-class UnshuffleCodec:
+class UnshuffleCodec(PerFrame):
     """Each square of `factor` x `factor` pixels becomes the channels of one place (lossless).
 
     Our choice: full-resolution channels are what a small net on a CPU can least afford. Factor 1 is
     plain pixels, as in the paper.
     """
 
-    def __init__(self, factor: int = 1):
+    bounded = True
+
+    def __init__(self, factor: int = 1, colours: int = 3):
         if factor < 1:
             raise ValueError(
                 f"codec: expected a factor of at least 1, got {factor}, use 1 for plain pixels"
             )
-        self.factor, self.channels = factor, 3 * factor**2
+        self.factor = factor
+        self.colours = colours
+        self.channels = colours * factor**2
 
-    def encode(self, pixels: Float[Tensor, "b 3 f H W"]) -> Float[Tensor, "b c f h w"]:
+    def encode(self, pixels: Float[Tensor, "b k f H W"]) -> Float[Tensor, "b c f h w"]:
         """Sides must divide by `factor`."""
-        check_sides(pixels, self.factor)
+        check_sides(*pixels.shape[-2:], self.factor)
         return rearrange(
             pixels, "b c f (h y) (w x) -> b (c y x) f h w", y=self.factor, x=self.factor
         )
 
-    def decode(self, coded: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b 3 f H W"]:
+    def decode(self, coded: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b k f H W"]:
+        """The pixels again."""
         return rearrange(
             coded, "b (c y x) f h w -> b c f (h y) (w x)", y=self.factor, x=self.factor
         )
 
 
-class PixelCodec(UnshuffleCodec):
-    """Plain pixels, as in the paper."""
-
-    def __init__(self):
-        super().__init__(factor=1)
-
-
-class VAECodec:
+class VAECodec(PerFrame):
     """Latents of a published image VAE (`diffusers.AutoencoderKL`), frame by frame, at most `batch`
     frames at once.
     """
 
-    def __init__(self, vae, batch: int = 8):
+    def __init__(self, vae: Any, batch: int = 8):
         self.vae = vae.eval().requires_grad_(False)
         self.channels = vae.config.latent_channels
         self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
@@ -77,7 +95,7 @@ class VAECodec:
         """The mean of the posterior, scaled (and shifted, where the VAE has a shift) to about unit
         variance.
         """
-        check_sides(pixels, self.factor)
+        check_sides(*pixels.shape[-2:], self.factor)
         means = [
             self.vae.encode(part).latent_dist.mode()
             for part in fold_frames(pixels).split(self.batch)
@@ -88,6 +106,7 @@ class VAECodec:
 
     @torch.no_grad()
     def decode(self, coded: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b 3 f H W"]:
+        """The VAE's pictures."""
         latents = fold_frames(coded) / self.vae.config.scaling_factor + self._shift
         return unfold_frames(
             torch.cat([self.vae.decode(part).sample for part in latents.split(self.batch)]),
@@ -97,14 +116,6 @@ class VAECodec:
     @property
     def _shift(self) -> float:
         return getattr(self.vae.config, "shift_factor", None) or 0.0
-
-
-def check_sides(pixels: Tensor, factor: int) -> None:
-    height, width = pixels.shape[-2:]
-    if height % factor or width % factor:
-        raise ValueError(
-            f"codec: expected sides that divide by {factor}, got {width}x{height}, resize or pad the clip first"
-        )
 
 
 class ResidualCodec:
@@ -118,7 +129,8 @@ class ResidualCodec:
     """
 
     def __init__(self, factor: int = 4, gain: float = 8.0):
-        self.factor, self.gain = factor, gain
+        self.factor = factor
+        self.gain = gain
         self.squares = UnshuffleCodec(factor)
         self.channels = self.squares.channels
 
@@ -133,6 +145,7 @@ class ResidualCodec:
     def decode(
         self, coded: Float[Tensor, "b c f h w"], low: Float[Tensor, "b 3 f h w"]
     ) -> Float[Tensor, "b 3 f H W"]:
+        """The enlargement of `low` and what the coded clip adds to it."""
         return self.enlarge(low) + self.squares.decode(coded) / self.gain
 
     def enlarge(self, low: Float[Tensor, "b 3 f h w"]) -> Float[Tensor, "b 3 f H W"]:
@@ -143,3 +156,40 @@ class ResidualCodec:
             ),
             len(low),
         )
+
+
+def pooled_mask(
+    known: Float[Tensor, "b 1 f H W"], grid: tuple[int, int, int], time_factor: int
+) -> Float[Tensor, "b 1 g h w"]:
+    """A mask of pixels on a coded grid: known only where all pixels and frames under a place are.
+
+    With a `time_factor` above 1 the first frame has a place of its own, and each later place stands
+    for so many frames, as in video VAEs. Raises ValueError for frames that fit no such places.
+    """
+    unknown = F.adaptive_max_pool2d(fold_frames(1 - known), grid[1:])
+    unknown = unfold_frames(unknown, len(known))
+    if time_factor > 1:
+        first, later = unknown[:, :, :1], unknown[:, :, 1:]
+        if later.shape[2] % time_factor:
+            raise ValueError(
+                f"expected 1 frame and a multiple of {time_factor}, got {known.shape[2]}, "
+                "take as many as `frames_for` says"
+            )
+        later = rearrange(later, "b c (g k) h w -> b c g k h w", k=time_factor).amax(3)
+        unknown = torch.cat([first, later], 2)
+    return 1 - unknown
+
+
+def check_sides(height: int, width: int, factor: int) -> None:
+    """Raises ValueError for sides in pixels that do not divide by `factor`."""
+    if height % factor or width % factor:
+        raise ValueError(
+            f"size: expected sides that divide by {factor}, got {width}x{height}, "
+            "choose the nearest that do, or resize or pad the clip first"
+        )
+
+
+def to_frames(pixels: Float[Tensor, "b k f h w"]) -> UInt8[np.ndarray, "b f h w k"]:
+    """[-1, 1] to the nearest of 256 levels."""
+    levels = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return rearrange(levels, "b c f h w -> b f h w c").cpu().numpy()

@@ -51,6 +51,7 @@ class Signer:
         return algorithm_of(self.key)
 
     def key_pem(self) -> bytes:
+        """The private key in PEM, without a password."""
         return self.key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
@@ -58,11 +59,13 @@ class Signer:
         )
 
     def chain_pem(self) -> bytes:
+        """The certificates in PEM, the signer's own first."""
         return b"".join(
             certificate.public_bytes(serialization.Encoding.PEM) for certificate in self.chain
         )
 
     def sign(self, data: bytes) -> bytes:
+        """The signature of `data`, of the kind that `algorithm` names."""
         if isinstance(self.key, ec.EllipticCurvePrivateKey):
             return self.key.sign(data, ec.ECDSA(CURVES[self.key.curve.name][1]))
         if isinstance(self.key, rsa.RSAPrivateKey):
@@ -73,7 +76,8 @@ class Signer:
 PSS = padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256()
 
 
-def algorithm_of(key) -> str:
+def algorithm_of(key: object) -> str:
+    """C2PA's name of what a private key signs with. Raises ValueError for other kinds of keys."""
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in CURVES:
         return CURVES[key.curve.name][0]
     if isinstance(key, ed25519.Ed25519PrivateKey):
@@ -81,7 +85,8 @@ def algorithm_of(key) -> str:
     if isinstance(key, rsa.RSAPrivateKey):
         return "ps256"
     raise ValueError(
-        f"signer: expected a key on P-256, P-384, P-521 or Ed25519, or RSA, got {type(key).__name__}, make another one"
+        "signer: expected a key on P-256, P-384, P-521 or Ed25519, or RSA, "
+        f"got {type(key).__name__}, make another one"
     )
 
 
@@ -93,9 +98,11 @@ def check_signature(certificate: x509.Certificate, signature: bytes, data: bytes
             key.verify(signature, data, ec.ECDSA(CURVES[key.curve.name][1]))
         elif isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, data, *PSS)
-        else:
+        elif isinstance(key, ed25519.Ed25519PublicKey):
             key.verify(signature, data)
-    except (InvalidSignature, KeyError, AttributeError, TypeError):
+        else:
+            return False
+    except (InvalidSignature, KeyError):
         return False
     return True
 
@@ -148,11 +155,13 @@ def check_closed(path: Path, name: str = "signer") -> None:
         found = path.stat()
     except OSError as error:
         raise ValueError(
-            f"{name}: expected a file to read a key from, got {error.strerror} for {path}, make it or name another"
+            f"{name}: expected a file to read a key from, got {error.strerror} for {path}, "
+            "make it or name another"
         ) from None
     if not stat.S_ISREG(found.st_mode) or found.st_mode & 0o077:
         raise ValueError(
-            f"{name}: expected a file that only its owner can read, got mode {stat.S_IMODE(found.st_mode):04o}, do: chmod 600 {path}"
+            f"{name}: expected a file that only its owner can read, "
+            f"got mode {stat.S_IMODE(found.st_mode):04o}, do: chmod 600 {path}"
         )
 
 
@@ -163,18 +172,21 @@ def read_signer(chain: Path, key: Path, *changed: int) -> Signer:
     """
     try:
         found = serialization.load_pem_private_key(key.read_bytes(), None)
-        signer = Signer(found, tuple(x509.load_pem_x509_certificates(chain.read_bytes())))
+        certificates = tuple(x509.load_pem_x509_certificates(chain.read_bytes()))
     except (OSError, ValueError, TypeError) as error:
         named = chain if chain == key else f"{chain} or {key}"
         raise ValueError(
-            f"signer: expected PEM files with a key without password and certificates, got {error}, mend or remove {named}"
+            "signer: expected PEM files with a key without password and certificates, "
+            f"got {error}, mend or remove {named}"
         ) from None
-    algorithm_of(signer.key)
-    if signer.chain[0].public_key() != signer.key.public_key():
+    algorithm_of(found)
+    assert isinstance(found, PrivateKey), "algorithm_of takes no other"
+    if certificates[0].public_key() != found.public_key():
         raise ValueError(
-            f"signer: expected the key's own certificate first, got another one's, put {chain} in order"
+            "signer: expected the key's own certificate first, got another one's, "
+            f"put {chain} in order"
         )
-    return signer
+    return Signer(found, certificates)
 
 
 def make_signer(path: Path) -> None:
@@ -194,7 +206,8 @@ def make_signer(path: Path) -> None:
         return
     except OSError as error:
         raise ValueError(
-            f"signer: expected a folder to keep a key in, got {error.strerror} for {path.parent}, set XDG_CONFIG_HOME to another"
+            f"signer: expected a folder to keep a key in, got {error.strerror} for {path.parent}, "
+            "set XDG_CONFIG_HOME to another"
         ) from None
 
 
@@ -219,7 +232,7 @@ def certificate(
     issuer_key: ec.EllipticCurvePrivateKey,
     signs_others: bool,
 ) -> x509.Certificate:
-    """One certificate as C2PA's profile asks for it; nothing in it tells who or where the user is."""
+    """One certificate as C2PA's profile asks for it; it says nothing of the user."""
     start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
     allowed = {"key_cert_sign"} if signs_others else {"digital_signature"}
     builder = (
@@ -251,6 +264,7 @@ def certificate(
 
 
 def full_name(name: str) -> x509.Name:
+    """A common name, with an organisation that says that the certificate is self-made."""
     return x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, "openlumiere, self-made"),
@@ -270,6 +284,7 @@ def trusted_roots(settings: Settings | None = None) -> tuple[x509.Certificate, .
 
 
 def read_roots(path: Path) -> tuple[x509.Certificate, ...]:
+    """The certificates in a PEM file. Raises ValueError where there are none to be read."""
     try:
         return tuple(x509.load_pem_x509_certificates(path.read_bytes()))
     except (OSError, ValueError) as error:

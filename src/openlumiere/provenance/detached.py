@@ -39,7 +39,7 @@ def statement_path(path: Path) -> Path:
 
 
 def write_statement(path: Path, making: Making, signer: Signer | None = None) -> None:
-    """Sign the file or folder of frames at `path`, by this user's own signer unless told otherwise."""
+    """Sign the file or folder of frames at `path`, by `signer` (None: this user's own)."""
     signer = signer or own_signer()
     claim = json.dumps(
         {"source_type": making.source_type, "making": making.as_json(), "files": digests(path)},

@@ -68,10 +68,12 @@ class Source:
     def __post_init__(self) -> None:
         if self.relationship not in RELATIONSHIPS:
             raise ValueError(
-                f"relationship: expected one of {', '.join(RELATIONSHIPS)}, got {self.relationship!r}, name one of these"
+                f"relationship: expected one of {', '.join(RELATIONSHIPS)}, "
+                f"got {self.relationship!r}, name one of these"
             )
 
     def as_json(self) -> dict:
+        """What the manifest says of it."""
         return {"sha256": self.sha256, "relationship": self.relationship, "marks": list(self.marks)}
 
 
@@ -101,6 +103,7 @@ class Making:
         return (self.mark, *(mark for source in self.inputs for mark in source.marks))
 
     def as_json(self) -> dict:
+        """Plain values, without what is not said."""
         told = asdict(self) | {"inputs": [source.as_json() for source in self.inputs]}
         return {name: value for name, value in told.items() if value is not None}
 
@@ -114,7 +117,8 @@ class Making:
             making = cls(**{**told, "inputs": inputs})
         except (TypeError, KeyError) as error:
             raise ValueError(
-                f"manifest: expected what openlumiere writes, got {error}, look at it with another C2PA tool"
+                f"manifest: expected what openlumiere writes, got {error}, "
+                "look at it with another C2PA tool"
             ) from None
         if not all(
             isinstance(text, str)
@@ -173,13 +177,15 @@ def embed(path: Path, making: Making, signer: Signer | None = None) -> None:
         os.replace(signed, path)
     except c2pa.C2paError as error:
         raise ValueError(
-            f"manifest: expected {path.name} to take a signature, got {error}, free some space or check the signer"
+            f"manifest: expected {path.name} to take a signature, got {error}, "
+            "free some space or check the signer"
         ) from error
     finally:
         signed.unlink(missing_ok=True)
 
 
-def signing_context(signer: Signer):
+def signing_context(signer: Signer) -> Any:
+    """What c2pa signs with: the signer, without network."""
     import c2pa
 
     info = c2pa.C2paSignerInfo(
@@ -192,7 +198,7 @@ def signing_context(signer: Signer):
 
 
 def definition(making: Making) -> dict:
-    """C2PA's description of a manifest. No title: a file's name may tell more than its owner wants."""
+    """C2PA's description of a manifest. No title: a file's name may say too much."""
     name, _, number = making.generator.partition(" ")
     return {
         "claim_generator_info": [{"name": name, "version": number}],
@@ -245,12 +251,14 @@ def carries_history(source: Source) -> bool:
     )
 
 
-def ingredient(index: int, source: Source) -> dict:
+def ingredient(index: int, source: Source) -> dict[str, str]:
+    """How an action names a source."""
     return {"label": f"source-{index}", "relationship": source.relationship}
 
 
-def add_ingredient(builder, index: int, source: Source) -> None:
-    if carries_history(source):
+def add_ingredient(builder: Any, index: int, source: Source) -> None:
+    """Bring a source's own manifest along, where its file still has one."""
+    if source.file is not None and carries_history(source):
         with open(source.file, "rb") as content:
             builder.add_ingredient(
                 ingredient(index, source), MIMES[source.file.suffix.lower()], content
@@ -268,7 +276,7 @@ def extract(path: Path, roots: tuple[x509.Certificate, ...] | None = None) -> Ma
             open(path, "rb") as content,
             c2pa.Reader(content, context=reading_context(roots)) as reader,
         ):
-            return told(reader.json(), str(reader.get_validation_state()))
+            return reported(reader.json(), str(reader.get_validation_state()))
     except (c2pa.C2paError.ManifestNotFound, c2pa.C2paError.NotSupported):
         return Manifest(state="none")
     except c2pa.C2paError as error:
@@ -279,7 +287,8 @@ def extract(path: Path, roots: tuple[x509.Certificate, ...] | None = None) -> Ma
         )
 
 
-def reading_context(roots: tuple[x509.Certificate, ...] | None):
+def reading_context(roots: tuple[x509.Certificate, ...] | None) -> Any:
+    """What c2pa reads with: whom to trust, without network."""
     import c2pa
 
     known = trusted_roots() if roots is None else roots
@@ -295,7 +304,8 @@ def names_c2pa(path: Path) -> bool:
         return any(data.find(name) >= 0 for name in BOXES)
 
 
-def told(text: str, state: str) -> Manifest:
+def reported(text: str, state: str) -> Manifest:
+    """A manifest out of c2pa's report (JSON) and its state of validation."""
     store = json.loads(text)
     active = store.get("manifests", {}).get(store.get("active_manifest"), {})
     holds = {"Valid": "valid", "Trusted": "trusted"}.get(state, "tampered")
@@ -304,10 +314,8 @@ def told(text: str, state: str) -> Manifest:
         for status in store.get("validation_status", [])
         if status["code"] != "signingCredential.untrusted"
     ]
-    signature, (generator, *_) = (
-        active.get("signature_info", {}),
-        active.get("claim_generator_info") or [{}],
-    )
+    signature = active.get("signature_info", {})
+    generator = (active.get("claim_generator_info") or [{}])[0]
     try:
         making = making_of(active)
         marks = tuple(
@@ -329,7 +337,7 @@ def told(text: str, state: str) -> Manifest:
 
 
 def making_of(active: dict) -> Making | None:
-    """What our own assertion says, if there is one. Raises ValueError where it can't be understood."""
+    """What our own assertion says, if there is one. Raises ValueError where it says nonsense."""
     found = [
         assertion["data"]
         for assertion in active.get("assertions", [])

@@ -39,7 +39,8 @@ class Payload:
         ):
             if not 0 <= value < 1 << bits:
                 raise ValueError(
-                    f"payload: expected a {name} id from 0 to 2**{bits} - 1, got {value}, derive it with Payload.of"
+                    f"payload: expected a {name} id from 0 to 2**{bits} - 1, got {value}, "
+                    "derive it with Payload.of"
                 )
 
     @classmethod

@@ -5,6 +5,7 @@ window of frames.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 from einops import reduce
@@ -12,16 +13,12 @@ from jaxtyping import Float, UInt8
 
 from openlumiere.provenance.pattern import CANONICAL_SIDE
 
-WINDOW, MOST_WINDOWS, LOOKED_AT = (
-    16,
-    64,
-    8,
-)  # frames a window at least, windows a clip, frames looked at in a window
+WINDOW = 16  # frames of one at least
+MOST_WINDOWS = 64  # of a clip
+LOOKED_AT = 8  # frames of a window
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
-SLOW, NEAR = (
-    7,
-    2,
-)  # radii in pixels: of the mean that is taken away, of the neighbourhood that tells busy places
+SLOW = 7  # pixels: radius of the mean that is taken away
+NEAR = 2  # pixels: radius of the neighbourhood that shows busy places
 LOUDEST = 6  # levels: the mark's own are at most 5
 BUSY = 12  # square levels: of a residual that holds the mark and edges alike
 
@@ -40,8 +37,7 @@ def residuals(frames: UInt8[np.ndarray, "f h w 3"]) -> Residuals:
     """Each window's mean residual, from eight of its frames."""
     bounds = edges(len(frames))
     chosen = (
-        np.unique(np.linspace(a, b - 1, LOOKED_AT).round().astype(int))
-        for a, b in zip(bounds, bounds[1:], strict=False)
+        np.unique(np.linspace(a, b - 1, LOOKED_AT).round().astype(int)) for a, b in pairwise(bounds)
     )
     side = shrink(*frames.shape[1:3])
     return np.stack(
@@ -57,6 +53,7 @@ def shrink(height: int, width: int) -> int:
 
 
 def shrunk(luma: Float[np.ndarray, "h w"], side: int) -> Float[np.ndarray, "H W"]:
+    """Means over squares of this side; what is over at the edges is left out."""
     height, width = (length // side * side for length in luma.shape)
     return (
         luma

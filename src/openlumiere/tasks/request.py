@@ -6,7 +6,7 @@ import unicodedata
 from dataclasses import dataclass, fields
 from fractions import Fraction
 
-from openlumiere.diffusion.sampler import SCHEDULERS
+from openlumiere.diffusion.process import SCHEDULERS
 from openlumiere.media.clip import MAX_FPS, exact_fps
 from openlumiere.tasks.prompts import parse_script, shares_of
 

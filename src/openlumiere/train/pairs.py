@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from openlumiere.diffusion.loss import add_noise
+from openlumiere.diffusion.process import VariancePreserving
 from openlumiere.models.codec import Codec
 from openlumiere.models.temporal import fold_frames, unfold_frames
 from openlumiere.train.config import UpscalerConfig
@@ -64,7 +65,7 @@ class BaseErrors:
     """
 
     unet: UNet2DConditionModel
-    alphas_cumprod: Float[Tensor, " t"]
+    process: VariancePreserving
     codec: Codec
 
     @torch.no_grad()
@@ -79,7 +80,7 @@ class BaseErrors:
         coded = self.codec.encode(low)
         timestep = torch.randint(MOST_NOISE, (len(low),), generator=generator)
         noise = torch.randn(coded.shape, generator=generator)
-        noisy = add_noise(coded, noise, timestep, self.alphas_cumprod)[:, :, 0]
+        noisy = add_noise(coded, noise, timestep, self.process)[:, :, 0]
         device = self.unet.device
         clean = self.unet(
             noisy.to(device),
@@ -100,7 +101,7 @@ def open_base(folder: Path) -> BaseErrors:
             f"base: expected a model of {BASE_SIDE} px frames, got {base.native_size} px, leave it"
             " out"
         )
-    return BaseErrors(base.stunet.unet2d.eval(), base.scheduler.alphas_cumprod, base.codec)
+    return BaseErrors(base.stunet.unet2d.eval(), VariancePreserving(base.scheduler), base.codec)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from openlumiere.contract import NATIVE_RATE
 from openlumiere.engine.base import LumierePipeline
-from openlumiere.engine.fit import NATIVE_RATE
 from openlumiere.media import Clip, contact_sheet, filmstrip, save_image
 from openlumiere.models.stunet import STUNet
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from einops import rearrange
 
-from openlumiere.engine.base import NATIVE_RATE
+from openlumiere.contract import NATIVE_RATE
 from openlumiere.media import Clip
 from openlumiere_world.batch import CLIP, Batches
 from openlumiere_world.captions import compose

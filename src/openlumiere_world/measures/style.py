@@ -18,7 +18,7 @@ import torch
 from einops import rearrange
 from jaxtyping import UInt8
 
-from openlumiere.engine.base import NATIVE_RATE
+from openlumiere.contract import NATIVE_RATE
 from openlumiere.engine.learn_style import Learning
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.media import Clip

@@ -11,6 +11,8 @@ from openlumiere.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Signing:
+    """The signer of one command."""
+
     certificate: Path | None = None
     """A PEM file with certificates of your own, the signer's first, to sign with instead of those
     made on first use; goes with --key.

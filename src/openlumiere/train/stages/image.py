@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from openlumiere.diffusion.loss import clean_loss, draw_timesteps
+from openlumiere.diffusion.process import VariancePreserving
 from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.models.stunet import STUNet
 from openlumiere.train.config import ImageConfig
@@ -48,7 +49,7 @@ class ImageStage(Stage):
         timestep = timestep.to(clean.device)
         noise = noise_like(clean, generator)
         predict = partial(predict_picture, net, *text)
-        loss = clean_loss(predict, clean, noise, timestep, self.scheduler.alphas_cumprod)
+        loss = clean_loss(predict, clean, noise, timestep, VariancePreserving(self.scheduler))
         return Losses(loss, timestep / steps)
 
     def export(self, average: dict[str, Tensor], run: Path) -> None:

@@ -5,7 +5,6 @@ of them, then its temporal part.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,8 +12,10 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from openlumiere.diffusion.denoiser import Condition
+from openlumiere.backbones.unet import CLASSES
+from openlumiere.contract import Condition
 from openlumiere.diffusion.loss import clean_loss
+from openlumiere.diffusion.process import VariancePreserving
 from openlumiere.engine.cascade import LEVELS, LOW, LumiereUpscalePipeline, UpscaleDenoiser
 from openlumiere.models.codec import ResidualCodec
 from openlumiere.models.folder import UPSCALER
@@ -58,18 +59,23 @@ class UpscalerStage(Stage):
         low, level = add_low_noise(low, self.config.most_noise, generator)
         clean = self.codec.encode(high, low).to(texts.device)
         low = low.to(texts.device)
-        if self.still:
-            clean = clean[:, :, 0]
-            low = low[:, :, 0]
         states, mask = texts.draw(captions, self.config.text_dropout, generator)
-        labels = level.to(texts.device) * LEVELS
-        condition = Condition(text=states, text_mask=mask, added={LOW: low}, class_labels=labels)
-        steps = self.scheduler.config.num_train_timesteps
-        timestep = draw_steps(count, steps, generator).to(clean.device)
-        predict = partial(UpscaleDenoiser(net, self.scheduler.alphas_cumprod), condition=condition)
+        condition = Condition(
+            text=states,
+            text_mask=mask,
+            over_frames={LOW: low},
+            whole={CLASSES: level.to(texts.device) * LEVELS},
+        )
+        process = VariancePreserving(self.scheduler)
+        denoiser = UpscaleDenoiser(net, process, still=self.still)
+
+        def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
+            return denoiser(noisy, process.level(timestep), condition)
+
+        timestep = draw_steps(count, process.steps, generator).to(clean.device)
         noise = noise_like(clean, generator)
-        loss = clean_loss(predict, clean, noise, timestep, self.scheduler.alphas_cumprod)
-        return Losses(loss, timestep / steps)
+        loss = clean_loss(predict, clean, noise, timestep, process)
+        return Losses(loss, timestep / process.steps)
 
     @property
     def still(self) -> bool:

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from openlumiere.diffusion.loss import clean_loss, draw_timesteps
+from openlumiere.diffusion.process import VariancePreserving
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.media.write import write_whole
 from openlumiere.models.codec import UnshuffleCodec
@@ -58,7 +59,7 @@ class VideoStage(Stage):
         noise = noise_like(clean, generator)
         beside = None if self.conditioning is None else self.conditioning(clean, generator)
         predict = partial(predict_clip, net, *text, times.to(clean.device), beside)
-        loss = clean_loss(predict, clean, noise, timestep, self.scheduler.alphas_cumprod)
+        loss = clean_loss(predict, clean, noise, timestep, VariancePreserving(self.scheduler))
         return Losses(loss, timestep / steps)
 
     def export(self, average: dict[str, Tensor], run: Path) -> None:

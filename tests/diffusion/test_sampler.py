@@ -5,15 +5,17 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from openlumiere.diffusion.denoiser import CONVERSIONS, Condition, noise_level
-from openlumiere.diffusion.sampler import (
+from levels import solver
+from openlumiere.contract import Condition
+from openlumiere.diffusion.noise import draw_noise
+from openlumiere.diffusion.process import (
+    CONVERSIONS,
     SCHEDULERS,
-    Step,
-    draw_noise,
+    VariancePreserving,
     make_scheduler,
-    noise_to,
-    sample,
+    noise_level,
 )
+from openlumiere.diffusion.sampler import Step, sample
 
 # diffusers 0.42 turns tensors to numpy in a way that numpy 2 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -41,20 +43,26 @@ def gaussian_clean(noisy, alpha, sigma):
     return MEAN + alpha * SPREAD**2 / (alpha**2 * SPREAD**2 + sigma**2) * (noisy - alpha * MEAN)
 
 
-def exact(clean_of, kind, silent=True):
-    """The exact denoiser of a data distribution, in predictions of this kind."""
-    signal = schedule(silent=silent).alphas_cumprod
+def exact(clean_of, kind="sample", silent=True):
+    """The exact denoiser of a data distribution, by way of a net that predicts this kind."""
+    process = VariancePreserving(schedule(kind, silent))
 
-    def denoise(noisy, timestep, condition):
-        alpha, sigma = (value.to(noisy) for value in noise_level(timestep, signal))
-        return CONVERSIONS[kind](clean_of(noisy, alpha, sigma), noisy, alpha, sigma, "sample")
+    def denoise(noisy, level, condition):
+        alpha, sigma = level.over(noisy)
+        clean = clean_of(noisy, alpha, sigma)
+        prediction = CONVERSIONS[kind](clean, noisy, alpha, sigma, "sample")
+        return process.clean(prediction, noisy, level)
 
     return denoise
 
 
+def process_of(kind="sample", silent=True):
+    return VariancePreserving(schedule(kind, silent))
+
+
 def finish(denoiser, name, noise, *, kind="sample", silent=True, steps, seeds=None):
-    scheduler = make_scheduler(name, schedule(kind, silent).config)
-    *_, last = sample(denoiser, scheduler, noise, nothing(len(noise)), steps=steps, seeds=seeds)
+    run = process_of(kind, silent).solver(name, steps=steps, seeds=seeds, like=noise)
+    *_, last = sample(denoiser, run, noise, nothing(len(noise)))
     return last.noisy
 
 
@@ -168,14 +176,9 @@ def test_trained_betas_that_end_without_signal():
     noise = draw_noise((1, 2, 8, 8), [0])
     for name in SCHEDULERS:
         config = {**schedule().config, "trained_betas": stated, "rescale_betas_zero_snr": False}
-        *_, last = sample(
-            exact(gaussian_clean, "sample"),
-            make_scheduler(name, config),
-            noise,
-            nothing(1),
-            steps=5,
-            seeds=[0],
-        )
+        stated_so = VariancePreserving(make_scheduler(name, config))
+        run = stated_so.solver(None, steps=5, seeds=[0], like=noise)
+        *_, last = sample(exact(gaussian_clean), run, noise, nothing(1))
         torch.testing.assert_close(
             last.noisy,
             finish(exact(gaussian_clean, "sample"), name, noise, steps=5, seeds=[0]),
@@ -191,8 +194,8 @@ def test_a_net_unsure_at_no_signal_is_not_amplified(name):
     """
     gaussian = exact(gaussian_clean, "sample")
 
-    def unsure(noisy, timestep, condition):
-        return gaussian(noisy, timestep, condition) + (0.2 if float(timestep) == 999 else 0.0)
+    def unsure(noisy, level, condition):
+        return gaussian(noisy, level, condition) + (0.2 if float(level.time) == 999 else 0.0)
 
     noise = draw_noise((1, 2, 8, 8), [0])
     moved = (
@@ -203,28 +206,20 @@ def test_a_net_unsure_at_no_signal_is_not_amplified(name):
 
 def test_each_step_says_where_it_is():
     noise = draw_noise((1, 2, 8, 8), [0])
-    scheduler = make_scheduler("ddim", schedule().config)
-    steps = list(sample(exact(gaussian_clean, "sample"), scheduler, noise, nothing(1), steps=5))
+    steps = list(sample(exact(gaussian_clean), solver(5), noise, nothing(1)))
     assert [step.index for step in steps] == [0, 1, 2, 3, 4] and {step.total for step in steps} == {
         5
     }
-    assert [int(step.timestep) for step in steps] == [999, 799, 599, 399, 199]
+    assert [int(step.level.time) for step in steps] == [999, 799, 599, 399, 199]
     assert all(isinstance(step, Step) and step.clean.shape == noise.shape for step in steps)
     torch.testing.assert_close(steps[0].clean, torch.full_like(noise, MEAN), atol=1e-3, rtol=0)
     torch.testing.assert_close(steps[-1].clean, steps[-1].noisy)
 
 
 def test_heun_calls_twice_a_step_and_says_so():
-    scheduler = make_scheduler("heun", schedule(silent=False).config)
-    steps = list(
-        sample(
-            exact(gaussian_clean, "sample", False),
-            scheduler,
-            draw_noise((1, 1, 4, 4), [0]),
-            nothing(1),
-            steps=4,
-        )
-    )
+    run = solver(4, "heun", process=process_of(silent=False))
+    noise = draw_noise((1, 1, 4, 4), [0])
+    steps = list(sample(exact(gaussian_clean, "sample", False), run, noise, nothing(1)))
     assert len(steps) == steps[0].total == 7
 
 
@@ -232,13 +227,9 @@ def test_the_scheduler_is_left_untouched_and_gradients_are_off():
     scheduler = make_scheduler("dpm++", schedule().config)
     before = dict(scheduler.config), scheduler.timesteps.clone(), scheduler.sigmas.clone()
     net = torch.nn.Conv3d(1, 1, 1)
-    *_, last = sample(
-        lambda noisy, timestep, condition: net(noisy),
-        scheduler,
-        draw_noise((1, 2, 4, 4), [0]),
-        nothing(1),
-        steps=3,
-    )
+    run = VariancePreserving(scheduler).solver(None, steps=3, like=torch.zeros(1))
+    noise = draw_noise((1, 2, 4, 4), [0])
+    *_, last = sample(lambda noisy, level, condition: net(noisy), run, noise, nothing(1))
     assert not last.noisy.requires_grad
     assert dict(scheduler.config) == before[0]
     assert torch.equal(scheduler.timesteps, before[1]) and torch.equal(scheduler.sigmas, before[2])
@@ -250,35 +241,23 @@ def test_a_later_start_keeps_what_it_was_given(name):
     each of its steps.
     """
     clean, noise = draw_noise((1, 2, 16, 16), [1]) * SPREAD + MEAN, draw_noise((1, 2, 16, 16), [2])
-    scheduler = make_scheduler(name, schedule().config)
     moved = []
     for start in (0, 10, 18):
-        begun = noise_to(clean, noise, scheduler, steps=20, start=start)
-        *_, last = sample(
-            exact(gaussian_clean, "sample"),
-            scheduler,
-            begun,
-            nothing(1),
-            steps=20,
-            start=start,
-            seeds=[3],
-        )
+        run = solver(20, name, start=start, seeds=[3])
+        *_, last = sample(exact(gaussian_clean), run, noise, nothing(1), source=clean)
         moved.append(float((last.noisy - clean).square().mean().sqrt()))
     assert moved[2] < min(moved[:2]) and moved[2] < 0.35
 
 
 def test_start_zero_is_the_noise_alone():
     noise = draw_noise((1, 2, 4, 4), [0])
-    assert (
-        noise_to(
-            torch.ones_like(noise),
-            noise,
-            make_scheduler("euler", schedule().config),
-            steps=4,
-            start=0,
-        )
-        is noise
-    )
+    assert solver(4, "euler").begin(noise, torch.ones_like(noise)) is noise
+
+
+def test_a_later_start_wants_a_clip():
+    noise = draw_noise((1, 2, 4, 4), [0])
+    with pytest.raises(ValueError, match="expected a clip to begin from at start 2, got none"):
+        solver(4, start=2).begin(noise)
 
 
 def test_noise_is_unit_gaussian_and_each_clip_its_own():
@@ -318,16 +297,7 @@ def test_seeds_out_of_range_are_refused(seed):
 @pytest.mark.parametrize(("steps", "start"), [(0, 0), (-3, 0), (1001, 0), (4, 4), (4, -1)])
 def test_steps_and_starts_that_cannot_be(steps, start):
     with pytest.raises(ValueError, match="expected"):
-        next(
-            sample(
-                exact(gaussian_clean, "sample"),
-                schedule(),
-                draw_noise((1, 1, 2, 2), [0]),
-                nothing(1),
-                steps=steps,
-                start=start,
-            )
-        )
+        solver(steps, None, start=start)
 
 
 def test_lcm_says_how_many_steps_it_has():
@@ -345,12 +315,4 @@ def test_a_flow_scheduler_is_refused():
         prediction_type="flow_prediction", use_flow_sigmas=True
     )
     with pytest.raises(ValueError, match="got 'flow_prediction'"):
-        next(
-            sample(
-                exact(gaussian_clean, "sample"),
-                scheduler,
-                draw_noise((1, 1, 2, 2), [0]),
-                nothing(1),
-                steps=3,
-            )
-        )
+        VariancePreserving(scheduler).solver(None, steps=3, like=torch.zeros(1))

@@ -3,19 +3,16 @@
 import pytest
 import torch
 
-from openlumiere.diffusion.denoiser import Condition, noise_level, to_clean
-from openlumiere.diffusion.known import Known
+from levels import at, solver
+from openlumiere.contract import Condition, Known
+from openlumiere.diffusion.sampler import sample
 from openlumiere.diffusion.sparse_first import (
     LEAST,
-    at_places,
     between,
-    known_around,
-    path_first,
+    sparse_first,
     sparse_places,
 )
-from openlumiere.train.nets import build_scheduler
 
-LEVELS = build_scheduler().alphas_cumprod
 UNTIL = 500
 
 
@@ -32,38 +29,29 @@ def along(condition):
     return condition.frame_times.reshape(1, 1, -1, 1, 1).expand(2, 3, -1, 4, 4) / 80
 
 
-def linear(kind, seen):
-    def denoise(noisy, timestep, condition):
+def linear(seen):
+    def denoise(noisy, level, condition):
         seen.append(noisy.shape[2])
-        alpha, sigma = (value.reshape(-1, 1, 1, 1, 1) for value in noise_level(timestep, LEVELS))
-        clean = along(condition)
-        return (
-            clean if kind == "sample" else alpha * (noisy - alpha * clean) / sigma - sigma * clean
-        )
+        return along(condition)
 
     return denoise
 
 
-@pytest.mark.parametrize("kind", ["sample", "v_prediction"])
 @pytest.mark.parametrize("timestep", [700, torch.tensor([700, 900])])
-def test_what_is_linear_in_time_is_as_if_every_frame_were_seen(kind, timestep):
+def test_what_is_linear_in_time_is_as_if_every_frame_were_seen(timestep):
     seen = []
-    net = linear(kind, seen)
-    whole, sparse = (
-        net(noisy(80), timestep, told(80)),
-        path_first(net, net, kind, LEVELS, spacing=5, until=UNTIL)(noisy(80), timestep, told(80)),
-    )
+    net = linear(seen)
+    whole = net(noisy(80), at(timestep), told(80))
+    sparse = sparse_first(net, net, spacing=5, until=UNTIL)(noisy(80), at(timestep), told(80))
     assert seen == [80, 16]
     torch.testing.assert_close(sparse, whole, atol=1e-4, rtol=1e-4)
 
 
 def test_below_the_noise_level_every_frame_is_seen():
     seen = []
-    denoiser = path_first(
-        linear("sample", seen), linear("sample", []), "sample", LEVELS, spacing=5, until=UNTIL
-    )
+    denoiser = sparse_first(linear(seen), linear([]), spacing=5, until=UNTIL)
     for timestep in (499, 0, torch.tensor([700, 499])):
-        denoiser(noisy(80), timestep, told(80))
+        denoiser(noisy(80), at(timestep), told(80))
     assert seen == [80, 80, 80]
 
 
@@ -111,7 +99,7 @@ def test_every_given_frame_reaches_a_frame_that_is_looked_at():
         mask = torch.zeros(1, 1, 80, 2, 2)
         mask[:, :, frame] = 1
         content = torch.arange(80.0).reshape(1, 1, 80, 1, 1).expand(1, 3, 80, 2, 2)
-        few = known_around(Known(content=content, mask=mask), places)
+        few = Known(content=content, mask=mask).pick(places)
         given = few.mask[0, 0, :, 0, 0].nonzero()[:, 0]
         assert len(given) == 1 and few.content[0, 0, given[0], 0, 0] == frame
         assert abs(places[given[0]] - frame) <= 79 / 15 / 2 + 1e-4
@@ -120,18 +108,18 @@ def test_every_given_frame_reaches_a_frame_that_is_looked_at():
 def test_of_frames_that_know_alike_the_nearest_counts():
     places = torch.linspace(0, 79, 16)
     content = torch.arange(80.0).reshape(1, 1, 80, 1, 1).expand(2, 3, 80, 2, 2)
-    few = known_around(Known(content=content, mask=torch.ones(2, 1, 80, 2, 2)), places)
+    few = Known(content=content, mask=torch.ones(2, 1, 80, 2, 2)).pick(places)
     assert torch.equal(few.content[1, 0, :, 0, 0], places.round())
 
 
 def test_times_and_shares_of_the_places():
     shares = torch.arange(80.0).reshape(1, 1, 80, 1, 1).expand(2, 3, 80, 2, 2)
     places = torch.linspace(0, 79, 16)
-    few = at_places(
-        told(80, 0.5, added={"shares": shares, "text_embeds": torch.ones(2, 5)}), places
-    )
+    few = told(
+        80, 0.5, over_frames={"shares": shares}, whole={"text_embeds": torch.ones(2, 5)}
+    ).pick(places)
     torch.testing.assert_close(few.frame_times, places * 0.5)
-    assert torch.equal(few.added["shares"][0, 0, :, 0, 0], places.round()) and few.added[
+    assert torch.equal(few.over_frames["shares"][0, 0, :, 0, 0], places.round()) and few.whole[
         "text_embeds"
     ].shape == (2, 5)
 
@@ -140,11 +128,8 @@ def test_a_sampler_reaches_the_same_clip():
     """Where the net knows a clip that is linear in time, all the noise goes, in the frames between
     too.
     """
-    from openlumiere.diffusion.sampler import sample
-
-    scheduler = build_scheduler()
-    net = linear("sample", [])
-    denoiser = path_first(net, net, "sample", scheduler.alphas_cumprod, spacing=5, until=UNTIL)
-    last = list(sample(denoiser, scheduler, noisy(80), told(80), steps=4))[-1]
+    net = linear([])
+    denoiser = sparse_first(net, net, spacing=5, until=UNTIL)
+    *_, last = sample(denoiser, solver(4), noisy(80), told(80))
     torch.testing.assert_close(last.noisy, along(told(80)), atol=1e-4, rtol=1e-4)
-    assert to_clean(last.clean, last.noisy, 1.0, 0.0, "sample").shape == (2, 3, 80, 4, 4)
+    assert last.clean.shape == (2, 3, 80, 4, 4)

@@ -1,11 +1,11 @@
-"""Loops: every frame of the circle is treated alike."""
+"""Seamless loops: every frame of the circle is treated alike."""
 
 import pytest
 import torch
 
-from openlumiere.diffusion.denoiser import Condition
-from openlumiere.diffusion.known import Known
-from openlumiere.diffusion.loop import around
+from levels import at
+from openlumiere.contract import Condition, Known
+from openlumiere.diffusion.loop import looped
 
 TEXT = Condition(text=torch.zeros(1, 1, 4))
 
@@ -13,7 +13,7 @@ TEXT = Condition(text=torch.zeros(1, 1, 4))
 def test_what_ignores_time_is_returned_to_the_bit():
     noisy = torch.randn(1, 3, 10, 2, 2)
     assert torch.equal(
-        around(lambda noisy, timestep, condition: noisy * 0.3)(noisy, 1, TEXT), noisy * 0.3
+        looped(lambda noisy, level, condition: noisy * 0.3)(noisy, at(1), TEXT), noisy * 0.3
     )
 
 
@@ -22,12 +22,12 @@ def test_the_ends_of_one_run_are_the_middle_of_another():
     any.
     """
 
-    def marks_ends(noisy, timestep, condition):
+    def marks_ends(noisy, level, condition):
         marked = torch.zeros_like(noisy)
         marked[:, :, 0], marked[:, :, -1] = 1, -1
         return marked
 
-    made = around(marks_ends)(torch.zeros(1, 1, 80, 1, 1), 1, TEXT)
+    made = looped(marks_ends)(torch.zeros(1, 1, 80, 1, 1), at(1), TEXT)
     assert made.abs().max() < 1 / 40 and made.abs().sum() > 0
 
 
@@ -36,10 +36,10 @@ def test_the_seam_of_a_ramp_is_shared_by_all_steps():
     same small step in two places.
     """
 
-    def ramp(noisy, timestep, condition):
+    def ramp(noisy, level, condition):
         return torch.linspace(0, 1, 80)[None, None, :, None, None].expand_as(noisy)
 
-    made = around(ramp)(torch.zeros(1, 1, 80, 1, 1), 1, TEXT).flatten()
+    made = looped(ramp)(torch.zeros(1, 1, 80, 1, 1), at(1), TEXT).flatten()
     steps = torch.cat([made, made[:1]]).diff().abs()
     assert steps.max() < 0.02 and torch.allclose(steps[-1], steps[39])
 
@@ -51,7 +51,7 @@ def test_what_is_known_turns_with_the_clip():
     )
     seen = []
 
-    def looks(noisy, timestep, condition):
+    def looks(noisy, level, condition):
         seen.append(
             (noisy.flatten(), condition.known.content.flatten(), condition.known.mask.flatten())
         )
@@ -59,7 +59,7 @@ def test_what_is_known_turns_with_the_clip():
 
     noisy = torch.arange(6.0)[None, None, :, None, None]
     assert torch.equal(
-        around(looks, 3)(noisy, 1, Condition(text=torch.zeros(1, 1, 4), known=known)), noisy
+        looped(looks, 3)(noisy, at(1), Condition(text=torch.zeros(1, 1, 4), known=known)), noisy
     )
     assert [noisy[0].item() for noisy, _, _ in seen] == [0, 2, 4]
     assert all(
@@ -69,4 +69,4 @@ def test_what_is_known_turns_with_the_clip():
 
 def test_one_start_is_refused():
     with pytest.raises(ValueError, match="starts: expected at least 2, got 1, use 2"):
-        around(lambda *_: None, 1)
+        looped(lambda *_: None, 1)

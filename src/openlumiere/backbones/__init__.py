@@ -1,0 +1,1 @@
+"""Published nets as denoisers: one file a family."""

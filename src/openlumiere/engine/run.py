@@ -1,0 +1,185 @@
+"""The only path to frames: a backbone, a plan, and the wrappers between them in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from openlumiere.contract import Backbone, Condition, Denoiser, Known
+from openlumiere.diffusion.blend import SHARES, blend_prompts, spread
+from openlumiere.diffusion.guidance import clipped, guided
+from openlumiere.diffusion.held import held, shaped
+from openlumiere.diffusion.loop import looped
+from openlumiere.diffusion.multidiffusion import Windows, multidiffuse
+from openlumiere.diffusion.noise import draw_noise
+from openlumiere.diffusion.sampler import Step, sample
+from openlumiere.diffusion.sparse_first import sparse_first
+from openlumiere.models.codec import to_frames
+
+OnStep: TypeAlias = Callable[[Step], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """What is to be generated, in the codec's space: one clip a prompt, or with `shares` one clip
+    of several prompts.
+
+    `seeds` are one a clip. `height` and `width` are in pixels, `frame_times` `[f]` in native frames
+    (None: one apart). `known` is coded content and its mask. Sampling begins at step `start` from
+    the coded clip `source` under noise (SDEdit), whose coarse shapes are held for the share
+    `structure` of the noise levels. `shares` `[k, f]` are the weights of k prompts at each frame.
+    `windows` cut long clips; with `loop` the last frame leads seamlessly into the first. `noise`
+    stands in for that of the seeds.
+    """
+
+    prompts: tuple[str, ...]
+    frames: int
+    height: int
+    width: int
+    negative: str = ""
+    seeds: tuple[int, ...] = (0,)
+    shares: Float[Tensor, "k f"] | None = None
+    frame_times: Float[Tensor, " f"] | None = None
+    known: Known | None = None
+    source: Float[Tensor, "b c f h w"] | None = None
+    start: int = 0
+    structure: float = 0.0
+    windows: Windows | None = None
+    loop: bool = False
+    noise: Float[Tensor, "b c f h w"] | None = None
+
+    def __post_init__(self) -> None:
+        prompts = 1 if self.shares is not None else len(self.prompts)
+        if len(self.seeds) != prompts:
+            raise ValueError(
+                f"seeds: expected one a clip, got {len(self.seeds)} for {prompts}, "
+                "give a seed for each prompt"
+            )
+
+
+@runtime_checkable
+class Sampling(Protocol):
+    """How a clip is drawn from noise; `tasks.values.Sampling` is one."""
+
+    @property
+    def steps(self) -> int:
+        """Denoising steps."""
+        ...
+
+    @property
+    def guidance(self) -> float:
+        """The scale of classifier-free guidance; 1 is off."""
+        ...
+
+    @property
+    def rescale(self) -> float:
+        """How far guidance keeps the spread of the unguided clip, in [0, 1]."""
+        ...
+
+    @property
+    def scheduler(self) -> str | None:
+        """A scheduler's name; None is the one that the model came with."""
+        ...
+
+
+@torch.no_grad()
+def run(
+    backbone: Backbone,
+    plan: Plan,
+    sampling: Sampling,
+    on_step: OnStep | None = None,
+    processes: PartialState | None = None,
+) -> UInt8[np.ndarray, "b f h w c"]:
+    """Frames of all clips of the plan. `on_step` is called after each call of the net.
+
+    Given `processes`, all called alike, they share the plan's windows and get the same frames.
+    Raises ValueError for what cannot be. Nothing is stored on the backbone.
+    """
+    denoise = denoiser_for(backbone, plan, sampling, processes)
+    condition = condition_for(backbone, plan)
+    noise = noise_for(backbone, plan).to(backbone.device)
+    source = None if plan.source is None else plan.source.to(noise)
+    solver = backbone.process.solver(
+        sampling.scheduler, steps=sampling.steps, start=plan.start, seeds=plan.seeds, like=noise
+    )
+    for step in sample(denoise, solver, noise, condition, source=source):
+        if on_step is not None:
+            on_step(step)
+    return to_frames(backbone.codec.decode(step.noisy))
+
+
+def denoiser_for(
+    backbone: Backbone, plan: Plan, sampling: Sampling, processes: PartialState | None = None
+) -> Denoiser:
+    """The backbone under every wrapper that the plan asks for, innermost first."""
+    denoise: Denoiser = backbone.denoise
+    empty = prompt_condition(backbone, plan, plan.negative)
+    denoise = guided(denoise, empty, sampling.guidance, rescale=sampling.rescale)
+    if backbone.codec.bounded:  # as in the original cascade (Imagen)
+        denoise = clipped(denoise)
+    if plan.shares is not None:
+        prompts = [prompt_condition(backbone, plan, prompt) for prompt in plan.prompts]
+        denoise = blend_prompts(denoise, prompts)
+    if plan.known is not None and not backbone.reads.known:
+        denoise = held(denoise)
+    denoise = over_time(denoise, backbone, plan.windows, processes)
+    if plan.loop:
+        denoise = looped(denoise)
+    if plan.source is not None and plan.structure:
+        quarter = backbone.native.side // backbone.codec.factor // 4
+        denoise = shaped(denoise, plan.source, quarter, plan.structure)
+    return denoise
+
+
+def over_time(
+    denoise: Denoiser, backbone: Backbone, windows: Windows | None, processes: PartialState | None
+) -> Denoiser:
+    """Windows, and few frames first where the model wants that."""
+    sparse = backbone.sparse
+    spacing = 1 if sparse is None else sparse.spacing
+    whole = few = denoise
+    if windows is not None:
+        whole = multidiffuse(denoise, windows, processes=processes)
+        few = multidiffuse(denoise, windows.every(spacing), processes=processes)
+    if sparse is None or spacing == 1:
+        return whole
+    return sparse_first(whole, few, spacing=spacing, until=sparse.until)
+
+
+def prompt_condition(backbone: Backbone, plan: Plan, prompt: str) -> Condition:
+    """The condition of one prompt alone."""
+    return backbone.condition([prompt], frames=1, height=plan.height, width=plan.width)
+
+
+def condition_for(backbone: Backbone, plan: Plan) -> Condition:
+    """All that conditions the plan's clips; the prompts of a schedule also by their weights at each
+    place.
+    """
+    prompts = plan.prompts if plan.shares is None else plan.prompts[:1]
+    condition = backbone.condition(
+        prompts,
+        frames=plan.frames,
+        height=plan.height,
+        width=plan.width,
+        frame_times=plan.frame_times,
+        known=plan.known,
+    )
+    if plan.shares is None:
+        return condition
+    _, height, width = backbone.codec.grid(plan.frames, plan.height, plan.width)
+    places = spread(plan.shares.to(condition.text), height, width)
+    return replace(condition, over_frames={**condition.over_frames, SHARES: places})
+
+
+def noise_for(backbone: Backbone, plan: Plan) -> Float[Tensor, "b c f h w"]:
+    """The plan's noise, or that of its seeds."""
+    grid = backbone.codec.grid(plan.frames, plan.height, plan.width)
+    shape = (backbone.codec.channels, *grid)
+    return draw_noise(shape, plan.seeds) if plan.noise is None else plan.noise
