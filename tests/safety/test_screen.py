@@ -11,7 +11,7 @@ from openlumiere.safety.classifier import rules_of, scores
 from openlumiere.safety.prompts import (
     Finding,
     find,
-    find_words,
+    met_words,
     plain,
     rules,
 )
@@ -55,7 +55,8 @@ def test_the_table_is_as_it_is_documented():
 
 def all_words(prompt: str) -> list[Finding]:
     """What the lists alone find."""
-    return [found for rule in rules() if (found := find_words(rule, prompt))]
+    met = {rule: met_words(rule, plain(prompt)) for rule in rules()}
+    return [Finding(rule=rule, words=words) for rule, words in met.items() if words]
 
 
 def mistakes(rows, search) -> dict[str, int]:
@@ -192,7 +193,7 @@ def test_innocent_prompts_are_not_refused():
     [
         row
         for row in PROMPTS
-        if row["expected"] == "refuse" and find_words(row["kind"], row["prompt"])
+        if row["expected"] == "refuse" and met_words(row["kind"], plain(row["prompt"]))
     ][::5],
     ids=lambda row: row["prompt"],
 )
@@ -213,8 +214,8 @@ def test_a_refusal_says_which_rule(row):
 def test_letters_in_other_forms():
     assert plain("Ｎａｃｋｔ  É\u0301tE") == "nackt ete"
     assert (
-        find_words("people", "THE  POPE\tis STABBED").words == ("the pope", "stabbed")
-        and find_words("people", "the popery is stabbed") is None
+        met_words("people", plain("THE  POPE\tis STABBED")) == ("the pope", "stabbed")
+        and met_words("people", "the popery is stabbed") == ()
     )
 
 

@@ -94,12 +94,6 @@ def find(prompt: str) -> list[Finding]:
     return found
 
 
-def find_words(rule: str, prompt: str) -> Finding | None:
-    """Whether every group of a rule's words is met, as the prompt is spelt."""
-    words = met_words(rule, plain(prompt))
-    return Finding(rule=rule, words=words) if words else None
-
-
 def met_words(rule: str, text: str) -> tuple[str, ...]:
     """The first word met of each group; none where a group has none."""
     text = exceptions(rule).sub(" ", text)
