@@ -252,6 +252,7 @@ def _actor(
 
 def _tiles(facts: Facts, side: int) -> UInt8[np.ndarray, "l 4 s s"]:
     effect = facts.effect
+    assert effect is not None
     layers = [
         effects.tile(effect.name, effect.variant, layer, side) for layer in range(effects.LAYERS)
     ]

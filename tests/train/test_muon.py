@@ -12,7 +12,7 @@ from toy import Line, Regression, groups, same
 from openlumiere.train.config import NEVER, LoopConfig
 from openlumiere.train.loop import train
 from openlumiere.train.muon import Muon, orthogonal
-from openlumiere.train.step import Losses
+from openlumiere.train.step import Losses, rate_share
 
 LOOP = LoopConfig(
     learning_rate=1e-2,
@@ -88,9 +88,9 @@ def test_it_learns_what_adam_learns_slower(tmp_path):
 
 def test_the_rate_falls_in_a_straight_line():
     falling = replace(LOOP, warmup=1, fall_from=100, fall_to=200)
-    shares = [falling.share(step) for step in (0, 99, 100, 150, 200, 250)]
+    shares = [rate_share(falling, step) for step in (0, 99, 100, 150, 200, 250)]
     assert shares == [1.0, 1.0, 1.0, 0.5, 0.0, 0.0]
-    assert replace(LOOP, warmup=1).share(10**6) == 1.0 and LOOP.fall_to == NEVER
+    assert rate_share(replace(LOOP, warmup=1), 10**6) == 1.0 and LOOP.fall_to == NEVER
 
 
 def test_a_run_that_was_stopped_is_the_run_that_was_not(tmp_path):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -29,7 +30,7 @@ def coded(frames: Frames, codec: str, crf: int) -> Frames:
     """Through a codec and back, 4:2:0 at this quality; odd sizes lose a row or a column."""
     frames = frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
     encoder, decoder, options = CODECS[codec]
-    write = VideoCodecContext.create(encoder, "w")
+    write: Any = VideoCodecContext.create(encoder, "w")
     write.height, write.width = frames.shape[1:3]
     write.pix_fmt = "yuv420p"
     write.time_base = Fraction(1, RATE)
@@ -38,7 +39,7 @@ def coded(frames: Frames, codec: str, crf: int) -> Frames:
     write.colorspace = BT709
     write.color_range = LIMITED
     write.options = {**options, "crf": str(crf)}
-    read = VideoCodecContext.create(decoder, "r")
+    read: Any = VideoCodecContext.create(decoder, "r")
     packets = [
         packet for k, frame in enumerate(frames) for packet in write.encode(_as_yuv(frame, k))
     ]

@@ -63,14 +63,6 @@ class LoopConfig:
     device: Literal["cpu", "cuda"] = "cpu"
     """cuda is the one that accelerate gives to this process."""
 
-    def share(self, step: int) -> float:
-        """Of the learning rate that the warm-up and the fall leave at this step."""
-        warm = min(1.0, (step + 1) / max(self.warmup, 1))
-        if step < self.fall_from:
-            return warm
-        left = (self.fall_to - step) / max(self.fall_to - self.fall_from, 1)
-        return warm * max(0.0, left)
-
 
 CODEC_LOOP = LoopConfig(
     learning_rate=2e-3,

@@ -128,7 +128,7 @@ class Trainer:
     @property
     def learning_rate(self) -> float:
         """Of the step to come: a linear warm-up, then constant, then perhaps a fall to nothing."""
-        return self.config.learning_rate * self.config.share(self.step)
+        return self.config.learning_rate * rate_share(self.config, self.step)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -210,6 +210,15 @@ class Trainer:
         restore_moments(self.optimizer, self.parameters, checkpoint.groups["optimizer"])
         self.guard.restore(checkpoint.facts["guard"])
         self.step, self.drawn = checkpoint.step, checkpoint.facts["drawn"]
+
+
+def rate_share(config: LoopConfig, step: int) -> float:
+    """Of the learning rate that the warm-up and the fall leave at this step."""
+    warm = min(1.0, (step + 1) / max(config.warmup, 1))
+    if step < config.fall_from:
+        return warm
+    left = (config.fall_to - step) / max(config.fall_to - config.fall_from, 1)
+    return warm * max(0.0, left)
 
 
 def build_optimizer(config: LoopConfig, parameters: list[nn.Parameter]) -> Optimizer:
