@@ -391,7 +391,7 @@ def attribution(rows: list[index.Row]) -> str:
         "|---|---|---|---|---|",
     ]
     for source in SOURCES:
-        packages = sorted({row["package"] for row in rows if row["source"] == source.key})
+        packages = sorted({str(row["package"]) for row in rows if row["source"] == source.key})
         count = sum(row["source"] == source.key for row in rows)
         if count:
             cells = [source.style, ", ".join(packages), source.attribution, source.licence]

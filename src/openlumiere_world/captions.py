@@ -145,7 +145,9 @@ class _Writer:
         if self.facts.count > 1:
             self.said.append(("count", self.facts.count))
             number = self.grammar.numbers[self.facts.count]
-            return f"{number} {_noun(self.items[0], self.language).many}"
+            noun = _noun(self.items[0], self.language)
+            assert noun is not None, "copies are drawn of what has a plural"
+            return f"{number} {noun.many}"
         return self._name(self.items[0], described=True)
 
     def _name(self, item: Item, described: bool = False, accusative: bool = False) -> str:
