@@ -15,8 +15,8 @@ KINDS = ("function", "class", "method", "property")
 CALLED_BY_OTHERS = {
     "__getattr__": "Python, for the package's lazy public names",
     "temporal_parameters": "users' own training loops (README)",
-    "Flow": "backbones of published video nets, which are flows",
-    "frames_for": "the same, whose codecs take some frames to one place",
+    "WanBackbone": "code that brings a published Wan (`docs/architecture.md`)",
+    "frames_for": "the same code, to choose a length that a net takes",
     "bytes_for": "whoever asks a backbone of another family what a shape costs",
 }
 
