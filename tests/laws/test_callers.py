@@ -15,9 +15,10 @@ KINDS = ("function", "class", "method", "property")
 CALLED_BY_OTHERS = {
     "__getattr__": "Python, for the package's lazy public names",
     "temporal_parameters": "users' own training loops (README)",
-    "WanBackbone": "code that brings a published Wan (`docs/architecture.md`)",
-    "frames_for": "the same code, to choose a length that a net takes",
-    "bytes_for": "whoever asks a backbone of another family what a shape costs",
+    "WanBackbone": "users' own code that brings a published Wan to `engine.run.run`",
+    "WanCodec": "the same code",
+    "Flow": "the same code",
+    "bytes_for": "users' own code that chooses windows for such a net",
 }
 
 
