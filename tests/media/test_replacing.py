@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from openlumiere.apps.cli import main
-from openlumiere.engine.finish import Shown
+from openlumiere.engine.finish import ReportProvenance
 from openlumiere.media import Clip, MediaError, check_output, save_image
 from openlumiere.media.write import HIDDEN, hidden_prefix
 
@@ -263,7 +263,7 @@ def test_old_leftovers_without_a_name_go_after_an_hour(tmp_path):
 
 def test_a_picture_of_a_report_has_no_record_to_write(tmp_path):
     """So nothing is in its way, and a stranger's file stays."""
-    shown = Shown(command="lumiere evaluate bias", model="ab" * 32)
+    shown = ReportProvenance(command="lumiere evaluate bias", model="ab" * 32)
     (tmp_path / "a.png.json").write_text(json.dumps({"notes": 1}))
     save_image(np.zeros((64, 64, 3), np.uint8), tmp_path / "a.png", shown)
     assert json.loads((tmp_path / "a.png.json").read_text()) == {"notes": 1}
