@@ -104,7 +104,7 @@ def averaged(net: ModelMixin, average: dict[str, Tensor]) -> Any:
 
 
 def save(model: ModelMixin | DiffusionPipeline, folder: Path) -> None:
-    """Write a net or a pipeline in diffusers' layout, whole, in the place of `folder`: a new, an empty
+    """Write a net or a pipeline in diffusers' layout, whole, in `folder`: a new, an empty
     or an earlier one.
 
     Raises OSError, and ValueError for weights that are not finite (in half precision, perhaps).
