@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 PROMPT = "a dog moves right on a green background"
-RUNS = {  # name: what is asked for, over `Request`'s values
+RUNS = {  # name: what is asked for, over `Generate`'s values
     "80 frames, 256 px, no upscaler": {"frames": 80, "size": 256, "upscale": False},
     "80 frames, 256 px, no upscaler, limit 760 MiB": {
         "frames": 80,
@@ -44,7 +44,7 @@ import sys, torch, numpy
 torch.set_num_threads(1)
 from openlumiere import Clip, Lumiere
 from openlumiere.engine.memory import cascade_memory, pick_tiles, upscale_memory, weights_of
-from openlumiere.tasks.request import Request
+from openlumiere.tasks import Generate
 
 asked, out, model = eval(sys.argv[1]), sys.argv[2], sys.argv[3] or None
 lumiere = Lumiere.from_pretrained(model)
@@ -57,9 +57,9 @@ if asked.pop("task", "generate") == "upscale":
     clip = Clip(numpy.random.default_rng(0).integers(0, 256, (*size, 3), dtype=numpy.uint8))
     made = lumiere.upscale(clip, steps=1, memory_limit=limit)
 else:
-    run = Request(prompt=sys.argv[4], steps=1, **asked)
+    run = Generate(prompt=sys.argv[4], steps=1, **asked)
     print(cascade_memory(lumiere.base, lumiere.upscaler, run))
-    made = lumiere.make(run)
+    made = lumiere.run(run)
 made.save(out)
 lines = open("/proc/self/status").read().splitlines()
 print(1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")))

@@ -22,10 +22,11 @@ import numpy as np
 import torch
 
 from openlumiere import Clip, Lumiere
-from openlumiere.engine.learn_style import Learning
+from openlumiere.tasks import Learning
 from openlumiere.media import contact_sheet, filmstrip, save_image
 from openlumiere.quality.repair import mended
-from openlumiere.tasks.region import Canvas, Region, extended, filled, keyframes, partly_moving
+from openlumiere.engine.canvas import Canvas, extended, filled, keyframes, partly_moving, unheld
+from openlumiere.tasks import Region
 from openlumiere_world.measures.sources import Ask
 from openlumiere_world.measures.style import WEIGHTS, references
 from openlumiere_world.measures.tasks import around, damaged
@@ -65,7 +66,7 @@ def outpaint(lumiere: Lumiere) -> tuple[Canvas, Clip]:
 
 def mend(lumiere: Lumiere) -> tuple[Canvas, Clip]:
     clip = damaged(words(lumiere, "a car moves left on a yellow background", 5))[0]
-    return replace(mended(clip), frames=clip.frames), lumiere.mend(clip, **STEPS)
+    return replace(unheld(clip), known=mended(clip).known), lumiere.mend(clip, **STEPS)
 
 
 def cinemagraph(lumiere: Lumiere) -> tuple[Canvas, Clip]:

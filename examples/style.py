@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from openlumiere import Clip, Lumiere
-from openlumiere.engine.learn_style import Learning
+from openlumiere.tasks import Learning
 
 
 def make(

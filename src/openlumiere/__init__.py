@@ -1,22 +1,31 @@
 """Controllable video generation that anyone can run, train, edit with and trust.
 
-from openlumiere import Lumiere Lumiere.from_pretrained().generate("a black cat moves right on a
-green background", seed=7).save("cat.mp4")
+    from openlumiere import Lumiere
+
+    clip = Lumiere.from_pretrained().generate("a black cat moves right on a green background")
+    clip.save("cat.mp4")
 """
 
-from openlumiere.media import Clip
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from openlumiere.engine.base import LumierePipeline
+    from openlumiere.engine.lumiere import Lumiere
+    from openlumiere.media import Clip
+    from openlumiere.models.stunet import STUNet
 
 __all__ = ["Clip", "Lumiere", "LumierePipeline", "STUNet"]
 
 _LAZY = {
+    "Clip": "openlumiere.media",
     "Lumiere": "openlumiere.engine.lumiere",
     "LumierePipeline": "openlumiere.engine.base",
     "STUNet": "openlumiere.models.stunet",
 }
 
 
-def __getattr__(name: str):
-    """The names that need torch are imported when first used, so that the command answers at once."""
+def __getattr__(name: str) -> Any:
+    """What needs numpy or torch is imported when first used, so that the command answers at once."""
     if name not in _LAZY:
         raise AttributeError(f"module 'openlumiere' has no attribute {name!r}")
     from importlib import import_module

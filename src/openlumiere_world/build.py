@@ -326,7 +326,7 @@ def _item(
         member=job.member,
         frames=len(frames),
         fps=FPS,
-        boxes=b"".join(bytes(visible_box(halved(frame, factor))) for frame in frames).hex(),
+        boxes=b"".join(bytes(visible_box(halved(frame, factor)) or ()) for frame in frames).hex(),
         media=tuple(Media(side=side, place=places[side][f"{id}.webp"]) for side in SIDES),
     )
 

@@ -146,7 +146,7 @@ class _Writer:
             self.said.append(("count", self.facts.count))
             number = self.grammar.numbers[self.facts.count]
             noun = _noun(self.items[0], self.language)
-            assert noun is not None  # several are drawn of those whose plural is known
+            assert noun is not None, "copies are drawn of what has a plural"
             return f"{number} {noun.many}"
         return self._name(self.items[0], described=True)
 

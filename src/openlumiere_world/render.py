@@ -4,7 +4,7 @@ The same picture as `draw.render` by other means: sprites lie as tensors on the 
 grids place them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor
 from openlumiere_world import effects
 from openlumiere_world.backgrounds import EXTENT, paint
 from openlumiere_world.draw import FINER
+from openlumiere_world.effects import Effect
 from openlumiere_world.scene import Actor, Facts
 from openlumiere_world.subjects import World
 
@@ -125,10 +126,12 @@ def gather(
         layers=tuple(_layer(bank, clips, at, number) for number in reversed(range(depth))),
         lively=torch.tensor(lively, dtype=torch.long),
         tiles=_stacked(
-            [_tiles(clips[n], side) for n in lively], (effects.LAYERS, 4, side, side), np.uint8
+            [_tiles(effect, side) for _, effect in _effects(clips, lively)],
+            (effects.LAYERS, 4, side, side),
+            np.uint8,
         ),
         shift=_stacked(
-            [clips[n].effect.shift[:, at[n]].swapaxes(0, 1) for n in lively],
+            [effect.shift[:, at[n]].swapaxes(0, 1) for n, effect in _effects(clips, lively)],
             (frames, effects.LAYERS, 2),
         ).float(),
     )
@@ -250,9 +253,15 @@ def _actor(
     return clip * len(numbers) + shown, bank.first[actor.item] + actor.frame[numbers[shown]], places
 
 
-def _tiles(facts: Facts, side: int) -> UInt8[np.ndarray, "l 4 s s"]:
-    effect = facts.effect
-    assert effect is not None
+def _effects(clips: Sequence[Facts], lively: Sequence[int]) -> Iterator[tuple[int, Effect]]:
+    """The effect of each clip that has one, with the clip's number."""
+    for number in lively:
+        effect = clips[number].effect
+        if effect is not None:
+            yield number, effect
+
+
+def _tiles(effect: Effect, side: int) -> UInt8[np.ndarray, "l 4 s s"]:
     layers = [
         effects.tile(effect.name, effect.variant, layer, side) for layer in range(effects.LAYERS)
     ]

@@ -541,7 +541,9 @@ def _pair(outline: Outline, size: float, pose: Pose) -> Iterator[Part]:
         forward = 1 if outline.towards == "right" else -1
         yield Part(item=a, pose=Pose(x=forward * pose.x), x=0.5 - forward * 0.18, y=0.5, size=size)
         yield Part(item=b, pose=Pose(x=forward * pose.x), x=0.5 + forward * 0.18, y=0.5, size=size)
-    elif outline.pair == "meet":  # the first comes from the left, the second from the right
+    elif outline.pair == "meet" and isinstance(
+        pose.x, np.ndarray
+    ):  # the first comes from the left, the second from the right
         yield Part(item=a, pose=Pose(x=pose.x - pose.x[-1]), x=0.36, y=0.5, size=size)
         yield Part(item=b, pose=Pose(x=pose.x[-1] - pose.x), x=0.64, y=0.5, size=size)
     else:

@@ -23,23 +23,15 @@ def test_words_become_a_dataclass():
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (
-            ["yesterday", "--shrill"],
-            "sing: Unrecognized options: --shrill, see lumiere sing --help",
-        ),
-        (
-            ["yesterday", "--loud", "much"],
-            "sing: Error parsing --loud: .*'much', see lumiere sing --help",
-        ),
-        (
-            ["yesterday", "--loud"],
-            "sing: Missing value for argument '--loud'. Expected 1 values, see lumiere sing --help",
-        ),
-        ([], "sing: .* SONG|STR .*, see lumiere sing --help"),
-        (
-            ["yesterday", "--loud", "9" * 5000],
-            "sing: Error parsing --loud: .{50,300}, see lumiere sing --help",
-        ),
+        (["yesterday", "--lou", "3"], "sing: expected .*, got --lou, perhaps you meant --loud"),
+        (["yesterday", "--shrill"], "sing: expected .*, got --shrill, see lumiere sing --help"),
+        (["yesterday", "today"], 'sing: expected .*, got today, quote a prompt as "...", or see'),
+        (["yesterday", "-x today"], "sing: expected .*, got -x today, write -- before"),
+        (["-x"], r"sing: expected .*, got a mistake \(.*\), write -- before a prompt"),
+        (["yesterday", "--loud", "much"], r"sing: expected .*, got a mistake \(.*'much'.*\), see"),
+        (["yesterday", "--loud"], "Missing value for argument '--loud'. Expected 1 values"),
+        ([], "sing: expected .*, got a mistake .* SONG|STR .*, see lumiere sing --help"),
+        (["yesterday", "--loud", "9" * 5000], "Error parsing --loud: .{50,300}"),
     ],
 )
 def test_mistakes_are_one_sentence(words, told):

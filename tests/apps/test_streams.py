@@ -35,11 +35,11 @@ def clip(tmp_path, made):
 def made():
     import numpy as np
 
-    from openlumiere.engine.finish import Shown
+    from openlumiere.engine.finish import ReportProvenance
 
     def make(count, side):
         frames = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
-        return Clip(frames, origin=Shown(command="a test", model="ab" * 32))
+        return Clip(frames, origin=ReportProvenance(command="a test", model="ab" * 32))
 
     return make
 

@@ -94,12 +94,15 @@ MISTAKES = {
         ["image", "--world", "pictures"],
         "world: expected one of a built world, .* got world and package",
     ),
-    "footage without shards": (["image", "--footage", "pictures"], "shards: expected a folder that"),
+    "footage without shards": (
+        ["image", "--footage", "pictures"],
+        "shards: expected a folder that",
+    ),
     "an option of another stage": (
         ["image", "--stride", "2"],
-        "train image: Unrecognized.*--stride",
+        "train image: expected options .*--stride",
     ),
-    "a misspelt option": (["image", "--wramup", "2"], "train image: Unrecognized .*--wramup"),
+    "a misspelt option": (["image", "--wramup", "2"], "train image: expected options .*--wramup"),
     "conditional from nothing": (
         ["conditional", "--image-run", "pictures"],
         "start: expected a trained video model",

@@ -47,7 +47,7 @@ def test_any_clip_becomes_four_times_as_large(cascade, small, tmp_path, capsys):
     large = Clip.load(out)
     assert large.size == (104, 72) and len(large) == 5 and large.fps == 12
     record = read_sidecar(out)
-    assert record.task == "upscale" and record.inputs[0].role == "clip"
+    assert record.task.kind == "upscale" and list(record.task.media()) == ["clip"]
 
 
 def test_a_model_without_a_net_is_told_so(tiny_model, small, tmp_path, capsys):

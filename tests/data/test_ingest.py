@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from footage import SMALL, fill, moving, mux, save
+from recordings import SMALL, fill, moving, mux, save
 
 from openlumiere.data.ingest import Machine, Score, Shards, ingest
 from openlumiere.data.ingest.digest import job
@@ -126,7 +126,7 @@ def test_a_damaged_shard_is_found(made, tmp_path):
 RUN = """
 import sys; from pathlib import Path
 sys.path.insert(0, {tests!r})
-from footage import SMALL
+from recordings import SMALL
 from openlumiere.data.ingest import Machine, ingest
 ingest(Path({footage!r}), Path({shards!r}), SMALL, workers=Machine(2))
 """

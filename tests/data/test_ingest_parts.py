@@ -7,7 +7,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from footage import SMALL, brightness, moving, mux, save
+from recordings import SMALL, brightness, moving, mux, save
 
 from openlumiere.data.ingest import pictures, rules, tones
 from openlumiere.data.ingest.config import IngestConfig, Score

@@ -1,4 +1,4 @@
-"""Coarse to fine in time: which frames are looked at, what they are told, and what a sampler gets."""
+"""Coarse to fine in time: which frames are seen, under what conditions, and what a sampler gets."""
 
 import pytest
 import torch

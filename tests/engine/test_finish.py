@@ -14,11 +14,12 @@ import pytest
 from openlumiere import Clip, Lumiere
 from openlumiere.apps.cli import VERBS, main
 from openlumiere.engine import finish
-from openlumiere.engine.finish import Made, Replay, read_sidecar
+from openlumiere.engine.finish import Provenance, read_sidecar
 from openlumiere.media import load_image, save_image
 from openlumiere.provenance.manifest import extract
 from openlumiere.provenance.verify import read_manifest
 from openlumiere.settings import SIGNER, Settings
+from openlumiere.tasks import Generate, Machine, Record
 
 SOURCE = Path(finish.__file__).parents[1]
 PROMPT = "a dog moves right on a green background"
@@ -30,6 +31,7 @@ def given(count=4):
     return Clip(np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE, 3), np.uint8))
 
 
+TASK = Generate(prompt=PROMPT, frames=4, steps=1, size=0)
 METHODS = {
     "generate": lambda lumiere: lumiere.generate(PROMPT, frames=4, steps=1, size=0),
     "generate_image": lambda lumiere: lumiere.generate_image(PROMPT, steps=1, size=0),
@@ -42,12 +44,10 @@ METHODS = {
     ),
     "restyle": lambda lumiere: lumiere.restyle(given(), PROMPT, steps=2),
     "upscale": lambda lumiere: lumiere.upscale(given(), steps=1),
-    "make": lambda lumiere: lumiere.make(finish.Request(prompt=PROMPT, frames=4, steps=1, size=0)),
-    "make_of": lambda lumiere: lumiere.make_of(
-        finish.Request(prompt=PROMPT, frames=4, steps=1, size=0), {}, (), (), None
-    ),
+    "run": lambda lumiere: lumiere.run(TASK),
+    "run_many": lambda lumiere: lumiere.run_many([TASK])[0],
     "replay": lambda lumiere: lumiere.replay(
-        lumiere.generate(PROMPT, frames=4, steps=1, size=0).origin.replay
+        lumiere.generate(PROMPT, frames=4, steps=1, size=0).origin.record
     ),
 }
 MAKES_NO_CLIP = {"from_pretrained", "learn_style"}
@@ -56,9 +56,7 @@ MAKES_NO_CLIP = {"from_pretrained", "learn_style"}
 @pytest.fixture(scope="module")
 def cascade(build_tiny, build_tiny_upscaler):
     """A tiny model with every stage."""
-    lumiere = Lumiere(build_tiny())
-    lumiere.upscaler = build_tiny_upscaler()
-    return lumiere
+    return Lumiere(build_tiny(), build_tiny_upscaler())
 
 
 def public(kind):
@@ -125,9 +123,9 @@ def test_every_picture_that_a_command_writes_is_marked_and_signed(
 ):
     sealed = []
     monkeypatch.setattr(
-        Made,
+        Provenance,
         "seal",
-        lambda self, frames, seal=Made.seal: sealed.append(seal(self, frames)) or sealed[-1],
+        lambda self, frames, seal=Provenance.seal: sealed.append(seal(self, frames)) or sealed[-1],
     )
     output = "out/made.png" if verb == "image" else "out/made.webm"
     assert (
@@ -136,7 +134,7 @@ def test_every_picture_that_a_command_writes_is_marked_and_signed(
     written = [path for path in folder.rglob("*") if path.suffix != ".json"]
     assert len(written) == len(sealed) == (3 if verb == "generate" else 1)
     for path in written:
-        assert read_manifest(path).state == "trusted" and read_sidecar(path).task == verb
+        assert read_manifest(path).state == "trusted" and read_sidecar(path).task.kind == verb
 
 
 def test_what_is_merely_loaded_and_saved_is_not_ours(tiny, tmp_path):
@@ -156,7 +154,8 @@ def test_record_and_statement_go_with_the_clip_that_they_speak_of(tiny, tmp_path
     output = f"{tmp_path}/{name}"
     tiny.generate(PROMPT, frames=2, steps=1, size=0).save(output)
     assert (
-        read_manifest(Path(output)).state == "trusted" and read_sidecar(output).task == "generate"
+        read_manifest(Path(output)).state == "trusted"
+        and read_sidecar(output).task.kind == "generate"
     )
     given().save(output)
     assert [path.name for path in tmp_path.iterdir()] == [name.rstrip("/")] and read_manifest(
@@ -170,8 +169,8 @@ def test_record_and_statement_go_with_the_clip_that_they_speak_of(tiny, tmp_path
 
 def test_an_edit_that_changes_nothing_leaves_the_origin_as_it_was(tiny, tmp_path):
     made = tiny.generate(PROMPT, frames=4, steps=1, size=0)
-    assert tiny.inpaint(made, np.zeros((SIDE, SIDE)), PROMPT, steps=1).origin == made.origin
-    tiny.inpaint(given(), np.zeros((SIDE, SIDE)), PROMPT, steps=1).save(
+    assert tiny.restyle(made, PROMPT, strength=0).origin == made.origin
+    tiny.outpaint(given(), (SIDE, SIDE), PROMPT, steps=1).save(
         tmp_path / "same.webp", lossless=True
     )
     assert (
@@ -199,15 +198,18 @@ def test_history_by_file_and_by_memory(tiny, tmp_path):
 
 
 def test_the_same_record_is_the_same_mark_and_another_is_another():
-    record = Replay(prompt=PROMPT, model="ab" * 32, dtype="float32", device="cpu", threads=1)
-    others = [
-        replace(record, seed=1),
-        replace(record, prompt="a cat"),
-        replace(record, model="cd" * 32),
-    ]
-    assert Made(record).payload == Made(replace(record)).payload
-    assert len({str(Made(each).payload) for each in (record, *others)}) == 4
-    assert f"{Made(record).payload.model:04x}" == "abab"
+    machine = Machine(dtype="float32", device="cpu", threads=1)
+
+    def mark(prompt=PROMPT, seed=0, model="ab" * 32):
+        task = Generate(prompt=prompt, seed=seed)
+        return Provenance(Record(task=task, model=model, machine=machine)).payload
+
+    assert mark() == mark()
+    assert (
+        len({str(each) for each in (mark(), mark(seed=1), mark("a cat"), mark(model="cd" * 32))})
+        == 4
+    )
+    assert f"{mark().model:04x}" == "abab"
 
 
 def test_without_a_key_no_work_is_begun(tiny, tmp_path, monkeypatch):
@@ -215,10 +217,9 @@ def test_without_a_key_no_work_is_begun(tiny, tmp_path, monkeypatch):
     path = tmp_path / "signer.pem"
     path.write_text("open to all")
     monkeypatch.setenv(SIGNER, str(path))
-    monkeypatch.setattr(tiny, "settings", Settings.load())
-    monkeypatch.setattr(tiny, "base", None)
+    unsigned = replace(tiny, settings=Settings.load(), base=None)
     with pytest.raises(ValueError, match="signer: expected a file that only its owner can read"):
-        tiny.generate(PROMPT, frames=2, steps=1, size=0)
+        unsigned.generate(PROMPT, frames=2, steps=1, size=0)
 
 
 NO_MODEL_MADE_IT = {

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from openlumiere.engine.canvas import Canvas, filled, inside, unheld
 from openlumiere.engine.fit import blend, encode, encode_whole, fit, paste, restore
 from openlumiere.media import Clip
 from openlumiere.models.codec import UnshuffleCodec
-from openlumiere.tasks.region import Canvas, Region, filled, unheld
+from openlumiere.tasks import Region
 
 
 def noise(*shape, seed=0):
@@ -117,7 +118,7 @@ def test_a_seam_of_another_brightness_vanishes():
     """Grey 100 around, the net made 140 everywhere: beside the border it is 100, further in it is
     its own.
     """
-    known = Region.box(0.25, 0.25, 0.75, 0.75).inside(1, 64, 64)[0] ^ True
+    known = inside(Region.box(0.25, 0.25, 0.75, 0.75), 1, 64, 64)[0] ^ True
     given, made = np.full((64, 64, 3), 100, np.uint8), np.full((64, 64, 3), 140, np.uint8)
     pasted = paste(made, given, known, 3)
     assert abs(int(pasted[32, 16, 0]) - 100) <= 8 and pasted[32, 32, 0] == 140
@@ -126,7 +127,7 @@ def test_a_seam_of_another_brightness_vanishes():
 
 
 def test_what_the_region_held_does_not_come_through():
-    known = Region.box(0.25, 0.25, 0.75, 0.75).inside(1, 64, 64)[0] ^ True
+    known = inside(Region.box(0.25, 0.25, 0.75, 0.75), 1, 64, 64)[0] ^ True
     made = noise(64, 64, 3)
     pasted = []
     for held in (0, 255):

@@ -8,8 +8,9 @@ import torch
 
 from openlumiere import Lumiere
 from openlumiere.engine.inputs import open_picture
-from openlumiere.engine.learn_style import Learning, draw_loss, prepare
+from openlumiere.engine.learn_style import draw_loss, prepare
 from openlumiere.models.style import Style
+from openlumiere.tasks import Learning
 
 PROMPT = "a star"
 

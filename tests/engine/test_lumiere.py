@@ -1,6 +1,5 @@
 import json
 import resource
-from dataclasses import asdict, replace
 from fractions import Fraction
 
 import numpy as np
@@ -9,8 +8,9 @@ import torch
 
 from openlumiere import Clip, Lumiere
 from openlumiere.diffusion.process import SCHEDULERS
-from openlumiere.engine.finish import Made, Replay, read_sidecar
+from openlumiere.engine.finish import Provenance, read_sidecar
 from openlumiere.engine.fit import enlarge
+from openlumiere.tasks import read_record
 
 PROMPT = "a dog moves right on a green background"
 
@@ -71,10 +71,11 @@ def test_the_sidecar_tells_all(tiny, tmp_path):
     tiny.generate("🐶 كلب", seed=4, frames=2, steps=1, size=0).save(tmp_path / "clip.gif")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.gif", "clip.gif.json"]
     written = json.loads((tmp_path / "clip.gif.json").read_text(encoding="utf-8"))
-    assert written["replay"]["prompt"] == "🐶 كلب" and written["replay"]["seed"] == 4
-    assert (
-        written["replay"]["model"] == tiny.base.fingerprint() and written["replay"]["threads"] == 1
-    )
+    record = written["replay"]
+    assert record["task"]["prompt"] == "🐶 كلب"
+    assert record["task"]["sampling"]["seed"] == 4
+    assert record["model"] == tiny.base.fingerprint()
+    assert record["machine"] == {"dtype": "float32", "device": "cpu", "threads": 1}
     assert torch.__version__.startswith(
         written["versions"]["torch"]
     )  # a wheel may add its build, as in +cu130, to torch alone
@@ -99,7 +100,7 @@ def test_clip_and_record_are_written_together_or_not_at_all(tiny, tmp_path):
 
 
 def test_another_models_record_is_refused(tiny, build_tiny):
-    record = tiny.generate(PROMPT, frames=1, steps=1, size=0).origin.replay
+    record = tiny.generate(PROMPT, frames=1, steps=1, size=0).origin.record
     with pytest.raises(
         ValueError,
         match="replay: expected the model .*, got .*, load the one that made the clip, as float32",
@@ -112,8 +113,10 @@ def test_another_models_record_is_refused(tiny, build_tiny):
 )
 def test_broken_sidecars_are_refused(tiny, tmp_path, content):
     if content == "hostile":
-        record = asdict(tiny.generate(PROMPT, frames=1, steps=1, size=0).origin.replay)
-        content = json.dumps({"replay": {**record, "frames": 10**9}})
+        made = tiny.generate(PROMPT, frames=1, steps=1, size=0)
+        record = made.origin.record.model_dump(mode="json")
+        record["task"]["length"]["frames"] = 10**9
+        content = json.dumps({"replay": record})
     (tmp_path / "clip.mp4.json").write_text(content)
     with pytest.raises(
         ValueError, match="replay record: expected .*, got .*, name a clip that has one"
@@ -121,12 +124,16 @@ def test_broken_sidecars_are_refused(tiny, tmp_path, content):
         read_sidecar(tmp_path / "clip.mp4")
 
 
-def test_a_record_is_checked_like_a_request(tiny):
-    record = tiny.generate(PROMPT, frames=1, steps=1, size=0).origin.replay
+def test_a_record_is_checked_like_a_task(tiny):
+    record = tiny.generate(PROMPT, frames=1, steps=1, size=0).origin.record
+    written = record.model_dump(mode="json")
+    assert read_record(written) == record
+    written["machine"]["threads"] = 0
     with pytest.raises(ValueError, match="threads: expected"):
-        replace(record, threads=0)
+        read_record(written)
+    written["task"]["sampling"]["steps"] = 0
     with pytest.raises(ValueError, match="steps: expected"):
-        Replay(**{**asdict(record), "steps": 0})
+        read_record(written)
 
 
 def test_loaded_and_saved_clips_have_no_sidecar(tiny, tmp_path):
@@ -136,7 +143,7 @@ def test_loaded_and_saved_clips_have_no_sidecar(tiny, tmp_path):
 
 
 def test_same_file_twice_before_signing(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(Made, "sign", lambda self, path: None)
+    monkeypatch.setattr(Provenance, "sign", lambda self, path: None)
     for name in ("one.mp4", "two.mp4"):
         tiny.generate(PROMPT, seed=7, frames=4, steps=1, size=32).save(tmp_path / name)
     assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "two.mp4").read_bytes()

@@ -10,7 +10,6 @@ import torch
 
 from openlumiere import Clip
 from openlumiere.engine.cascade import WINDOWS
-from openlumiere.engine.long import windows_at
 from openlumiere.engine.memory import (
     MAPPED,
     PROCESS,
@@ -19,30 +18,31 @@ from openlumiere.engine.memory import (
     free_memory,
     gigabytes,
     memory_needed,
-    parse_memory,
     pick_tiles,
     pick_windows,
     room_for,
     upscale_memory,
 )
-from openlumiere.tasks.request import Request
+from openlumiere.engine.plan import windows_at
+from openlumiere.tasks import Generate
+from openlumiere.tasks.values import memory
 
 RUN = """
 import resource, sys, torch
 torch.set_num_threads(1)
 from openlumiere import Lumiere
 from openlumiere.engine.memory import memory_needed
-from openlumiere.tasks.request import Request
-run = Request(prompt="a dog moves right on a green background", frames=int(sys.argv[2]), steps=1, size=int(sys.argv[3]))
+from openlumiere.tasks import Generate
+run = Generate(prompt="a dog moves right on a green background", frames=int(sys.argv[2]), steps=1, size=int(sys.argv[3]))
 lumiere = Lumiere.from_pretrained(sys.argv[1])
 print(memory_needed(lumiere.base, run))
-lumiere.make(run).save(sys.argv[4])
+lumiere.run(run).save(sys.argv[4])
 print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
 def asked(**changes):
-    return Request(prompt="a dog", **changes)
+    return Generate(prompt="a dog", **changes)
 
 
 def test_more_of_anything_needs_more(tiny):
@@ -196,13 +196,13 @@ def test_the_cascade_needs_what_its_larger_part_needs(tiny, build_tiny_upscaler)
     [("", 0), ("6GiB", 6 * 2**30), ("1.5 GB", 15 * 10**8), ("700MiB", 700 * 2**20)],
 )
 def test_sizes_are_read(text, count):
-    assert parse_memory(text) == count
+    assert memory(text) == count
 
 
-@pytest.mark.parametrize("text", ["6", "much", "-1GB", "6 gib", "1e9GB"])
+@pytest.mark.parametrize("text", ["six", "much", "-1GB", "6 gib", "1e9GB"])
 def test_other_sizes_are_refused(text):
     with pytest.raises(ValueError, match="memory limit: expected a size such as"):
-        parse_memory(text)
+        memory(text)
 
 
 def test_many_frames_lie_in_a_file_without_a_name():

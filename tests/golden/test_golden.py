@@ -127,7 +127,7 @@ def learnt_style() -> list[float]:
     """Sums of what five steps on one picture learn, layer by layer: the losses of `learn-style` are
     not logged.
     """
-    from openlumiere.engine.learn_style import Learning
+    from openlumiere.tasks import Learning
 
     style = lumiere().learn_style(
         [given_clip().frames[0]], "a moving square", learning=Learning(steps=5, batch=2)

@@ -110,7 +110,7 @@ def test_the_law_refuses(above, below):
     assert not allowed(above, below)
 
 
-@pytest.mark.parametrize("verb", ["generate", "image", "doctor"])
+@pytest.mark.parametrize("verb", ["make", "doctor"])
 def test_what_is_generated_comes_out_of_the_net(verb):
     """No path from the command to the pictures that nets are trained on."""
     modules = reached(f"openlumiere.apps.cli.{verb}")

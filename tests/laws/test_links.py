@@ -38,3 +38,9 @@ def test_what_is_missing_is_found(tmp_path):
     page.write_text("[here](page.md) [gone](no.md) `models/style.py` `models/no.py::name`")
     assert missing(page) == ["no.md", "models/no.py"]
     assert len(PAGES) > 20
+
+
+def test_files_of_tests_have_names_of_their_own():
+    """Test folders are no packages: two files of one name would be one module."""
+    names = [path.stem for path in ROOT.glob("tests/**/*.py") if path.stem != "conftest"]
+    assert len(names) == len(set(names))

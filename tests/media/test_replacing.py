@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from openlumiere.apps.cli import main
-from openlumiere.engine.finish import Shown
+from openlumiere.engine.finish import ReportProvenance
 from openlumiere.media import Clip, MediaError, check_output, save_image
+from openlumiere.media.replace import check_folder_of_weights
 from openlumiere.media.write import HIDDEN, hidden_prefix
 
 CASES = Path(__file__).parents[3] / "shared" / "cases" / "second"
@@ -263,7 +264,31 @@ def test_old_leftovers_without_a_name_go_after_an_hour(tmp_path):
 
 def test_a_picture_of_a_report_has_no_record_to_write(tmp_path):
     """So nothing is in its way, and a stranger's file stays."""
-    shown = Shown(command="lumiere evaluate bias", model="ab" * 32)
+    shown = ReportProvenance(command="lumiere evaluate bias", model="ab" * 32)
     (tmp_path / "a.png.json").write_text(json.dumps({"notes": 1}))
     save_image(np.zeros((64, 64, 3), np.uint8), tmp_path / "a.png", shown)
     assert json.loads((tmp_path / "a.png.json").read_text()) == {"notes": 1}
+
+
+def model_at(folder):
+    """What an exported model consists of, empty."""
+    for name in ("model_index.json", "checksums.json", "stunet/config.json"):
+        put(folder / name, b"{}")
+    put(folder / "stunet/diffusion_pytorch_model-00001-of-00002.safetensors", b"")
+    put(folder / "stunet/diffusion_pytorch_model.safetensors.index.json", b"{}")
+
+
+@pytest.mark.parametrize("other", ["thesis.txt", "stunet/notes.md", "vae/weights.bin", ".git/HEAD"])
+def test_an_export_does_not_wipe_a_strangers_folder(tmp_path, other):
+    model_at(tmp_path / "model")
+    check_folder_of_weights(tmp_path / "model")
+    check_folder_of_weights(tmp_path / "new")
+    put(tmp_path / "model" / other)
+    with pytest.raises(MediaError, match="expected a new, empty or earlier folder of a model"):
+        check_folder_of_weights(tmp_path / "model")
+
+
+def test_a_folder_without_a_model_is_no_place_for_one(tmp_path):
+    put(tmp_path / "home" / "subjects.json", b"{}")
+    with pytest.raises(MediaError, match="which is none of its files"):
+        check_folder_of_weights(tmp_path / "home")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from footage import flat, moving
 
-from openlumiere.engine.finish import Shown
+from openlumiere.engine.finish import ReportProvenance
 from openlumiere.media import Clip, MediaError
 from openlumiere.media.keying import background_of, connected_to_border, keyed
 from openlumiere.media.sticker import PLACES, best_loop, make_sticker, place_of, subject_box
@@ -303,7 +303,7 @@ def test_packs_of_the_wrong_size(tmp_path):
 
 @pytest.mark.parametrize("name", ["whatsapp", "signal", "slack"])
 def test_a_generated_clip_stays_within_the_limits_when_signed(tmp_path, name):
-    origin = Shown(command="lumiere evaluate", model="0" * 64)
+    origin = ReportProvenance(command="lumiere evaluate", model="0" * 64)
     clip = Clip(dancing(12), 12, origin=origin)
     pack = write_stickers([clip], name, tmp_path / "out")
     check_limits(pack.stickers[0], name)

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from openlumiere.engine.finish import Made, Replay
+from openlumiere.engine.finish import Provenance
 from openlumiere.media import Clip
+from openlumiere.tasks import Generate, Machine, Record
 
 
 def moving(count=8, side=192, phase=0):
@@ -28,8 +29,12 @@ def made():
     def make(prompt="a dog", **content):
         return Clip(
             moving(**content),
-            origin=Made(
-                Replay(prompt=prompt, model="ab" * 32, dtype="float32", device="cpu", threads=1)
+            origin=Provenance(
+                Record(
+                    task=Generate(prompt=prompt),
+                    model="ab" * 32,
+                    machine=Machine(dtype="float32", device="cpu", threads=1),
+                )
             ),
         )
 

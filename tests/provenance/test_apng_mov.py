@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from openlumiere.engine.finish import Shown
+from openlumiere.engine.finish import ReportProvenance
 from openlumiere.media import Clip
 from openlumiere.provenance.verify import read_manifest
 
@@ -13,7 +13,7 @@ def test_signed_files_with_alpha(tmp_path, suffix):
     frames = np.random.default_rng(1).integers(60, 190, (3, 32, 32, 4), dtype=np.uint8)
     frames[..., 3] = 255
     frames[:, :10, :, 3] = 0
-    origin = Shown(command="lumiere evaluate", model="0" * 64)
+    origin = ReportProvenance(command="lumiere evaluate", model="0" * 64)
     path = Clip(frames, origin=origin).save(tmp_path / f"a{suffix}", lossless=True)
     assert read_manifest(path).state not in ("none", "invalid")
     loaded = Clip.load(path)

@@ -26,8 +26,8 @@ def off(frames):
 
 
 def test_a_clean_clip_comes_back():
-    canvas = mended(Clip(moving(), Fraction(25)))
-    assert canvas.known.all() and np.array_equal(canvas.frames, moving()) and canvas.fps == 25
+    canvas = mended(Clip(moving()))
+    assert canvas.known.all() and np.array_equal(canvas.frames, moving())
 
 
 @pytest.mark.parametrize("damage", ["black", "corrupt", "repeated"])

@@ -22,7 +22,8 @@ from openlumiere.diffusion.sampler import sample
 pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")
 
 SEEDS = [3, 2**40, 2**63 - 1]
-IMPLEMENTED = [  # all that diffusers' own loop can do; `test_kinds_agree` holds the pair that is missing
+# All that diffusers' own loop can do; `test_kinds_agree` holds the pair that is missing.
+IMPLEMENTED = [
     (name, kind)
     for name in SCHEDULERS
     for kind in ("epsilon", "v_prediction", "sample")

@@ -14,8 +14,9 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from openlumiere import LumierePipeline, STUNet
 from openlumiere.diffusion.noise import draw_noise
 from openlumiere.engine.inputs import open_picture
-from openlumiere.engine.learn_style import Learning, learn
+from openlumiere.engine.learn_style import learn
 from openlumiere.models.text import PairedTextEncoder
+from openlumiere.tasks import Learning
 
 PROMPTS = ["a red dog", "cats"]
 SAMPLING = {"num_inference_steps": 3, "guidance_scale": 5.0, "height": 16, "width": 24}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from openlumiere.engine.learn_style import Learning
+from openlumiere.tasks import Learning
 from openlumiere_world.measures.judge import JudgeConfig
 from openlumiere_world.measures.sources import Ask
 from openlumiere_world.measures.style import (

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from openlumiere.apps.cli import main
+from openlumiere.engine.canvas import masked
 from openlumiere.media import Clip
 from openlumiere.quality.metrics import psnr
 from openlumiere_world.measures.reading import read
@@ -62,7 +63,7 @@ def test_a_seam_is_a_step_that_others_are_not():
 
 
 def test_a_region_around_a_subject_goes_with_it():
-    inside = around(walk()).inside(8, 32, 32)
+    inside = masked(around(walk()), 8, 32, 32)
     assert [int(np.flatnonzero(frame.any(axis=0))[0]) for frame in inside] == [
         max(0, 3 * k) for k in range(8)
     ]

@@ -47,7 +47,7 @@ class UNetDenoiser:
     denoiser: the conditional input, precision and device are seen to here.
     """
 
-    def __init__(self, net: nn.Module, process: Process) -> None:
+    def __init__(self, net: Any, process: Process) -> None:
         self.net = net
         self.process = process
 
@@ -64,7 +64,7 @@ class UNetDenoiser:
         return self.process.clean(prediction[:, : noisy.shape[1]].float(), noisy, level)
 
     def _of_clips(self, noisy: Tensor, level: Level, condition: Condition) -> Tensor:
-        return self.net(
+        prediction: Tensor = self.net(
             self._with_known(noisy.to(self.net.dtype), condition.known),
             level.time,
             encoder_hidden_states=condition.text,
@@ -73,15 +73,17 @@ class UNetDenoiser:
             added_cond_kwargs=added_of(condition),
             class_labels=condition.whole.get(CLASSES),
         ).sample
+        return prediction
 
     def _of_pictures(self, noisy: Tensor, level: Level, condition: Condition) -> Tensor:
-        return self.net(
+        prediction: Tensor = self.net(
             noisy[:, :, 0].to(self.net.dtype),
             level.time,
             condition.text,
             encoder_attention_mask=condition.text_mask,
             added_cond_kwargs=added_of(condition),
-        ).sample[:, :, None]
+        ).sample
+        return prediction[:, :, None]
 
     def _with_known(self, noisy: Tensor, known: Known | None) -> Tensor:
         """`<J, C, M>` (paper's conditioning): channels c + c + 1 where the net was widened, zeros
@@ -110,11 +112,11 @@ def added_of(condition: Condition) -> dict[str, Tensor] | None:
 
 @dataclass(frozen=True, kw_only=True)
 class UNetBackbone:
-    """An inflated U-Net with its process, codec and text encoder; `net` may also be the picture net
-    alone, for clips of one frame.
+    """An inflated U-Net, a `STUNet`, with its process, codec and text encoder; `net` may also be
+    the picture net alone, a `UNet2DConditionModel`, for clips of one frame.
     """
 
-    net: STUNet | UNet2DConditionModel
+    net: Any
     process: Process
     codec: Codec
     text: TextEncoder
@@ -128,8 +130,8 @@ class UNetBackbone:
     @property
     def unet(self) -> Mapping[str, Any]:
         """The config of the picture net."""
-        config: Any = self.net.config
-        return config.unet if isinstance(self.net, STUNet) else config
+        config: Mapping[str, Any] = self.net.config
+        return config["unet"] if isinstance(self.net, STUNet) else config
 
     @property
     def native(self) -> Native:
@@ -151,7 +153,8 @@ class UNetBackbone:
     @property
     def device(self) -> torch.device:
         """Where the net lies."""
-        return self.net.device
+        device: torch.device = self.net.device
+        return device
 
     def denoise(
         self, noisy: Float[Tensor, "b c f h w"], level: Level, condition: Condition
@@ -189,7 +192,9 @@ class UNetBackbone:
         """
         batch, _, frames, height, width = shape
         places = prod((batch, frames, height, width))
-        return STATES * self.net.dtype.itemsize * places * self.unet["block_out_channels"][0]
+        width: int = self.unet["block_out_channels"][0]
+        number: int = self.net.dtype.itemsize
+        return STATES * number * places * width
 
 
 def sizes_for(text: TextStates, height: int, width: int) -> dict[str, Tensor]:

@@ -35,7 +35,7 @@ def signal_and_noise(
 def draw_timesteps(
     batch: int, steps: int, low_noise: float, generator: torch.Generator
 ) -> Int[Tensor, " b"]:
-    """Timesteps in [0, steps): uniform for `low_noise` 1, denser at low noise above (our choice)."""
+    """Timesteps in [0, steps): uniform for `low_noise` 1, denser at low noise above (ours)."""
     uniform = torch.rand(batch, generator=generator, device=generator.device)
     return (uniform**low_noise * steps).long().clamp(max=steps - 1)
 

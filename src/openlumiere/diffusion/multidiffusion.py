@@ -1,5 +1,5 @@
-"""MultiDiffusion: overlapping windows in time, tiles in space, or both, denoised one by one and made
-to agree at every step.
+"""MultiDiffusion: overlapping windows in time, tiles in space, or both, denoised one by one and
+made to agree at every step.
 
 Paper, "Super-resolution and Temporal MultiDiffusion": the clip J is cut into overlapping windows
 J_i, and each step takes `argmin_J' sum_i ||J'|_i - Phi(J_i)||^2`, which is the average of what the
@@ -70,10 +70,12 @@ class Windows:
 
     @property
     def lengths(self) -> tuple[int | None, int | None, int | None]:
+        """Of frames, rows and columns; None is the whole axis."""
         return self.frames, self.height, self.width
 
     @property
     def overlaps(self) -> tuple[int, int, int]:
+        """Of frames, rows and columns."""
         return self.overlap, self.tile_overlap, self.tile_overlap
 
     def every(self, spacing: int) -> Windows:

@@ -31,7 +31,7 @@ SILENT = 2.5e-4
 sigma would be infinite.
 """
 
-SCHEDULERS: dict[str, type] = {
+SCHEDULERS: dict[str, Any] = {
     "ddim": diffusers.DDIMScheduler,
     "dpm++": diffusers.DPMSolverMultistepScheduler,
     "euler": diffusers.EulerDiscreteScheduler,
@@ -41,7 +41,7 @@ SCHEDULERS: dict[str, type] = {
     "lcm": diffusers.LCMScheduler,
 }
 
-FLOW_SCHEDULERS: dict[str, type] = {
+FLOW_SCHEDULERS: dict[str, Any] = {
     "ddim": diffusers.FlowMatchEulerDiscreteScheduler,  # the same step: Euler's in (alpha, sigma)
     "dpm++": diffusers.DPMSolverMultistepScheduler,
     "euler": diffusers.FlowMatchEulerDiscreteScheduler,
@@ -94,7 +94,8 @@ class VariancePreserving:
 
     def signal(self, timestep: Tensor) -> Tensor:
         """alpha squared at whole trained timesteps, exactly as the schedule has it."""
-        return self.scheduler.alphas_cumprod.to(timestep.device)[timestep]
+        signal: Tensor = self.scheduler.alphas_cumprod.to(timestep.device)[timestep]
+        return signal
 
     def level(self, time: Tensor | float) -> Level:
         """The level at a timestep; between whole ones sigma / alpha is interpolated, as diffusers
@@ -205,7 +206,8 @@ class VariancePreservingSolver:
         """The state as `alpha clean + sigma noise`, which the net was trained on."""
         if self._is_leap(index):
             return state
-        return self.scheduler.scale_model_input(state, self.timesteps[index])
+        seen: Tensor = self.scheduler.scale_model_input(state, self.timesteps[index])
+        return seen
 
     def step(self, clean: Tensor, noisy: Tensor, state: Tensor, index: int) -> Tensor:
         """The next state."""
@@ -216,9 +218,10 @@ class VariancePreservingSolver:
         if self.taken == "v_prediction":
             alpha, sigma = self._level_at(self.positions[index])
             prediction = to_velocity(clean, noisy, alpha, sigma, "sample")
-        return self.scheduler.step(
+        following: tuple[Tensor, ...] = self.scheduler.step(
             prediction, self.timesteps[index], state, return_dict=False, **self.options
-        )[0]
+        )
+        return following[0]
 
     def _is_leap(self, index: int) -> bool:
         return self.leaps and index == 0
@@ -319,13 +322,14 @@ class FlowSolver:
     def step(self, clean: Tensor, noisy: Tensor, state: Tensor, index: int) -> Tensor:
         """The next state."""
         velocity = (noisy - clean) / self.level(index).sigma.to(noisy)
-        return self.scheduler.step(
+        following: tuple[Tensor, ...] = self.scheduler.step(
             -velocity if self.rising else velocity,
             self.timesteps[index],
             state,
             return_dict=False,
             **self.options,
-        )[0]
+        )
+        return following[0]
 
 
 def make_scheduler(name: str, config: Mapping[str, Any]) -> Scheduler:
@@ -360,7 +364,7 @@ def make_flow_scheduler(name: str, config: Mapping[str, Any]) -> Scheduler:
     )
 
 
-def _check_name(name: str, schedulers: Mapping[str, type]) -> None:
+def _check_name(name: str, schedulers: Mapping[str, Any]) -> None:
     if name not in schedulers:
         raise ValueError(
             f"expected a scheduler of {', '.join(schedulers)}, got {name!r}, choose one of these"

@@ -105,9 +105,8 @@ def average_stream(
     mean = torch.zeros_like(noisy)
     total = noisy.new_zeros(noisy.shape[2])
     count = 1 if processes is None else processes.num_processes
-    for turn, following in pairwise(
-        [*(layout[first : first + count] for first in range(0, len(layout), count)), None]
-    ):
+    turns = [layout[first : first + count] for first in range(0, len(layout), count)]
+    for turn, following in pairwise([*turns, ()]):
         while begin + noisy.shape[2] < turn[-1].stop:
             noisy = torch.cat([noisy, next(source)], 2)
         missing = noisy.shape[2] - len(total)
@@ -120,7 +119,7 @@ def average_stream(
             mean[:, :, here].lerp_(
                 prediction.to(mean), (weight.to(total) / total[here])[:, None, None]
             )
-        done = (turn[-1].stop if following is None else following[0].start) - begin
+        done = (following[0].start if following else turn[-1].stop) - begin
         yield noisy[:, :, :done], mean[:, :, :done]
         begin += done
         noisy = noisy[:, :, done:]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ class CheckedPipeline(DiffusionPipeline):
         )
 
     def save_pretrained(self, folder: str | Path, max_shard_size: str = "15MB") -> None:
-        """diffusers' layout, safetensors only, and the sha256 of every file, which loading checks."""
+        """diffusers' layout, safetensors only, with each file's sha256, which loading checks."""
         super().save_pretrained(folder, safe_serialization=True, max_shard_size=max_shard_size)
         write_checksums(Path(folder))
 
@@ -76,7 +76,13 @@ class LumierePipeline(CheckedPipeline):
     """
 
     model_cpu_offload_seq = "text_encoder->text_encoder_2->stunet->vae"
-    _optional_components = ["tokenizer", "text_encoder", "vae", "tokenizer_2", "text_encoder_2"]
+    _optional_components: ClassVar = [
+        "tokenizer",
+        "text_encoder",
+        "vae",
+        "tokenizer_2",
+        "text_encoder_2",
+    ]
 
     def __init__(
         self,
@@ -244,7 +250,7 @@ class LumierePipeline(CheckedPipeline):
 
 
 def fingerprint(components: dict[str, object], settings: dict[str, float]) -> str:
-    """sha256 over the weights of every net, by name, all configs, and the pipeline's own settings."""
+    """sha256 over the weights of every net, by name, all configs and the pipeline's settings."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     present = {name: part for name, part in components.items() if part is not None}
     for name, part in sorted(present.items()):

@@ -143,8 +143,9 @@ class LumiereUpscalePipeline(CheckedPipeline):
         any length.
 
         `noise` is the standard deviation, in [-1, 1] pixels, of noise added to the low-resolution
-        clip, whose level the net is given: more makes the net trust the clip less. `windows` count frames and
-        low-resolution pixels. What a frame draws depends on the seed and its number alone.
+        clip, whose level the net is given: more makes the net trust the clip less. `windows` count
+        frames and low-resolution pixels. What a frame draws depends on the seed and its number
+        alone.
         `processes`, all called alike, share the windows in time and get the same frames. Raises
         ValueError for noise outside [0, 1].
         """

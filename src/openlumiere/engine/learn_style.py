@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -26,40 +25,10 @@ from openlumiere.engine.base import LumierePipeline
 from openlumiere.engine.inputs import Given
 from openlumiere.models.lora import AdapterConfig, sort_tensors
 from openlumiere.models.style import Style
-from openlumiere.tasks.request import check_prompt, check_range
+from openlumiere.tasks.values import Learning
 
 LAYERS = r".*(to_q|to_k|to_v|to_out\.0|proj_in|proj_out|net\.0\.proj|net\.2|conv1|conv2|conv_in|conv_out)"
-MOST_PICTURES = 5
 ROOM = 1.15  # how much larger than the net's frame a picture is, to be cut from
-
-
-@dataclass(frozen=True, kw_only=True)
-class Learning:
-    """How to fine-tune; the defaults take a few minutes on a CPU."""
-
-    steps: int = 200
-    """Training steps."""
-    batch: int = 8
-    """Pictures a step."""
-    rank: int = 8
-    """Rank of the adapters."""
-    full: bool = False
-    """Train whole weights instead of adapters."""
-    learning_rate: float | None = None
-    """0.001 for adapters, 0.0001 for whole weights."""
-    text_dropout: float = 0.1
-    """Share of pictures learnt without their sentence."""
-    seed: int = 0
-    """Draws noise, cuts and starting weights."""
-
-    def __post_init__(self) -> None:
-        check_range("steps", self.steps, 1, 100_000)
-        check_range("batch", self.batch, 1, 1024)
-        check_range("rank", self.rank, 1, 256)
-        check_range("text dropout", self.text_dropout, 0, 1)
-        check_range("seed", self.seed, 0, 2**63 - 1)
-        if self.learning_rate is not None:
-            check_range("learning rate", self.learning_rate, 0, 1)
 
 
 class Lesson(NamedTuple):
@@ -82,19 +51,11 @@ def learn(
     """The style of these pictures; `prompts` say what each shows (one for all; without any the
     style's name).
     """
-    check_prompt("name", name)
-    check_range("images", len(pictures), 1, MOST_PICTURES)
     if base.text_encoder_2 is not None:
         raise ValueError(
             "model: expected one with one text encoder, got two, learn the style elsewhere and give it as a LoRA file"
         )
     prompts = list(prompts) or [name]
-    if len(prompts) not in (1, len(pictures)):
-        raise ValueError(
-            f"prompts: expected 1 or {len(pictures)}, got {len(prompts)}, give one for all or one a picture"
-        )
-    for prompt in prompts:
-        check_prompt("prompt", prompt)
     lesson = prepare(base, pictures, prompts * (len(pictures) // len(prompts)))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(learning.seed)

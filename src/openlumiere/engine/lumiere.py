@@ -1,92 +1,112 @@
-"""`Lumiere`: a method a task, from what a person gives to a finished clip."""
+"""`Lumiere`: from a task to a finished clip, and a method a task."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 
-from openlumiere.diffusion.multidiffusion import Windows
 from openlumiere.diffusion.process import make_scheduler
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.engine.cascade import LumiereUpscalePipeline
-from openlumiere.engine.finish import Made, Replay, check_keys, sources_of
-from openlumiere.engine.fit import encode, encode_whole, enlarge, fit, restore
+from openlumiere.engine.finish import Provenance, check_keys, sources_of
+from openlumiere.engine.fit import enlarge, fit, restore
 from openlumiere.engine.inputs import (
     Given,
     Inputs,
-    Picture,
-    Video,
-    as_mask,
-    check_given,
-    open_clip,
-    open_picture,
+    inputs_of,
+    open_task,
+    resolved,
     screen_inputs,
 )
-from openlumiere.engine.learn_style import Learning, learn
-from openlumiere.engine.long import film
+from openlumiere.engine.learn_style import learn
 from openlumiere.engine.memory import pick_tiles, pick_windows, room_for, weights_of
-from openlumiere.engine.plan import FRAME, STYLE, canvas_for, styles_of
-from openlumiere.engine.run import OnStep
+from openlumiere.engine.plan import (
+    Edit,
+    canvas_of,
+    clip_of,
+    loops,
+    plan_edit,
+    plan_picture,
+)
+from openlumiere.engine.run import OnStep, run
+from openlumiere.engine.shots import render_shots
 from openlumiere.media import Clip
 from openlumiere.models.folder import UPSCALER, read_subjects
 from openlumiere.models.hub import locate
-from openlumiere.models.style import Style, blended
+from openlumiere.models.style import Style, styled
 from openlumiere.safety import prompts as screen
 from openlumiere.safety.frames import check_frames
 from openlumiere.settings import Settings
-from openlumiere.tasks.prompts import parse_script
-from openlumiere.tasks.region import Canvas, Region
-from openlumiere.tasks.request import (
-    DEFAULT_FEATHER,
-    DEFAULT_FPS,
-    DEFAULT_FRAMES,
-    DEFAULT_GUIDANCE,
-    DEFAULT_LEVEL,
-    DEFAULT_SIZE,
-    DEFAULT_STEPS,
-    UPSCALE_STEPS,
-    Request,
-    frame_count,
+from openlumiere.tasks import (
+    Animate,
+    Cinemagraph,
+    Generate,
+    Image,
+    Inpaint,
+    Learning,
+    LearnStyle,
+    Machine,
+    Media,
+    Mend,
+    Outpaint,
+    Record,
+    Restyle,
+    Styling,
+    Task,
+    Upscale,
 )
+from openlumiere.tasks.schedule import parse_schedule
+from openlumiere.tasks.values import UPSCALE_STEPS, Scheduler
 
+Sampled = Generate | Image | Edit
 WEIGHTS = Path(__file__).parent.parent / "weights"
-WINDOWS = Windows(
-    frames=DEFAULT_FRAMES, overlap=16, tapered=True
-)  # of given clips longer than the net's five seconds (our choice)
-DEFAULT_STYLE_WEIGHT = 0.7
-
-Styles = Given | Style | str | Path | Sequence[Given | Style | str | Path]
 
 
+class How(TypedDict, total=False):
+    """What every method takes by name beside its own; which task takes which: `openlumiere.tasks`."""
+
+    seed: int
+    steps: int
+    guidance: float
+    negative: str
+    scheduler: Scheduler
+    frames: int | None
+    seconds: float | None
+    fps: int | str | Fraction
+    size: int
+    loop: bool
+    motion: float
+    keep: Literal["exact", "soft"]
+    feather: int
+    style: Any
+    style_weight: float | Sequence[float]
+    memory_limit: int | str
+    on_step: OnStep | None
+
+
+@dataclass(frozen=True, eq=False)
 class Lumiere:
-    """The whole cascade: base model, enlargement, and the origin that every made clip carries."""
+    """The base net and its super-resolution net. Frozen: several threads may share one.
 
-    def __init__(
-        self,
-        base: LumierePipeline,
-        upscaler: LumiereUpscalePipeline | None = None,
-        subjects: dict[str, list[str]] | None = None,
-        settings: Settings | None = None,
-    ):
-        self.settings = settings or Settings.load()
-        self.base, self.upscaler = base, upscaler
-        self.subjects = (
-            subjects or {}
-        )  # what it was shown, each with the words that name it, where its folder says so
-        self._model = (
-            base.fingerprint()
-            if upscaler is None
-            else sha256(f"{base.fingerprint()} {upscaler.fingerprint()}".encode()).hexdigest()
-        )
-        self._picture_net = base.stunet.fingerprint()
-        self._trained = base.scheduler.config
+    `subjects` are what the model was shown, each with the words that name it, where its folder says
+    so.
+    """
+
+    base: LumierePipeline
+    upscaler: LumiereUpscalePipeline | None = None
+    subjects: dict[str, list[str]] = field(default_factory=dict)
+    settings: Settings = field(default_factory=Settings.load)
 
     @classmethod
     def from_pretrained(
@@ -97,617 +117,290 @@ class Lumiere:
         dtype: torch.dtype = torch.float32,
         settings: Settings | None = None,
     ) -> Lumiere:
-        """The carried weights, or a folder in diffusers' layout, or `owner/name` on the hub; its
+        """The bundled weights, or a folder in diffusers' layout, or `owner/name` on the hub; its
         super-resolution net is in `upscaler/`.
         """
         folder = locate(model or WEIGHTS)
-        upscaler = (
-            LumiereUpscalePipeline.from_pretrained(folder / UPSCALER, torch_dtype=dtype).to(device)
-            if (folder / UPSCALER).is_dir()
-            else None
-        )
-        return cls(
-            LumierePipeline.from_pretrained(folder, torch_dtype=dtype).to(device),
-            upscaler,
-            read_subjects(folder),
-            settings,
-        )
+        base = LumierePipeline.from_pretrained(folder, torch_dtype=dtype).to(device)
+        upscaler = None
+        if (folder / UPSCALER).is_dir():
+            upscaler = LumiereUpscalePipeline.from_pretrained(folder / UPSCALER, torch_dtype=dtype)
+            upscaler = upscaler.to(device)
+        return cls(base, upscaler, read_subjects(folder), settings or Settings.load())
 
-    def generate(
-        self,
-        prompt: str,
-        *,
-        seed: int = 0,
-        negative: str = "",
-        frames: int | None = None,
-        seconds: float | None = None,
-        fps: int | str | Fraction = DEFAULT_FPS,
-        steps: int = DEFAULT_STEPS,
-        guidance: float = DEFAULT_GUIDANCE,
-        size: int = DEFAULT_SIZE,
-        scheduler: str = "ddim",
-        loop: bool = False,
-        shots: Sequence[str] = (),
-        upscale: bool = True,
-        memory_limit: int = 0,
-        style: Styles = (),
-        style_weight: float | Sequence[float] = DEFAULT_STYLE_WEIGHT,
-        on_step: OnStep | None = None,
-    ) -> Clip:
-        """Text to video: one clip of `frames` (80) frames, or of `seconds` at `fps`, `size` x
-        `size` pixels (0: the net's own).
+    def generate(self, prompt: str, **how: Any) -> Clip:
+        """Text to video (`tasks.Generate`): 80 frames, or `frames`, or `seconds` at `fps`."""
+        return self._run(Generate, how, prompt=prompt)
 
-        Frames are enlarged by the super-resolution net, where there is one and `upscale` says so,
-        and by Lanczos resampling to the size asked for. With `loop` the last frame goes over into
-        the first. A prompt may be a schedule, `"0s: a cat sits | 3s: it jumps"`, and `shots` are
-        prompts of further shots of that length, cut one after the other. `memory_limit` in bytes
-        chooses windows and tiles (0: none does). `style` is one or several (`learn_style`, or a
-        LoRA file), `style_weight` in [0, 1] for all or each. Raises ValueError for what can't be
-        made.
-        """
-        return self.make_of(
-            Request(
-                prompt=prompt,
-                negative=negative,
-                seed=seed,
-                frames=frame_count(frames, seconds, fps),
-                fps=str(fps),
-                steps=steps,
-                guidance=guidance,
-                size=size,
-                scheduler=scheduler,
-                loop=loop,
-                shots=tuple(shots),
-                upscale=upscale,
-                memory_limit=memory_limit,
-            ),
-            {},
-            style,
-            style_weight,
-            on_step,
-        )
+    def generate_image(self, prompt: str, **how: Unpack[How]) -> Clip:
+        """Text to image by the frozen picture net (`tasks.Image`): a clip of one frame."""
+        return self._run(Image, how, prompt=prompt)
 
-    def generate_image(
-        self,
-        prompt: str,
-        *,
-        seed: int = 0,
-        negative: str = "",
-        steps: int = DEFAULT_STEPS,
-        guidance: float = DEFAULT_GUIDANCE,
-        size: int = DEFAULT_SIZE,
-        scheduler: str = "ddim",
-        style: Styles = (),
-        style_weight: float | Sequence[float] = DEFAULT_STYLE_WEIGHT,
-        on_step: OnStep | None = None,
-    ) -> Clip:
-        """Text to image by the frozen picture net: a clip of one frame."""
-        return self.make_of(
-            Request(
-                task="image",
-                prompt=prompt,
-                negative=negative,
-                seed=seed,
-                frames=1,
-                steps=steps,
-                guidance=guidance,
-                size=size,
-                scheduler=scheduler,
-            ),
-            {},
-            style,
-            style_weight,
-            on_step,
-        )
+    def animate(self, image: Any = None, prompt: str = "", **how: Any) -> Clip:
+        """Image to video (`tasks.Animate`): `image` is frame 0, `keyframes` are at others."""
+        return self._run(Animate, how, image=image, prompt=prompt)
 
-    def animate(
-        self,
-        image: Picture | None = None,
-        prompt: str = "",
-        *,
-        keyframes: Mapping[int, Picture] | None = None,
-        motion: float = 1.0,
-        frames: int | None = None,
-        seconds: float | None = None,
-        fps: int | str | Fraction = DEFAULT_FPS,
-        size: int = 0,
-        loop: bool = False,
-        seed: int = 0,
-        negative: str = "",
-        steps: int = DEFAULT_STEPS,
-        guidance: float = DEFAULT_GUIDANCE,
-        scheduler: str = "ddim",
-        keep: str = "exact",
-        feather: int = DEFAULT_FEATHER,
-        style: Styles = (),
-        style_weight: float | Sequence[float] = DEFAULT_STYLE_WEIGHT,
-        on_step: OnStep | None = None,
-    ) -> Clip:
-        """Image to video: `image` is frame 0, and `keyframes` are pictures at other frames (without
-        `image`: at any).
-
-        The clip has the picture's size and proportions, or `size` pixels on the longer side.
-        `motion` is how fast time runs: 0.5 is half of what would happen, 0 nothing. Raises
-        ValueError for what can't be made.
-        """
-        pictures = {**({} if image is None else {0: image}), **(keyframes or {})}
-        if not pictures:
-            raise ValueError(
-                "image: expected a picture or keyframes, got neither, give the first frame"
-            )
-        return self.make_of(
-            Request(
-                task="animate",
-                prompt=prompt,
-                negative=negative,
-                seed=seed,
-                frames=frame_count(frames, seconds, str(fps)),
-                fps=str(fps),
-                steps=steps,
-                guidance=guidance,
-                size=size,
-                scheduler=scheduler,
-                loop=loop,
-                keep=keep,
-                feather=feather,
-                motion=motion,
-            ),
-            {f"{FRAME}{index}": open_picture(picture) for index, picture in pictures.items()},
-            style,
-            style_weight,
-            on_step,
-        )
-
-    def inpaint(
-        self,
-        clip: Video,
-        region: Region | np.ndarray | str | Path | tuple,
-        prompt: str = "",
-        *,
-        seed: int = 0,
-        negative: str = "",
-        steps: int = DEFAULT_STEPS,
-        guidance: float = DEFAULT_GUIDANCE,
-        scheduler: str = "ddim",
-        keep: str = "exact",
-        feather: int = DEFAULT_FEATHER,
-        style: Styles = (),
-        style_weight: float | Sequence[float] = DEFAULT_STYLE_WEIGHT,
-        on_step: OnStep | None = None,
-    ) -> Clip:
-        """Make new what lies in `region` (see `Region.of`); all else is known. Size, rate, length
-        and sound are the clip's.
-        """
-        return self._edit_clip(
-            "inpaint",
-            clip,
-            Request(
-                task="inpaint",
-                prompt=prompt,
-                negative=negative,
-                seed=seed,
-                steps=steps,
-                guidance=guidance,
-                size=0,
-                scheduler=scheduler,
-                keep=keep,
-                feather=feather,
-            ),
-            region,
-            style,
-            style_weight,
-            on_step,
-        )
+    def inpaint(self, clip: Any, region: Any, prompt: str = "", **how: Unpack[How]) -> Clip:
+        """Make new what lies in `region` (`tasks.Inpaint`, `Region.of`); all else is known."""
+        return self._run(Inpaint, how, clip=clip, region=region, prompt=prompt)
 
     def outpaint(
-        self,
-        clip: Video,
-        size: tuple[int, int],
-        prompt: str = "",
-        *,
-        seed: int = 0,
-        negative: str = "",
-        steps: int = DEFAULT_STEPS,
-        guidance: float = DEFAULT_GUIDANCE,
-        scheduler: str = "ddim",
-        keep: str = "exact",
-        feather: int = DEFAULT_FEATHER,
-        style: Styles = (),
-        style_weight: float | Sequence[float] = DEFAULT_STYLE_WEIGHT,
-        on_step: OnStep | None = None,
+        self, clip: Any, size: tuple[int, int], prompt: str = "", **how: Unpack[How]
     ) -> Clip:
-        """Make new what lies around the clip in frames of `size` (width, height), which holds it
-        unscaled in its middle.
+        """Make new what lies around the clip in frames of `size` (width, height)
+        (`tasks.Outpaint`).
         """
-        return self._edit_clip(
-            "outpaint",
-            clip,
-            Request(
-                task="outpaint",
-                prompt=prompt,
-                negative=negative,
-                seed=seed,
-                steps=steps,
-                guidance=guidance,
-                size=0,
-                scheduler=scheduler,
-                keep=keep,
-                feather=feather,
-                to=f"{size[0]}x{size[1]}",
-            ),
-            None,
-            style,
-            style_weight,
-            on_step,
-        )
+        return self._run(Outpaint, how, clip=clip, to=size, prompt=prompt)
 
-    def mend(
-        self,
-        clip: Video,
-        region: Region | np.ndarray | str | Path | tuple | None = None,
-        prompt: str = "",
-        *,
-        seed: int = 0,
-        negative: str = "",
-        steps: int = DEFAULT_STEPS,
-        guidance: float = DEFAULT_GUIDANCE,
-        scheduler: str = "ddim",
-        keep: str = "exact",
-        feather: int = DEFAULT_FEATHER,
-        on_step: OnStep | None = None,
-    ) -> Clip:
-        """Repair what is broken: in `region`, or scratches, specks, lost frames, flicker and logos
-        as `quality/repair.py` finds them.
+    def mend(self, clip: Any, region: Any = None, prompt: str = "", **how: Unpack[How]) -> Clip:
+        """Repair what is broken: in `region`, or as `quality/repair.py` finds it (`tasks.Mend`)."""
+        return self._run(Mend, how, clip=clip, region=region, prompt=prompt)
+
+    def cinemagraph(self, image: Any, region: Any, prompt: str = "", **how: Unpack[How]) -> Clip:
+        """A picture of which only `region` moves, in a seamless loop unless `loop=False`
+        (`tasks.Cinemagraph`).
         """
-        return self._edit_clip(
-            "mend",
-            clip,
-            Request(
-                task="mend",
-                prompt=prompt,
-                negative=negative,
-                seed=seed,
-                steps=steps,
-                guidance=guidance,
-                size=0,
-                scheduler=scheduler,
-                keep=keep,
-                feather=feather,
-            ),
-            region,
-            (),
-            (),
-            on_step,
-        )
+        return self._run(Cinemagraph, how, image=image, region=region, prompt=prompt)
 
-    def cinemagraph(
-        self,
-        image: Picture,
-        region: Region | np.ndarray | str | Path | tuple,
-        prompt: str = "",
-        *,
-        loop: bool = True,
-        frames: int | None = None,
-        seconds: float | None = None,
-        fps: int | str | Fraction = DEFAULT_FPS,
-        size: int = 0,
-        motion: float = 1.0,
-        seed: int = 0,
-        negative: str = "",
-        steps: int = DEFAULT_STEPS,
-        guidance: float = DEFAULT_GUIDANCE,
-        scheduler: str = "ddim",
-        keep: str = "exact",
-        feather: int = DEFAULT_FEATHER,
-        style: Styles = (),
-        style_weight: float | Sequence[float] = DEFAULT_STYLE_WEIGHT,
-        on_step: OnStep | None = None,
-    ) -> Clip:
-        """A picture of which only `region` moves; with `loop` its last frame goes over into its
-        first.
-        """
-        text, mask = read_region(region)
-        request = Request(
-            task="cinemagraph",
-            prompt=prompt,
-            negative=negative,
-            seed=seed,
-            frames=frame_count(frames, seconds, str(fps)),
-            fps=str(fps),
-            steps=steps,
-            guidance=guidance,
-            size=size,
-            scheduler=scheduler,
-            loop=loop,
-            keep=keep,
-            feather=feather,
-            motion=motion,
-            region=text,
-        )
-        return self.make_of(
-            request, {"picture": open_picture(image), **mask}, style, style_weight, on_step
-        )
+    def restyle(self, clip: Any, prompt: str, **how: Any) -> Clip:
+        """Change a whole clip (`tasks.Restyle`): `strength` 0 gives it back, 1 makes all anew."""
+        return self._run(Restyle, how, clip=clip, prompt=prompt)
 
-    def restyle(
-        self,
-        clip: Video,
-        prompt: str,
-        *,
-        strength: float = 0.6,
-        structure: float = 0.0,
-        seed: int = 0,
-        negative: str = "",
-        steps: int = DEFAULT_STEPS,
-        guidance: float = DEFAULT_GUIDANCE,
-        scheduler: str = "ddim",
-        style: Styles = (),
-        style_weight: float | Sequence[float] = DEFAULT_STYLE_WEIGHT,
-        on_step: OnStep | None = None,
-    ) -> Clip:
-        """Change a whole clip: `strength` 0 gives it back, 1 makes all anew (SDEdit, on all frames
-        at once).
-
-        `structure` holds the clip's coarse shapes for that share of the noise levels, the noisiest
-        first: at 0.5 its motion stays nearer.
-        """
-        return self._edit_clip(
-            "restyle",
-            clip,
-            Request(
-                task="restyle",
-                prompt=prompt,
-                negative=negative,
-                seed=seed,
-                steps=steps,
-                guidance=guidance,
-                size=0,
-                scheduler=scheduler,
-                strength=strength,
-                structure=structure,
-            ),
-            None,
-            style,
-            style_weight,
-            on_step,
-        )
-
-    def _edit_clip(
-        self,
-        task: str,
-        clip: Video,
-        request: Request,
-        region: object,
-        style: Styles,
-        style_weight: float | Sequence[float],
-        on_step: OnStep | None,
-    ) -> Clip:
-        """An edit of a clip: the request takes its length and rate."""
-        given = open_clip(clip)
-        text, mask = ("", {}) if region is None else read_region(region)
-        request = replace(
-            request, task=task, frames=len(given.content), fps=str(given.content.fps), region=text
-        )
-        return self.make_of(request, {"clip": given, **mask}, style, style_weight, on_step)
+    def upscale(self, clip: Any, prompt: str = "", **how: Any) -> Clip:
+        """A clip in four times its size by the super-resolution net (`tasks.Upscale`)."""
+        return self._run(Upscale, how, clip=clip, prompt=prompt)
 
     def learn_style(
         self,
-        images: Sequence[Picture],
+        images: Sequence[Any],
         name: str,
         *,
         prompts: Sequence[str] = (),
-        learning: Learning = Learning(),
+        learning: Learning | None = None,
     ) -> Style:
-        """A style from one to five pictures, by fine-tuning the picture net; `prompts` say what
-        they show, apart from their style.
+        """A style from one to five pictures, by fine-tuning the picture net (`tasks.LearnStyle`);
+        `prompts` say what they show, apart from their style.
         """
-        self.base.scheduler = make_scheduler("ddim", self._trained)
-        pictures = [open_picture(image) for image in images]
-        screen_inputs(
-            {f"picture {index}": picture for index, picture in enumerate(pictures)},
-            self.settings.policy,
-        )
-        return learn(self.base, pictures, name, prompts, learning)
+        return self.run(LearnStyle(images=images, name=name, prompts=prompts, learning=learning))
 
-    def make_of(
-        self,
-        request: Request,
-        inputs: Inputs,
-        style: Styles,
-        style_weight: float | Sequence[float],
-        on_step: OnStep | None,
-    ) -> Clip:
-        """Make what the request asks for of these inputs, which go into its record."""
-        styles = open_styles(style)
-        weights = (
-            (style_weight,) * len(styles)
-            if isinstance(style_weight, (int, float))
-            else tuple(style_weight)
-        )
-        inputs = {**inputs, **{f"{STYLE}{index}": given for index, given in enumerate(styles)}}
-        recorded = tuple(given.record(role) for role, given in inputs.items())
-        return self.make(replace(request, inputs=recorded, style_weights=weights), on_step, inputs)
-
-    def make(
-        self, request: Request, on_step: OnStep | None = None, inputs: Inputs | None = None
-    ) -> Clip:
-        """The clip that a request asks for of its inputs, with its origin; `on_step` is called
-        after each denoising step.
-        """
-        inputs = inputs or {}
-        check_given(request, inputs)
-        screen.check(
-            *dict.fromkeys(
-                (
-                    request.prompt,
-                    *(line.prompt for line in parse_script(request.prompt)),
-                    *request.shots,
-                )
-            ),
-            policy=self.settings.policy,
-        )
-        screen_inputs(inputs, self.settings.policy)
-        check_keys(self.settings)
-        canvas = canvas_for(request, inputs)
-        self.base.scheduler = make_scheduler(request.scheduler, self._trained)
-        with blended(self.base.stunet.unet2d, styles_of(request, inputs), self._picture_net):
-            frames = self._frames(request, canvas, inputs, on_step)
-        record = self._record(request)
-        origin = (
-            inputs["clip"].content.origin
-            if unchanged(frames, inputs)
-            else Made(record, sources_of(record, inputs), self.settings)
-        )
-        made = Clip(
-            frames,
-            fps=Fraction(request.fps),
-            origin=origin,
-            audio=inputs["clip"].content.audio if "clip" in inputs else None,
-        )
-        check_frames("what was made", made, self.settings.policy)
+    def _run(self, kind: type[Task], how: Mapping[str, Any], **given: Any) -> Clip:
+        """A task of this kind, of what is given by position and by name."""
+        named = dict(how)
+        on_step = named.pop("on_step", None)
+        made: Clip = self.run(kind(**given, **named), on_step)
         return made
 
-    def _frames(
-        self, request: Request, canvas: Canvas | None, inputs: Inputs, on_step: OnStep | None
-    ) -> np.ndarray:
-        if canvas is not None:
-            return self._from_canvas(request, canvas, on_step)
-        if request.task == "upscale":
-            return self._enlarged(inputs["clip"].content.frames, request, request.steps)
-        return self._from_words(request, on_step)
+    @overload
+    def run(self, task: LearnStyle, on_step: OnStep | None = None) -> Style: ...
+
+    @overload
+    def run(self, task: Task, on_step: OnStep | None = None) -> Clip: ...
+
+    def run(self, task: Task, on_step: OnStep | None = None) -> Clip | Style:
+        """What a task asks for: a clip with its origin, or a style. `on_step` is called after each
+        denoising step.
+
+        Raises ValueError for what can't be made, before anything is computed.
+        """
+        task = open_task(task)
+        inputs = inputs_of(task)
+        screen.check(*task.sentences(), policy=self.settings.policy)
+        screen_inputs(inputs, self.settings.policy)
+        if isinstance(task, LearnStyle):
+            return self._learnt(task, inputs)
+        check_keys(self.settings)
+        frames = self._frames(task, on_step)
+        return self._finished(task, inputs, frames)
+
+    def run_many(self, tasks: Iterable[Task], on_step: OnStep | None = None) -> list[Clip]:
+        """The clips of several tasks, in their order."""
+        return [self.run(task, on_step) for task in tasks]
 
     def replay(
-        self, record: Replay, on_step: OnStep | None = None, inputs: Inputs | None = None
+        self,
+        record: Record,
+        on_step: OnStep | None = None,
+        inputs: Mapping[str, Any] | None = None,
     ) -> Clip:
-        """Make a clip again from its record and the same inputs (`engine/inputs.py`): on the same
-        machine, bit for bit.
+        """Make a clip again from its record and what it was made from, by role (`Task.media`): on
+        the same machine, bit for bit.
 
         Raises ValueError for another model, precision or input.
         """
-        if record.model != self._model:
+        if record.model != self.fingerprint:
             raise ValueError(
-                f"replay: expected the model {record.model[:12]}, got {self._model[:12]}, load the one that made the clip, as {record.dtype}"
+                f"replay: expected the model {record.model[:12]}, got {self.fingerprint[:12]}, "
+                f"load the one that made the clip, as {record.machine.dtype}"
             )
-        with threads(record.threads):
-            return self.make(
-                Request(**{field.name: getattr(record, field.name) for field in fields(Request)}),
-                on_step,
-                inputs,
+        given = {role: Media.of(value) for role, value in (inputs or {}).items()}
+        task = record.task.with_media(named_alike(record.task, given))
+        with threads(record.machine.threads):
+            made: Clip = self.run(task, on_step)
+        return made
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over all weights and configs: what a replay must agree with."""
+        base = self.base.fingerprint()
+        if self.upscaler is None:
+            return base
+        return sha256(f"{base} {self.upscaler.fingerprint()}".encode()).hexdigest()
+
+    @cached_property
+    def _picture_net(self) -> str:
+        return self.base.stunet.fingerprint()
+
+    def _learnt(self, task: LearnStyle, inputs: Inputs) -> Style:
+        pictures = [inputs[f"image {index}"] for index in range(len(task.images))]
+        base = copy.copy(self.base)
+        base.scheduler = make_scheduler("ddim", self.base.scheduler.config)
+        return learn(base, pictures, task.name, task.prompts, task.learning)
+
+    def _frames(self, task: Task, on_step: OnStep | None) -> UInt8[np.ndarray, "f h w 3"]:
+        """The frames of an open task, at their final size."""
+        if isinstance(task, Upscale):
+            return self._enlarged(
+                clip_of(task.clip).frames,
+                task.prompt,
+                seed=task.seed,
+                steps=task.steps,
+                noise=task.noise,
+                limit=task.memory_limit,
             )
+        base = self._styled(task)
+        if isinstance(task, Generate):
+            windows = pick_windows(base, task, task.memory_limit)
+            return self._sized(task, render_shots(base, task, windows, on_step))
+        if isinstance(task, Image):
+            picture = plan_picture(task, base.native_size)
+            made = run(base.backbone.picture, picture, task.sampling, on_step)[0]
+            return self._sized(task, made)
+        return self._edited(task, base, on_step)
 
-    def upscale(
-        self,
-        clip: Video,
-        prompt: str = "",
-        *,
-        seed: int = 0,
-        steps: int = UPSCALE_STEPS,
-        noise: float = DEFAULT_LEVEL,
-        memory_limit: int = 0,
-    ) -> Clip:
-        """A clip of any length in four times its size, by the super-resolution net; rate and sound
-        are kept.
+    def _edited(
+        self, task: Edit, base: LumierePipeline, on_step: OnStep | None
+    ) -> UInt8[np.ndarray, "f h w 3"]:
+        """What is unknown of a canvas made by the net, at the canvas's size, length and rate."""
+        canvas = canvas_of(task)
+        if canvas.known.all():
+            return np.array(canvas.frames)
+        to = fit(canvas, base.native_size, base.side_multiple, loops(task))
+        plan = plan_edit(task, canvas, to, base.codec)
+        made = run(base.backbone, plan, task.sampling, on_step)[0]
+        if isinstance(task, Restyle):
+            return restore(made, canvas, to, "soft", 0)
+        return restore(made, canvas, to, task.keep.pixels, task.keep.feather, loops(task))
 
-        `noise` in [0, 1] says how little to trust its pixels, the prompt what it shows. Raises
-        ValueError for a model without such a net.
+    def _sized(
+        self, task: Generate | Image, frames: UInt8[np.ndarray, "f h w 3"]
+    ) -> UInt8[np.ndarray, "f H W 3"]:
+        """What is made of words, at the size asked for: by the super-resolution net, where there is
+        one, then by Lanczos resampling.
         """
-        given = open_clip(clip)
-        return self.make_of(
-            Request(
-                task="upscale",
-                prompt=prompt,
-                seed=seed,
-                steps=steps,
-                noise=noise,
-                frames=len(given.content),
-                fps=str(given.content.fps),
-                size=0,
-                memory_limit=memory_limit,
-            ),
-            {"clip": given},
-            (),
-            (),
-            None,
-        )
+        wanted = getattr(task, "upscale", True) and task.size > frames.shape[1]
+        if wanted and self.upscaler is not None:
+            frames = self._enlarged(
+                frames,
+                parse_schedule(task.prompt)[0].prompt,
+                seed=task.sampling.seed,
+                limit=getattr(task, "memory_limit", 0),
+            )
+        return enlarge(frames, task.size, task.size) if task.size else frames
 
-    def _from_words(self, request: Request, on_step: OnStep | None) -> np.ndarray:
-        """Text to video or to image, enlarged."""
-        frames = {"generate": self._clip, "image": self._picture}[request.task](request, on_step)
-        if request.upscale and self.upscaler is not None and request.size > frames.shape[1]:
-            frames = self._enlarged(frames, request, UPSCALE_STEPS)
-        return enlarge(frames, request.size, request.size) if request.size else frames
-
-    def _enlarged(self, frames: np.ndarray, request: Request, steps: int) -> np.ndarray:
+    def _enlarged(
+        self,
+        frames: UInt8[np.ndarray, "f h w 3"],
+        prompt: str,
+        *,
+        seed: int,
+        steps: int = UPSCALE_STEPS,
+        noise: float = 0.0,
+        limit: int = 0,
+    ) -> UInt8[np.ndarray, "f H W 3"]:
         """By the super-resolution net; what it makes of long clips lies in a file."""
         if self.upscaler is None:
             raise ValueError(
-                "upscale: expected a model with a super-resolution net, got one without, put one into its folder upscaler"
+                "upscale: expected a model with a super-resolution net, got one without, "
+                "put one into its folder upscaler"
             )
-        factor, (count, height, width) = self.upscaler.codec.factor, frames.shape[:3]
-        windows = pick_tiles(
-            self.upscaler, (count, height, width), request.memory_limit, weights_of(self.base)
-        )
+        factor = self.upscaler.codec.factor
+        count, height, width = frames.shape[:3]
+        size = (count, height, width)
+        windows = pick_tiles(self.upscaler, size, limit, weights_of(self.base))
         return self.upscaler(
             frames,
-            parse_script(request.prompt)[0].prompt,
-            seed=request.seed,
+            prompt,
+            seed=seed,
             num_inference_steps=steps,
-            noise=request.noise,
+            noise=noise,
             windows=windows,
             out=room_for((count, factor * height, factor * width, 3)),
         )
 
-    def _clip(self, request: Request, on_step: OnStep | None) -> np.ndarray:
-        return film(
-            self.base, request, pick_windows(self.base, request, request.memory_limit), on_step
-        )
+    def _styled(self, task: Sampled) -> LumierePipeline:
+        """A pipeline for this run alone, with a copy of the net under the task's styles."""
+        own = copy.copy(self.base)
+        styles = [(each.style.content.content, each.weight) for each in styles_of(task)]
+        own.stunet = styled(self.base.stunet, styles, self._picture_net)
+        return own
 
-    def _picture(self, request: Request, on_step: OnStep | None) -> np.ndarray:
-        return self.base.picture(
-            request.prompt,
-            request.negative,
-            seeds=request.seed,
-            num_inference_steps=request.steps,
-            guidance_scale=request.guidance,
-            on_step=on_step,
-        ).frames[0]
+    def _finished(self, task: Task, inputs: Inputs, frames: UInt8[np.ndarray, "f h w 3"]) -> Clip:
+        """The clip with its origin and the sound that it came with, looked at before anybody sees
+        it. What came back as it was keeps its own origin: what was not made here is not marked.
+        """
+        given = inputs["clip"].clip if "clip" in inputs else None
+        length = getattr(task, "length", None)
+        if given is not None and np.array_equal(frames, given.frames):
+            origin = given.origin
+        else:
+            origin = Provenance(self._record(task), sources_of(inputs), self.settings)
+        fps = Fraction(16)
+        if given is not None:
+            fps = given.fps
+        elif length is not None:
+            fps = length.fps
+        sound = given.audio if given is not None else None
+        made = Clip(frames, fps=fps, origin=origin, audio=sound)
+        check_frames("what was made", made, self.settings.policy)
+        return made
 
-    def _from_canvas(self, request: Request, canvas: Canvas, on_step: OnStep | None) -> np.ndarray:
-        """What is unknown of a canvas made by the net, at the canvas's size, length and rate."""
-        if canvas.known.all():
-            return np.array(canvas.frames)
-        to = fit(canvas, self.base.native_size, self.base.side_multiple, request.loop)
-        known = encode(canvas, to, self.base.codec) if canvas.known.any() else None
-        start = min(round((1 - request.strength) * request.steps), request.steps - 1)
-        source = encode_whole(canvas, to, self.base.codec) if start or request.structure else None
-        made = self.base(
-            request.prompt,
-            request.negative,
-            seeds=request.seed,
-            num_frames=len(to.indices),
-            height=to.height,
-            width=to.width,
-            frame_times=to.times(canvas.fps, request.motion),
-            num_inference_steps=request.steps,
-            guidance_scale=request.guidance,
-            known=known,
-            source=source,
-            start=start,
-            structure=request.structure,
-            windows=WINDOWS,
-            loop=request.loop,
-            on_step=on_step,
-        ).frames[0]
-        return restore(made, canvas, to, request.keep, request.feather, request.loop)
-
-    def _record(self, request: Request) -> Replay:
-        dtype = str(self.base.stunet.dtype).removeprefix("torch.")
-        return Replay(
-            **asdict(request),
-            model=self._model,
-            dtype=dtype,
+    def _record(self, task: Task) -> Record:
+        machine = Machine(
+            dtype=str(self.base.stunet.dtype).removeprefix("torch."),
             device=str(self.base.device),
             threads=torch.get_num_threads(),
         )
+        return Record(task=resolved(task), model=self.fingerprint, machine=machine)
+
+
+def styles_of(task: Sampled) -> tuple[Styling, ...]:
+    """The styles of a task that takes some."""
+    return () if isinstance(task, Mend) else task.styles
+
+
+OLD_ROLES = {"picture": "image", "frame 0": "image"}
+"""Roles of 0.1.0 that have another name now."""
+
+
+def named_alike(task: Task, given: Mapping[str, Media]) -> dict[str, Media]:
+    """What is given, by the roles of the task, each to be what the record names."""
+    named = {OLD_ROLES.get(role, role): media for role, media in given.items()}
+    recorded = task.media()
+    unknown = [role for role in named if role not in recorded]
+    if unknown:
+        raise ValueError(
+            f"inputs: expected {', '.join(recorded) or 'none'}, got {unknown[0]}, leave it out"
+        )
+    return {role: checked(role, media, recorded[role]) for role, media in named.items()}
+
+
+def checked(role: str, media: Media, recorded: Media) -> Media:
+    """What is given, held to the sha256 that the record names."""
+    content = media.content
+    path = media.path
+    if isinstance(content, Given) and content.path:
+        path = str(content.path)
+    return Media.model_construct(path=path, sha256=recorded.sha256).holding(content)
 
 
 @contextmanager
@@ -721,30 +414,3 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def read_region(region: object) -> tuple[str, Inputs]:
-    """A region as text, or its mask as an input."""
-    region = Region.of(region)
-    return (str(region), {}) if region.mask is None else ("", {"region": as_mask(region.mask)})
-
-
-def open_styles(style: Styles) -> list[Given]:
-    """Styles, or files of them, as inputs."""
-    return [
-        open_style(each)
-        for each in ([style] if isinstance(style, (Given, Style, str, Path)) else style)
-    ]
-
-
-def open_style(style: Given | Style | str | Path) -> Given:
-    if isinstance(style, (str, Path)):
-        return Given(Style.load(style), Path(style))
-    return style if isinstance(style, Given) else Given(style)
-
-
-def unchanged(frames: np.ndarray, inputs: Inputs) -> bool:
-    """Whether a clip came back as it was: then its origin is still its own, and a clip that was not
-    made here is not marked.
-    """
-    return "clip" in inputs and np.array_equal(frames, inputs["clip"].content.frames)

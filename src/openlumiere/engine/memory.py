@@ -9,7 +9,6 @@ more. Those of the super-resolution net are from the carried one (`benchmarks/me
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,11 +21,12 @@ import torch
 
 from openlumiere.diffusion.multidiffusion import Windows
 from openlumiere.engine.base import LumierePipeline
+from openlumiere.engine.canvas import Canvas
 from openlumiere.engine.cascade import WINDOWS, LumiereUpscalePipeline
 from openlumiere.engine.fit import fit
-from openlumiere.engine.long import windows_at
-from openlumiere.tasks.region import Canvas
-from openlumiere.tasks.request import DEFAULT_FRAMES, Request
+from openlumiere.engine.plan import windows_at
+from openlumiere.tasks import Generate
+from openlumiere.tasks.values import DEFAULT_FRAMES
 
 PROCESS = 640 * 2**20  # bytes of Python, torch, diffusers and the carried text encoder
 STATES = 20  # tensors of the finest level's size that are alive at once
@@ -53,20 +53,20 @@ TILES = (
 )  # frames and low-resolution pixels of a side, in falling order
 
 
-def memory_needed(pipeline: LumierePipeline, run: Request, windows: Windows | None = None) -> int:
+def memory_needed(pipeline: LumierePipeline, run: Generate, windows: Windows | None = None) -> int:
     """Bytes at the peak of making a clip by these windows: on the CPU of the whole process, on
     another device of what lies there.
     """
-    net, windows = pipeline.stunet, windows or windows_at(Fraction(run.fps))
+    net, windows = pipeline.stunet, windows or windows_at(run.length.fps)
     number, weights = net.dtype.itemsize, weights_of(pipeline)
-    passes = 1 if run.guidance == 1 else 2
+    passes = 1 if run.sampling.guidance == 1 else 2
     places = net.config.unet["sample_size"] ** 2
-    frames = min(windows.batch * windows.frames, run.frames)
+    frames = min(windows.batch * windows.frames, run.length.count)
     state = number * passes * frames * places * net.config.unet["block_out_channels"][0]
     if pipeline.device.type != "cpu":
         return weights + STATES * state
-    pictures = 3 * run.frames * (1 + len(run.shots)) * (run.size or pipeline.native_size) ** 2
-    noisy = NOISY * 4 * run.frames * places * net.config.unet["in_channels"]
+    pictures = 3 * run.length.count * (1 + len(run.shots)) * (run.size or pipeline.native_size) ** 2
+    noisy = NOISY * 4 * run.length.count * places * net.config.unet["in_channels"]
     return PROCESS + weights + STATES * state + noisy + min(pictures, MAPPED) + encoding(run.size)
 
 
@@ -133,7 +133,7 @@ def upscale_memory(
 
 
 def cascade_memory(
-    base: LumierePipeline, upscaler: LumiereUpscalePipeline | None, run: Request
+    base: LumierePipeline, upscaler: LumiereUpscalePipeline | None, run: Generate
 ) -> int:
     """Bytes at the peak of a whole run: of the base or, where it is used, of the super-resolution
     net. Raises ValueError for a limit too low.
@@ -141,20 +141,20 @@ def cascade_memory(
     needed = memory_needed(base, run, pick_windows(base, run, run.memory_limit))
     if upscaler is None or not run.upscale or run.size <= base.native_size:
         return needed
-    size = (run.frames * (1 + len(run.shots)), base.native_size, base.native_size)
+    size = (run.length.count * (1 + len(run.shots)), base.native_size, base.native_size)
     beside = weights_of(base)
     windows = pick_tiles(upscaler, size, run.memory_limit, beside)
     written = min(3 * size[0] * run.size**2, MAPPED) + encoding(run.size)
     return max(needed, upscale_memory(upscaler, size, windows, beside) + written)
 
 
-def pick_windows(pipeline: LumierePipeline, run: Request, limit: int) -> Windows:
+def pick_windows(pipeline: LumierePipeline, run: Generate, limit: int) -> Windows:
     """Windows of the base net within so many bytes: as many at once as fit, or else shorter ones.
     Raises ValueError where none do.
 
     Without a limit (0) one at a time, which is fastest on a CPU.
     """
-    rate = Fraction(run.fps)
+    rate = run.length.fps
     if not limit:
         return windows_at(rate)
     choices = [windows_at(rate, batch) for batch in (8, 4, 2, 1)] + [
@@ -186,21 +186,6 @@ def first_that_fits(choices: Sequence[Windows], needed: Sequence[int], limit: in
     least = gigabytes(min(needed))
     raise ValueError(
         f"memory limit: expected at least {least} for this run, got {gigabytes(limit)}, raise it or ask for a smaller clip"
-    )
-
-
-def parse_memory(text: str) -> int:
-    """`6GiB`, `1500 MiB` or `2GB` as bytes; nothing is 0, no limit."""
-    if not text:
-        return 0
-    found = re.fullmatch(r"\s*(\d{1,6}(?:\.\d{1,3})?)\s*([KMGT]i?B)\s*", text)
-    if not found:
-        raise ValueError(
-            f"memory limit: expected a size such as 6GiB or 1500MB, got {text[:40]!r}, give a number and a unit"
-        )
-    unit = found[2]
-    return round(
-        Fraction(found[1]) * (1024 if "i" in unit else 1000) ** (1 + "KMGT".index(unit[0]))
     )
 
 

@@ -1,115 +1,226 @@
-"""Each task as a few lines that fill a `Canvas` from a request and its inputs."""
+"""What each task asks of the net: a `Canvas` in pixels where something is given, and a `Plan` of one
+pass over a clip as the net sees it.
+"""
 
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
-from PIL import Image
+import torch
+from einops import rearrange
+from jaxtyping import Float, UInt8
+from PIL import Image as Pillow
+from torch import Tensor
 
-from openlumiere.engine.inputs import Inputs
+from openlumiere.contract import NATIVE_RATE, Codec, Known
+from openlumiere.diffusion.multidiffusion import Windows
+from openlumiere.engine.base import LumierePipeline
+from openlumiere.engine.canvas import Canvas, extended, filled, keyframes, partly_moving, unheld
+from openlumiere.engine.fit import Fit, encode, encode_whole
+from openlumiere.engine.run import Plan
 from openlumiere.media import Clip
-from openlumiere.models.style import Style
 from openlumiere.quality.repair import mended
-from openlumiere.tasks.region import (
-    Canvas,
-    Region,
-    extended,
-    filled,
-    keyframes,
-    partly_moving,
-    unheld,
+from openlumiere.tasks import (
+    Animate,
+    Cinemagraph,
+    Generate,
+    Image,
+    Inpaint,
+    Media,
+    Mend,
+    Outpaint,
+    Restyle,
+    Task,
 )
-from openlumiere.tasks.request import Request, check_cost, parse_size
+from openlumiere.tasks.schedule import Line, check_within, parse_schedule
+from openlumiere.tasks.values import DEFAULT_FRAMES, check_cost
 
-FRAME = "frame "
-STYLE = "style "
+FADE = Fraction(1, 2)  # seconds in which one prompt of a schedule takes over from another
+OVERLAP = 16
+"""Native frames that windows share: the base decides where subjects are, so more than the paper's 2
+(our choice).
+"""
+WINDOWS = Windows(frames=DEFAULT_FRAMES, overlap=OVERLAP, tapered=True)
+"""Of given clips longer than the net's five seconds (our choice)."""
+
+Edit = Animate | Inpaint | Outpaint | Mend | Cinemagraph | Restyle
 
 
-def canvas_for(request: Request, inputs: Inputs) -> Canvas | None:
-    """What is given in pixels; None where everything is made from a sentence. Raises ValueError for
-    what can't be.
-    """
-    if request.task not in CANVASES:
-        return None
-    canvas = CANVASES[request.task](request, inputs)
-    check_cost(canvas.frames[0].size // 3, len(canvas.frames), request.steps)
+def canvas_of(task: Edit) -> Canvas:
+    """What is given to an open task, in pixels. Raises ValueError for what can't be."""
+    canvas = filled_canvas(task)
+    check_cost(canvas.frames[0].size // 3, len(canvas.frames), task.sampling.steps)
     return canvas
 
 
-def animate(request: Request, inputs: Inputs) -> Canvas:
-    pictures = {
-        int(role.removeprefix(FRAME)): pixels(inputs, role, request.size)
-        for role in inputs
-        if role.startswith(FRAME)
-    }
-    return keyframes(dict(sorted(pictures.items())), request.frames, Fraction(request.fps))
+def filled_canvas(task: Edit) -> Canvas:
+    """Every task in a line: what is known, and of how large a clip."""
+    match task:
+        case Animate():
+            return keyframes(pictures_of(task), task.length.count, task.length.fps)
+        case Cinemagraph():
+            picture = sized(task.image, task.size)
+            return partly_moving(picture, task.region, task.length.count, task.length.fps)
+        case Inpaint():
+            return filled(clip_of(task.clip), task.region)
+        case Outpaint():
+            return extended(clip_of(task.clip), *task.to)
+        case Mend(region=None):
+            return repaired(clip_of(task.clip))
+        case Mend():
+            assert task.region is not None
+            return filled(clip_of(task.clip), task.region)
+        case Restyle():
+            return unheld(clip_of(task.clip), held=task.strength == 0)
 
 
-def inpaint(request: Request, inputs: Inputs) -> Canvas:
-    return filled(inputs["clip"].content, region_of(request, inputs))
+def repaired(clip: Clip) -> Canvas:
+    """What could be bridged or evened out, and unknown what is left to the net."""
+    frames, known = mended(clip)
+    return Canvas(frames=frames, known=known, fps=clip.fps, audio=clip.audio)
 
 
-def outpaint(request: Request, inputs: Inputs) -> Canvas:
-    return extended(inputs["clip"].content, *parse_size(request.to))
+def pictures_of(task: Animate) -> dict[int, UInt8[np.ndarray, "h w 3"]]:
+    """Pictures by frame, in order."""
+    first = {} if task.image is None else {0: sized(task.image, task.size)}
+    return first | {each.frame: sized(each.image, task.size) for each in task.keyframes}
 
 
-def mend(request: Request, inputs: Inputs) -> Canvas:
-    """Without a region, what is broken is looked for."""
-    given = request.region or "region" in inputs
-    return inpaint(request, inputs) if given else mended(inputs["clip"].content)
+def clip_of(media: Media) -> Clip:
+    """The clip of open media."""
+    clip: Clip = media.content.clip
+    return clip
 
 
-def cinemagraph(request: Request, inputs: Inputs) -> Canvas:
-    region = region_of(request, inputs)
-    return partly_moving(
-        pixels(inputs, "picture", request.size), region, request.frames, Fraction(request.fps)
-    )
-
-
-def restyle(request: Request, inputs: Inputs) -> Canvas:
-    return unheld(inputs["clip"].content, held=request.strength == 0)
-
-
-CANVASES = {
-    "animate": animate,
-    "inpaint": inpaint,
-    "outpaint": outpaint,
-    "mend": mend,
-    "cinemagraph": cinemagraph,
-    "restyle": restyle,
-}
-
-
-def region_of(request: Request, inputs: Inputs) -> Region:
-    if request.region:
-        return Region.parse(request.region)
-    mask = inputs["region"].content.frames[..., 0] / np.float32(255)
-    return Region(mask=mask[0] if len(mask) == 1 else mask)
-
-
-def pixels(inputs: Inputs, role: str, size: int) -> np.ndarray:
-    """A picture, its longer side brought to `size` pixels (0: as it is)."""
-    clip: Clip = inputs[role].content
-    to = scaled(clip.size, size)
-    return (
-        clip.frames[0]
-        if to == clip.size
-        else np.asarray(Image.fromarray(clip.frames[0]).resize(to, Image.Resampling.LANCZOS))
-    )
+def sized(media: Media, longer: int) -> UInt8[np.ndarray, "h w 3"]:
+    """An open picture, its longer side brought to `longer` pixels (0: as it is)."""
+    clip = clip_of(media)
+    to = scaled(clip.size, longer)
+    if to == clip.size:
+        return clip.frames[0]
+    return np.asarray(Pillow.fromarray(clip.frames[0]).resize(to, Pillow.Resampling.LANCZOS))
 
 
 def scaled(size: tuple[int, int], longer: int) -> tuple[int, int]:
     """Width and height with a longer side of `longer` pixels (0: as they are)."""
-    width, height = (max(1, round(side * longer / max(size))) for side in size)
-    return (width, height) if longer else size
+    if not longer:
+        return size
+    width, height = size
+    share = longer / max(size)
+    return max(1, round(width * share)), max(1, round(height * share))
 
 
-def styles_of(request: Request, inputs: Inputs) -> list[tuple[Style, float]]:
-    """The styles among the inputs, in order, each with its weight."""
-    found = [inputs[role].content for role in sorted(inputs) if role.startswith(STYLE)]
-    if len(found) != len(request.style_weights):
-        raise ValueError(
-            f"style: expected a weight for each of {len(found)} styles, got {len(request.style_weights)}, give one a style"
-        )
-    return list(zip(found, request.style_weights, strict=True))
+def plan_edit(task: Edit, canvas: Canvas, to: Fit, codec: Codec) -> Plan:
+    """What is unknown of a canvas, made around what is known."""
+    strength = task.strength if isinstance(task, Restyle) else 1.0
+    structure = task.structure if isinstance(task, Restyle) else 0.0
+    steps = task.sampling.steps
+    start = min(round((1 - strength) * steps), steps - 1)
+    return Plan(
+        prompts=(task.prompt,),
+        negative=task.sampling.negative,
+        seeds=(task.sampling.seed,),
+        frames=len(to.indices),
+        height=to.height,
+        width=to.width,
+        frame_times=to.times(canvas.fps, getattr(task, "motion", 1.0)),
+        known=encode(canvas, to, codec) if canvas.known.any() else None,
+        source=encode_whole(canvas, to, codec) if start or structure else None,
+        start=start,
+        structure=structure,
+        windows=WINDOWS,
+        loop=loops(task),
+    )
+
+
+def loops(task: Task) -> bool:
+    """Whether a seamless loop is asked for."""
+    return bool(getattr(task, "loop", False))
+
+
+def plan_shot(
+    task: Generate,
+    prompt: str,
+    base: LumierePipeline,
+    windows: Windows | None = None,
+    keyframe: UInt8[np.ndarray, "h w 3"] | None = None,
+    number: int = 0,
+) -> Plan:
+    """The `number`-th shot of words, at the net's size, from a seed of its own. It begins after `keyframe`, a picture of the shot before
+    it that is known to the net and not shown again; `windows` are `windows_at` its rate if not
+    given.
+    """
+    lines = parse_schedule(prompt)
+    fps = task.length.fps
+    frames = task.length.count
+    shares = shares_of(lines, frames, fps) if len(lines) > 1 else None
+    known = None
+    if keyframe is not None:
+        frames += 1
+        known = know_first(base, keyframe, frames)
+        shares = None if shares is None else torch.cat([shares[:, :1], shares], 1)
+    return Plan(
+        prompts=tuple(line.prompt for line in lines),
+        negative=task.sampling.negative,
+        seeds=(task.sampling.seed + number,),
+        shares=shares,
+        frames=frames,
+        height=base.native_size,
+        width=base.native_size,
+        frame_times=torch.arange(frames) * float(NATIVE_RATE / fps),
+        known=known,
+        windows=windows or windows_at(fps),
+        loop=task.loop,
+    )
+
+
+def know_first(base: LumierePipeline, picture: UInt8[np.ndarray, "h w 3"], frames: int) -> Known:
+    """The picture as frame 0 of a clip of which nothing else is known."""
+    pixels = rearrange(torch.from_numpy(picture.copy()), "h w c -> 1 c 1 h w") / 127.5 - 1
+    coded = base.codec.encode(pixels)
+    known = Known.nothing((1, coded.shape[1], frames, *coded.shape[3:]))
+    known.content[:, :, :1] = coded
+    known.mask[:, :, :1] = 1
+    return known
+
+
+def windows_at(fps: Fraction, batch: int = 1, part: Fraction = Fraction(1)) -> Windows:
+    """Windows as long as the net was trained on, five seconds, at this rate; or a part of that,
+    which takes less memory.
+    """
+    rate = part * fps / NATIVE_RATE
+    frames = max(2, round(DEFAULT_FRAMES * rate))
+    overlap = max(1, round(OVERLAP * rate))
+    return Windows(frames=frames, overlap=overlap, tapered=True, batch=batch)
+
+
+def shares_of(lines: list[Line], frames: int, fps: Fraction) -> Float[Tensor, "k f"]:
+    """The weight of each line at each frame; they add up to 1, and cross over within `FADE` or the
+    shorter of two lines' lengths.
+
+    Raises ValueError for a line that begins when the clip is over.
+    """
+    check_within(lines, frames / fps)
+    times = torch.arange(frames) / float(fps)
+    ends = [*(line.start for line in lines), frames / fps]
+    lengths = [later - earlier for earlier, later in pairwise(ends)]
+    shares = torch.ones(1, frames)
+    for number, line in enumerate(lines[1:], 1):
+        fade = float(min(FADE, lengths[number - 1], lengths[number]))
+        begun = ((times - float(line.start)) / fade + 0.5).clamp(0, 1)
+        shares = torch.cat([shares[:-1], shares[-1:] * (1 - begun), begun[None]])
+    return shares
+
+
+def plan_picture(task: Image, side: int) -> Plan:
+    """A picture of words, at the net's size."""
+    return Plan(
+        prompts=(task.prompt,),
+        negative=task.sampling.negative,
+        seeds=(task.sampling.seed,),
+        frames=1,
+        height=side,
+        width=side,
+    )

@@ -24,7 +24,9 @@ class Origin(Protocol):
     `writes_record`: whether `sign` writes files beside the clip, whose places must be free.
     """
 
-    writes_record: bool
+    @property
+    def writes_record(self) -> bool:
+        """See above."""
 
     def seal(self, frames: np.ndarray) -> np.ndarray:
         """Marked frames for uint8 `frames` [f, h, w, 3 or 4], same shape and type."""

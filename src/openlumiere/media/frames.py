@@ -52,6 +52,12 @@ class FrameWriter:
         self.size: tuple[int, int] | None = None
         self.words: list[str] = []
 
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of the frames; there must be one."""
+        assert self.size is not None
+        return self.size
+
     def say(self, word: str) -> None:
         """Keep a sentence about what was changed, once."""
         if word not in self.words:
@@ -77,7 +83,7 @@ class FrameWriter:
 
     def _add_alpha(self) -> None:
         """Rewrite the stored frames as rgba in place, from the last to the first."""
-        height, width = self.size
+        height, width = self.sides
         pixels = height * width
         for index in reversed(range(self.count)):
             self.out.seek(3 * pixels * index)
@@ -100,10 +106,10 @@ class FrameWriter:
         self.limits.check_rate(fps)
         order = None
         if on_grid is not None:
-            self.limits.check(max(count, *on_grid), *self.size)
-            order = spread(on_grid, count)
+            self.limits.check(max(count, *on_grid), *self.sides)
+            order = spread(list(on_grid), count)
         words = tuple(self.words)
-        return Decoded(self.count, *self.size, self.channels, fps, order, begin, words)
+        return Decoded(self.count, *self.sides, self.channels, fps, order, begin, words)
 
 
 def transparent(frame: np.ndarray) -> bool:

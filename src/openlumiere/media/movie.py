@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -81,7 +82,7 @@ def write_video(
         settings["movflags"] = "+faststart"
     with av.open(str(path), "w", options=settings) as container:
         container.metadata["comment"] = str(Note(len(frames), fps, *frames.shape[1:3]))
-        stream = container.add_stream(codec, rate=fps, options=options)
+        stream = cast(av.VideoStream, container.add_stream(codec, rate=fps, options=options))
         padding = NO_PADDING
         if even:
             padding = ((0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
@@ -43,9 +44,10 @@ class Deinterlacer:
             yield from self._ready()
 
     def _ready(self) -> Iterator[av.VideoFrame]:
+        assert self.graph is not None
         while True:
             try:
-                yield self.graph.pull()
+                yield cast(av.VideoFrame, self.graph.pull())
             except (av.BlockingIOError, av.EOFError):
                 return
 
@@ -55,7 +57,7 @@ class Deinterlacer:
         source = graph.add_buffer(
             width=frame.width,
             height=frame.height,
-            format=frame.format.name,
+            format=frame.format,
             time_base=frame.time_base or Fraction(1, 1000),
         )
         fields = graph.add("bwdif", "mode=send_frame:deint=interlaced")
@@ -100,7 +102,7 @@ class Picturing:
     def _sized(self, frame: av.VideoFrame) -> av.VideoFrame:
         """The frame in square pixels, and within the budget."""
         width, height = shown_size(frame.width, frame.height, self.shape)
-        if (width, height) != (frame.width, frame.height):
+        if self.shape and (width, height) != (frame.width, frame.height):
             shape = f"{self.shape.numerator}:{self.shape.denominator}"
             stored = f"{frame.width}x{frame.height}"
             self.say(f"its pixels are {shape}: {stored} is read as {width}x{height}")

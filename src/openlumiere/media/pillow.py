@@ -91,7 +91,7 @@ def _write_frames(picture: Image.Image, writer: FrameWriter, blocks: Blocks) -> 
 def read_avif(path: Path, writer: FrameWriter) -> Decoded:
     """All frames of an avif picture or sequence, at the times that it says."""
     with opened(path, "avif", writer.limits) as picture:
-        frames = picture.n_frames
+        frames = getattr(picture, "n_frames", 1)
         writer.limits.check(frames, picture.height, picture.width)
         stays = []
         for index in range(frames):

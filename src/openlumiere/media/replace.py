@@ -175,3 +175,36 @@ def _is_ours_in(entry: Path, frames: int) -> bool:
     if number is None:
         return entry.name == FOLDER_NOTE
     return int(number[1]) < frames and entry.name == frame_name(int(number[1]))
+
+
+WEIGHTS = re.compile(
+    r"(diffusion_pytorch_model|model)(-\d+-of-\d+)?\.safetensors|"
+    r"(diffusion_pytorch_model|model)\.safetensors\.index\.json|"
+    r"(config|model_index|scheduler_config|checksums|subjects)\.json"
+)
+MODEL_NOTES = ("model_index.json", "config.json")
+
+
+def check_folder_of_weights(target: Path) -> None:
+    """Raise `MediaError` unless a model may be written at `target`: it is new, or empty, or all in
+    it is what an earlier model consists of.
+    """
+    if not os.path.lexists(target):
+        return
+    if target.is_symlink() or not target.is_dir():
+        raise MediaError("a new, empty or earlier folder of a model", str(target), "name another")
+    inside = sorted(target.rglob("*"))
+    known = not inside or any((target / note).is_file() for note in MODEL_NOTES)
+    strangers = [file for file in inside if not (known and _is_of_a_model(file))]
+    if strangers:
+        raise MediaError(
+            "a new, empty or earlier folder of a model",
+            f"{target} with {str(strangers[0].relative_to(target))!r}, which is none of its files",
+            "name another",
+        )
+
+
+def _is_of_a_model(entry: Path) -> bool:
+    """Whether an entry is a folder, or a file that a model of ours consists of."""
+    mode = entry.lstat().st_mode
+    return stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and WEIGHTS.fullmatch(entry.name) is not None)

@@ -6,6 +6,7 @@ import io
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 
@@ -77,7 +78,7 @@ def _decoded(
         )
         samples = 0
         for frame in source.decode(stream):
-            if frame.pts is None or begin <= frame.pts * frame.time_base < begin + seconds:
+            if frame.pts is None or begin <= frame.pts * (frame.time_base or 0) < begin + seconds:
                 for part in resampler.resample(frame):
                     part.pts = samples
                     part.time_base = Fraction(1, part.sample_rate)
@@ -95,7 +96,8 @@ def encode_anew(sound: Path, suffix: str, out: Path) -> str:
         av.open(str(sound), format="matroska") as source,
         av.open(str(out), "w", format="matroska") as target,
     ):
-        stream = target.add_stream(ENCODED[suffix], rate=SAMPLE_RATE, layout="stereo")
+        encoder = target.add_stream(ENCODED[suffix], rate=SAMPLE_RATE, layout="stereo")
+        stream = cast(av.AudioStream, encoder)
         resampler = av.AudioResampler(
             format=stream.codec_context.format, layout="stereo", rate=SAMPLE_RATE
         )
@@ -112,7 +114,7 @@ class SoundTrack:
     """A stream of an output container that takes the packets of a `Sound` up to `seconds`."""
 
     def __init__(self, sound: Sound, target: av.container.OutputContainer, seconds: Fraction):
-        self.source = av.open(io.BytesIO(sound.data), format="matroska")
+        self.source = av.open(io.BytesIO(sound.data), mode="r", format="matroska")
         self.stream = target.add_stream_from_template(self.source.streams.audio[0])
         self.target, self.seconds = target, seconds
 

@@ -336,7 +336,7 @@ def subject_box(frames: np.ndarray) -> tuple[int, int, int, int]:
     """Left, top, right and bottom (beyond the last pixel) of what is visible in any of the RGBA
     frames [f, h, w, 4].
     """
-    seen = (frames[..., 3] >= VISIBLE).any(axis=0)
+    seen = np.any(frames[..., 3] >= VISIBLE, axis=0)
     rows = np.flatnonzero(seen.any(axis=1))
     columns = np.flatnonzero(seen.any(axis=0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -2,6 +2,7 @@
 
 import struct
 from fractions import Fraction
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -23,11 +24,10 @@ def display_matrix(frame: av.VideoFrame) -> Matrix:
     """a, b, c, d in -1, 0, 1: a stored pixel (x, y), y downwards, is shown at (a x + c y,
     b x + d y). Raises `MediaError` where the file asks for another angle than a right one.
     """
-    sides = {side.type: side for side in frame.side_data}
-    stated = sides.get(Type.DISPLAYMATRIX)
+    stated = next((side for side in iter(frame.side_data) if is_matrix(side)), None)
     if stated is None:
         return AS_STORED
-    numbers = struct.unpack("<9i", bytes(stated)[:36])
+    numbers = struct.unpack("<9i", bytes(memoryview(cast(bytes, stated)))[:36])
     parts = [numbers[place] / UNIT for place in OFFSETS]
     size = max(abs(part) for part in parts) or 1.0
     whole = [round(part / size) for part in parts]
@@ -38,6 +38,11 @@ def display_matrix(frame: av.VideoFrame) -> Matrix:
         got = f"a picture turned by {frame.rotation:g} degrees"
         raise MediaError("a turn by quarters", got, "turn it in a video editor first")
     return (whole[0], whole[1], whole[2], whole[3])
+
+
+def is_matrix(side: Any) -> bool:
+    """Whether a piece of side data is a display matrix."""
+    return bool(side.type == Type.DISPLAYMATRIX)
 
 
 def upright(picture: np.ndarray, matrix: Matrix) -> np.ndarray:

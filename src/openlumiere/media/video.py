@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -180,7 +181,7 @@ def check_survey(
     """Raise where the packets `found` disagree with the container: on their count, the length of
     the track or of the file.
     """
-    media_length = (stream.duration or 0) * stream.time_base
+    media_length = (stream.duration or 0) * clock_of(stream)
     if found.damaged is not None:
         raise _broken(path, f"a damaged packet at second {float(found.damaged):.2f}")
     if stream.frames and stream.frames != found.packets:
@@ -208,6 +209,11 @@ def check_survey(
             f"packets up to second {float(found.end):.2f} "
             f"where the container says {float(stated):.2f} s",
         )
+
+
+def clock_of(stream: av.VideoStream) -> Fraction:
+    """Seconds of a tick of the stream's clock."""
+    return stream.time_base or Fraction(1, 1000)
 
 
 def one_frame(stream: av.VideoStream) -> Fraction:
@@ -305,7 +311,7 @@ def check_length(path: Path, reader: "FrameReader", stream: av.VideoStream) -> N
             path,
             f"{reader.packets} of {stream.frames} frames to be shown, for a length it doesn't say",
         )
-    stated, shown = (stream.duration or 0) * stream.time_base, reader.length
+    stated, shown = (stream.duration or 0) * clock_of(stream), reader.length
     if stated - shown > one_frame(stream):
         raise _broken(
             path, f"frames for {float(shown):.2f} s where the container says {float(stated):.2f} s"
@@ -327,10 +333,13 @@ class FrameReader:
         self.container, self.stream = container, stream
         self.picturing = picturing
         self.deinterlacer = Deinterlacer(picturing.say)
-        self.packets, self.length, self.times = 0, Fraction(0), []
+        self.packets = 0
+        self.length = Fraction(0)
+        self.times: list[Fraction] = []
         self.decoder = stream.codec_context
         if said(stream.metadata, "alpha_mode") == "1" and self.decoder.name in ALPHA_DECODERS:
-            self.decoder = av.CodecContext.create(ALPHA_DECODERS[self.decoder.name], "r")
+            decoder = av.CodecContext.create(ALPHA_DECODERS[self.decoder.name], "r")
+            self.decoder = cast(av.VideoCodecContext, decoder)
         self.decoder.thread_count = 1
         self.decoder.options = {"max_pixels": str(limits.pixels)}
 
@@ -352,7 +361,7 @@ class FrameReader:
 
     def _time(self, frame: av.VideoFrame) -> Fraction:
         if frame.pts is not None:
-            return frame.pts * self.stream.time_base
+            return frame.pts * clock_of(self.stream)
         rate = self.stream.average_rate or Fraction(16)
         return self.times[-1] + 1 / rate if self.times else Fraction(0)
 
@@ -379,7 +388,7 @@ def timed(
     if (
         note
         and note.frames == len(times)
-        and places(since, note.fps, stream.time_base) == list(range(len(times)))
+        and places(since, note.fps, clock_of(stream)) == list(range(len(times)))
     ):
         return writer.done(note.fps, begin=begin)
     if places(since, rate, 1 / (2 * rate)) == list(range(len(times))):
@@ -387,7 +396,7 @@ def timed(
     if stream.time_base == 1 / rate:  # the clock ticks in frames: avi, and files without times
         on_grid = [round(time * rate) for time in since]
         return writer.done(rate, on_grid, on_grid[-1] + 1, begin)
-    fps, on_grid = steady_rate(since, stream.time_base)
+    fps, on_grid = steady_rate(since, clock_of(stream))
     return writer.done(fps, on_grid, on_grid[-1] + 1, begin)
 
 

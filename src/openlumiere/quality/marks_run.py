@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 from tqdm import tqdm
 
 from openlumiere.media import Clip
@@ -141,7 +142,7 @@ class MarksRun:
         """Rows of unmarked windows, and the law of the null over random keys."""
         done = {row.clip for row in self.unmarked}
         share = self.windows // max(1, len(self.footage))
-        scores: list[float] = []
+        scores: list[Float[np.ndarray, " n"]] = []
         for file in tqdm(self.footage, desc="footage", disable=None):
             chosen = spread(list(cut(opened(file))), share)
             for index, frames in enumerate(chosen):

@@ -7,7 +7,7 @@ net to fill.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 
 from openlumiere.media import Clip
-from openlumiere.tasks.region import Canvas, unheld
 
 FLAT = 2.0  # spread of a frame without a picture
 STILL = 0.05  # mean difference of a frame that only repeats the one before
@@ -36,19 +35,26 @@ RESTS, MOVES = 3.0, 8.0  # spread over time of a logo, and of most that is aroun
 LEAST_LOGO, MOST_LOGO = 5e-4, 0.1  # share of a frame
 
 
-def mended(clip: Clip) -> Canvas:
-    """The clip with what could be bridged or evened out, and unknown where the net has to fill;
-    itself where nothing is wrong.
+class Repair(NamedTuple):
+    """Frames with what could be bridged or evened out, and what of them is `known`: all but what is
+    left to the net.
     """
+
+    frames: UInt8[np.ndarray, "f h w 3"]
+    known: Bool[np.ndarray, "f h w"]
+
+
+def mended(clip: Clip) -> Repair:
+    """The clip without what is broken; itself where nothing is."""
     if len(clip) < 3:
-        return unheld(clip, held=True)
+        return Repair(clip.frames, np.ones(clip.frames.shape[:3], bool))
     frames = even_out(clip.frames)
     lost = lost_frames(frames)
     frames, unknown = bridge(frames, lost)
     frames = without_specks(frames, lost)
     scratched = scratches(frames)
     known = ~(unknown[:, None, None] | (scratched | logos(frames, scratched))[None])
-    return replace(unheld(clip), frames=frames, known=known)
+    return Repair(frames, known)
 
 
 def brightness(frames: UInt8[np.ndarray, "f h w 3"]) -> Float[np.ndarray, "f h w"]:

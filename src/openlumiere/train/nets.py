@@ -10,6 +10,7 @@ import torch
 from diffusers import DDIMScheduler, DiffusionPipeline, ModelMixin, UNet2DConditionModel
 from torch import Tensor
 
+from openlumiere.media.replace import check_folder_of_weights
 from openlumiere.media.write import write_whole
 from openlumiere.models.codec import ResidualCodec, UnshuffleCodec
 from openlumiere.models.e5 import E5TextEncoder
@@ -103,12 +104,14 @@ def averaged(net: ModelMixin, average: dict[str, Tensor]) -> Any:
 
 
 def save(model: ModelMixin | DiffusionPipeline, folder: Path) -> None:
-    """Write a net or a pipeline in diffusers' layout, whole, in the place of `folder`.
+    """Write a net or a pipeline in diffusers' layout, whole, in `folder`: a new, an empty
+    or an earlier one.
 
     Raises OSError, and ValueError for weights that are not finite (in half precision, perhaps).
     """
     for part in [model] if isinstance(model, ModelMixin) else model.components.values():
         if isinstance(part, ModelMixin):
             require_finite(part.state_dict())
+    check_folder_of_weights(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     write_whole(folder, partial(model.save_pretrained, max_shard_size=SHARD))

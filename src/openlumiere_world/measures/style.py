@@ -19,7 +19,7 @@ from einops import rearrange
 from jaxtyping import UInt8
 
 from openlumiere.contract import NATIVE_RATE
-from openlumiere.engine.learn_style import Learning
+from openlumiere.tasks import Learning
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.media import Clip
 from openlumiere_world.batch import CLIP, Batches, Drawn

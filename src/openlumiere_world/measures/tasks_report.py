@@ -12,10 +12,10 @@ from jaxtyping import UInt8
 from tqdm import tqdm
 
 from openlumiere.engine.fit import enlarge
-from openlumiere.engine.learn_style import Learning
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.media import Clip, filmstrip
 from openlumiere.quality.bench import Report, Sheet
+from openlumiere.tasks import Learning
 from openlumiere_world.measures.judge import BUNDLED, Judge, JudgeConfig, load_judge
 from openlumiere_world.measures.sources import Source, draw_sources, open_source
 from openlumiere_world.measures.style import TASK as STYLE

@@ -1,14 +1,15 @@
-"""The command `lumiere`: a module a verb, imported only when it is called."""
+"""The command `lumiere`: each verb is imported only when it is called."""
 
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 
 from openlumiere.apps.cli.console import log_to_stderr
 from openlumiere.apps.cli.streams import tolerant_streams
 
-VERBS = {  # each is a module of this room with a `main(words) -> exit code`
+MADE = {  # each is a task of `openlumiere.tasks`, made by `make.py`
     "generate": "a sentence becomes a clip",
     "image": "a sentence becomes a picture",
     "animate": "a picture becomes a clip",
@@ -19,12 +20,15 @@ VERBS = {  # each is a module of this room with a `main(words) -> exit code`
     "restyle": "a clip in another style",
     "upscale": "a clip in four times its size",
     "learn-style": "a style from one to five pictures",
+}
+OTHERS = {  # each is a module of this room with a `main(words) -> exit code`
     "verify": "where a file comes from: its mark and its manifest",
     "doctor": "device, memory and versions, and what a run will need",
     "train": "train the picture net, its temporal part, then the super-resolution net",
     "data": "build and inspect the sticker world",
     "evaluate": "measure what the weights make",
 }
+VERBS = MADE | OTHERS
 
 
 def main(words: list[str] | None = None) -> int:
@@ -49,8 +53,9 @@ def answered(words: list[str]) -> int:
 
 
 def run(words: list[str]) -> int:
-    verb, *rest = words or [""]
-    if verb in ("-h", "--help"):
+    """One verb with its words; without any the overview."""
+    verb, *rest = words or ["--help"]
+    if verb in ("-h", "--help", "help"):
         print(overview())
         return 0
     if verb == "--version":
@@ -58,16 +63,27 @@ def run(words: list[str]) -> int:
 
         print(version("openlumiere"))
         return 0
-    if verb not in VERBS:
-        raise ValueError(
-            f"verb: expected one of {', '.join(VERBS)}, got {verb!r}, see lumiere --help"
-        )
-    return import_module(f"openlumiere.apps.cli.{verb.replace('-', '_')}").main(rest)
+    if verb in MADE:
+        return int(import_module("openlumiere.apps.cli.make").main(rest, verb))
+    if verb in OTHERS:
+        return int(import_module(f"openlumiere.apps.cli.{verb}").main(rest))
+    raise ValueError(f"verb: expected one of {', '.join(VERBS)}, got {verb[:100]!r}, {meant(verb)}")
+
+
+def meant(verb: str) -> str:
+    """The verb that a person may have meant."""
+    close = get_close_matches(verb, VERBS, n=1)
+    return f"perhaps you meant {close[0]}" if close else "see lumiere --help"
 
 
 def overview() -> str:
+    """All verbs, a line each."""
     verbs = "\n".join(f"  {verb:<11} {what}" for verb, what in VERBS.items())
-    return f"usage: lumiere VERB ... (lumiere VERB --help tells more)\n\n{verbs}"
+    return (
+        "usage: lumiere VERB ... (lumiere VERB --help says more)\n\n"
+        f"{verbs}\n\n"
+        'Begin with: lumiere generate "a rocket stays still on a blue background" -o rocket.mp4'
+    )
 
 
 def one_line(message: str) -> str:

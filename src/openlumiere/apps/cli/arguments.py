@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import re
+from difflib import get_close_matches
 from itertools import groupby
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import tyro
 
@@ -14,27 +16,69 @@ Arguments = TypeVar("Arguments")
 
 
 def parse(
-    kind: type[Arguments], words: list[str], verb: str, default: Arguments | None = None
+    kind: type[Arguments],
+    words: list[str],
+    verb: str,
+    default: Arguments | None = None,
+    description: str | None = None,
 ) -> Arguments:
     """Read `words` into `kind` by tyro; `--help` prints and exits 0, a mistake is a ValueError of
-    one line. What is not given is as in `default`, where there is one.
+    one line. What is not given is as in `default`, where there is one. With a `description` flags
+    that are on have a `--no-` form beside.
     """
-    told = io.StringIO()
+    config = (tyro.conf.FlagCreatePairsOff,) if description is None else ()
+    said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(told):
+        with contextlib.redirect_stderr(said):
             return tyro.cli(
                 kind,
                 args=words,
                 prog=f"lumiere {verb}",
+                description=description,
                 default=tyro.MISSING_NONPROP if default is None else default,
-                config=(tyro.conf.FlagCreatePairsOff,),
+                config=config,
             )
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise ValueError(
-            f"{verb}: {first_sentence(told.getvalue())}, see lumiere {verb} --help"
-        ) from None
+        sentence = first_sentence(said.getvalue())
+        raise ValueError(f"{verb}: {mistake(sentence, words, verb, options_of(kind))}") from None
+
+
+def mistake(sentence: str, words: list[str], verb: str, options: list[str]) -> str:
+    """What tyro says, in three parts, with the nearest option where there is one."""
+    unknown = re.match(r"Unrecognized options: (.*?)(?:, |$)", sentence)
+    if unknown:
+        close = get_close_matches(unknown[1], options, n=1)
+        do = f"perhaps you meant {close[0]}" if close else hint(unknown[1], verb)
+        return f"expected options of this verb, got {unknown[1][:100]}, {do}"
+    dashed = [word for word in words if re.match(r"-[^-oh\d.]|--.*\s", word)]
+    do = hint(dashed[0], verb) if dashed else f"see lumiere {verb} --help"
+    return f"expected its arguments, got a mistake ({sentence}), {do}"
+
+
+def hint(word: str, verb: str) -> str:
+    """What to do about a word that is no option."""
+    if word.startswith("-") and not re.fullmatch(r"--[\w-]+(=.*)?", word):
+        return "write -- before a prompt or a path that begins with a dash"
+    if not word.startswith("-"):
+        return f'quote a prompt as "...", or see lumiere {verb} --help'
+    return f"see lumiere {verb} --help"
+
+
+def options_of(kind: type) -> list[str]:
+    """The names of all options, groups included."""
+    found = []
+    for field in dataclasses.fields(kind):
+        inner = groups_of(field.type)
+        found += options_of(inner) if inner else [f"--{field.name.replace('_', '-')}"]
+    return found
+
+
+def groups_of(kind: Any) -> type | None:
+    """The dataclass of a group of options."""
+    plain = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    return plain if isinstance(plain, type) and dataclasses.is_dataclass(plain) else None
 
 
 def first_sentence(box: str) -> str:
@@ -51,5 +95,5 @@ def first_sentence(box: str) -> str:
         for rule, inside in groupby(filter(None, rows), key=lambda row: set(row) <= {"─", "-"})
         if not rule
     ]
-    told = paragraphs if "╭" in plain else paragraphs[1:]
-    return told[0].rstrip(".")[:300] if told else "the arguments can't be read"
+    said = paragraphs if "╭" in plain else paragraphs[1:]
+    return said[0].rstrip(".")[:300] if said else "the arguments can't be read"

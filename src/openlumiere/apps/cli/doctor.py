@@ -16,7 +16,8 @@ from openlumiere.engine.finish import PACKAGES
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.engine.memory import cascade_memory, free_memory, gigabytes
 from openlumiere.models.e5 import check_e5, e5_path
-from openlumiere.tasks.request import DEFAULT_FRAMES, DEFAULT_SIZE, DEFAULT_STEPS, Request
+from openlumiere.tasks import Generate
+from openlumiere.tasks.request import DEFAULT_FRAMES, DEFAULT_SIZE, DEFAULT_STEPS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class Doctor:
 
 def main(words: list[str]) -> int:
     options = parse(Doctor, words, "doctor")
-    run = Request(
+    run = Generate(
         prompt="a run to weigh", frames=options.frames, size=options.size, steps=options.steps
     )
     check_device(options.device)
@@ -77,16 +78,16 @@ def check_text() -> str:
     return "multilingual-e5-small in 4 bits, intact"
 
 
-def check_weights(options: Doctor, run: Request) -> str:
+def check_weights(options: Doctor, run: Generate) -> str:
     lumiere = load(options.model, options.device, "float32")
     parameters = sum(value.numel() for value in lumiere.base.stunet.parameters())
     return f"{parameters / 1e6:.1f} M parameters, {lumiere.base.native_size} px, intact\n{told_run(lumiere, run)}"
 
 
-def told_run(lumiere: Lumiere, run: Request) -> str:
+def told_run(lumiere: Lumiere, run: Generate) -> str:
     needed, free = (
         cascade_memory(lumiere.base, lumiere.upscaler, run),
         free_memory(lumiere.base.device),
     )
     verdict = "fits" if needed <= free else "may not fit: ask for fewer frames or a smaller size"
-    return f"{'run':<10}{run.frames} frames of {run.size} px in {run.steps} steps: about {gigabytes(needed)} in all, {gigabytes(free)} free, {verdict}"
+    return f"{'run':<10}{run.length.count} frames of {run.size} px in {run.sampling.steps} steps: about {gigabytes(needed)} in all, {gigabytes(free)} free, {verdict}"

@@ -183,8 +183,8 @@ def write_json(path: Path, figures: dict) -> None:
 
 def save_sheet(sheet: Sheet, path: Path, command: str, model: str) -> None:
     """A picture that says by which command it was made, signed as clips are."""
-    from openlumiere.engine.finish import Shown
+    from openlumiere.engine.finish import ReportProvenance
     from openlumiere.media import contact_sheet, save_image
 
     picture = contact_sheet(sheet.pictures, sheet.columns, sheet.names)
-    save_image(picture, path, Shown(command=command, model=model))
+    save_image(picture, path, ReportProvenance(command=command, model=model))

@@ -18,6 +18,7 @@ from openlumiere.apps.cli.train import (
     TrainUpscaler,
     TrainUpscalerClips,
 )
+from openlumiere.media.replace import check_folder_of_weights
 from openlumiere.models.e5 import E5TextEncoder
 from openlumiere.models.folder import UPSCALER
 from openlumiere.models.stunet import TEMPORAL_WEIGHTS
@@ -42,6 +43,8 @@ OLD_STATE = "state"  # a folder of runs of the first version
 def run(stage: str, options: Options) -> None:
     """Train; the terminal shows the configuration and a line now and then."""
     set_threads(options)
+    if options.run.export is not None:
+        check_folder_of_weights(options.run.export)
     train(
         build(stage, options),
         options.config.loop,

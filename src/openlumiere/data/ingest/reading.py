@@ -137,8 +137,8 @@ class Reader:
         for frame in reader.frames():
             if size is None:
                 size = (frame.width, frame.height)
-                self._know(*_displayed(frame, self.shape), rate, frame)
-                self.facts = replace(self.facts, interlaced=reader.deinterlacer.graph is not None)
+                interlaced = reader.deinterlacer.graph is not None
+                self._know(*_displayed(frame, self.shape), rate, frame, interlaced)
             if (frame.width, frame.height) != size:
                 got = f"{frame.width}x{frame.height} after {size[0]}x{size[1]}"
                 raise MediaError("frames of one size", got, "convert it to one size")
@@ -152,12 +152,20 @@ class Reader:
                 f"at most {self.config.hours:g} hours", f"{hours:.1f}", "cut it or raise hours"
             )
 
-    def _know(self, width: int, height: int, fps: str, frame: av.VideoFrame | None = None) -> None:
+    def _know(
+        self,
+        width: int,
+        height: int,
+        fps: str,
+        frame: av.VideoFrame | None = None,
+        interlaced: bool = False,
+    ) -> None:
         self.facts = Facts(
             sha256=sha256_of(self.path),
             width=width,
             height=height,
             fps=fps,
+            interlaced=interlaced,
             hdr=frame is not None and tones.is_hdr(frame),
         )
 

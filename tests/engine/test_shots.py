@@ -1,20 +1,21 @@
-from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
-from openlumiere.engine.long import film, know_first, shoot, windows_at
-from openlumiere.tasks.prompts import Line, parse_script, shares_of
-from openlumiere.tasks.request import Request
+from openlumiere.engine.plan import know_first, plan_shot, shares_of, windows_at
+from openlumiere.engine.run import run
+from openlumiere.engine.shots import render_shots
+from openlumiere.tasks import Generate
+from openlumiere.tasks.schedule import Line, parse_schedule
 
 # diffusers 0.42 turns tensors to numpy in a way that numpy 2 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
 def asked(**changes):
-    return Request(
+    return Generate(
         **{
             "prompt": "a dog moves right",
             "steps": 2,
@@ -28,11 +29,11 @@ def asked(**changes):
 
 def test_a_plain_prompt_is_one_line():
     for prompt in ("a cat", "3 cats: one sits | one jumps", "a clock that says 0s"):
-        assert parse_script(prompt) == [Line(Fraction(0), prompt)]
+        assert parse_schedule(prompt) == [Line(Fraction(0), prompt)]
 
 
 def test_lines_begin_with_their_second():
-    assert parse_script("0s: a cat sits | 2.5s: it jumps") == [
+    assert parse_schedule("0s: a cat sits | 2.5s: it jumps") == [
         Line(Fraction(0), "a cat sits"),
         Line(Fraction(5, 2), "it jumps"),
     ]
@@ -51,11 +52,11 @@ def test_lines_begin_with_their_second():
 )
 def test_lines_out_of_order_or_empty_are_refused(text):
     with pytest.raises(ValueError, match="prompt: expected"):
-        parse_script(text)
+        parse_schedule(text)
 
 
 def test_weights_add_up_and_cross_where_a_line_begins():
-    shares = shares_of(parse_script("0s: a | 1s: b | 3s: c"), 80, Fraction(16))
+    shares = shares_of(parse_schedule("0s: a | 1s: b | 3s: c"), 80, Fraction(16))
     assert torch.allclose(shares.sum(0), torch.ones(80)) and shares.min() >= 0
     assert (
         shares[:, 0].tolist() == [1, 0, 0]
@@ -67,7 +68,7 @@ def test_weights_add_up_and_cross_where_a_line_begins():
 
 def test_a_line_after_the_end_is_refused():
     with pytest.raises(ValueError, match="within 5 s, got one at 5 s"):
-        shares_of(parse_script("0s: a | 5s: b"), 80, Fraction(16))
+        shares_of(parse_schedule("0s: a | 5s: b"), 80, Fraction(16))
 
 
 def test_a_clip_of_five_seconds_is_one_pass_at_any_rate(tiny):
@@ -79,24 +80,24 @@ def test_a_clip_of_five_seconds_is_one_pass_at_any_rate(tiny):
     plain = tiny.base(
         "a dog moves right", seeds=0, num_frames=8, num_inference_steps=2, guidance_scale=1.0
     ).frames[0]
-    assert np.array_equal(film(tiny.base, asked()), plain)
+    assert np.array_equal(render_shots(tiny.base, asked()), plain)
 
 
 def test_a_long_clip_is_made_by_windows(tiny):
     """Frames of the first window alone know nothing of what follows within one step, so they are
     those of a shorter clip.
     """
-    long = film(tiny.base, asked(frames=12, fps="2", steps=1))  # windows of ten frames, two shared
+    long = render_shots(tiny.base, asked(frames=12, fps="2", steps=1))  # windows of ten frames, two shared
     assert long.shape == (12, 16, 16, 3)
-    noise_differs = film(tiny.base, asked(frames=12, fps="2", steps=1, seed=1))
+    noise_differs = render_shots(tiny.base, asked(frames=12, fps="2", steps=1, seed=1))
     assert not np.array_equal(long, noise_differs)
-    batched = film(tiny.base, asked(frames=12, fps="2", steps=1), windows_at(Fraction(2), batch=4))
+    batched = render_shots(tiny.base, asked(frames=12, fps="2", steps=1), windows_at(Fraction(2), batch=4))
     assert np.abs(long.astype(int) - batched).max() <= 1
 
 
 def test_a_schedule_changes_the_clip_from_its_second_on(tiny):
     one, other = (
-        film(tiny.base, asked(prompt=f"0s: a dog | 3s: {prompt}", steps=1, fps="2"))
+        render_shots(tiny.base, asked(prompt=f"0s: a dog | 3s: {prompt}", steps=1, fps="2"))
         for prompt in ("a red car", "a star")
     )
     same = [np.array_equal(a, b) for a, b in zip(one, other)]
@@ -104,13 +105,20 @@ def test_a_schedule_changes_the_clip_from_its_second_on(tiny):
 
 
 def test_shots_follow_each_other_and_share_a_keyframe(tiny):
-    request = asked(shots=("a dog moves left", "a dog jumps"))
-    made = film(tiny.base, request)
+    task = asked(shots=("a dog moves left", "a dog jumps"))
+    made = render_shots(tiny.base, task)
     assert made.shape == (24, 16, 16, 3)
-    assert np.array_equal(made[:8], film(tiny.base, replace(request, shots=())))
-    known = shoot(tiny.base, request, "a dog moves left", 1, made[4])
-    assert np.array_equal(made[8:16], known)
-    assert not np.array_equal(known, shoot(tiny.base, request, "a dog moves left", 1))
+    assert np.array_equal(made[:8], render_shots(tiny.base, asked()))
+    known, alone = (
+        run(
+            tiny.base.backbone,
+            plan_shot(task, "a dog moves left", tiny.base, keyframe=keyframe, number=1),
+            task.sampling,
+        )[0]
+        for keyframe in (made[4], None)
+    )
+    assert np.array_equal(made[8:16], known[1:])
+    assert not np.array_equal(known[1:], alone)
 
 
 def test_the_keyframe_is_known_at_its_frame_alone(tiny):
@@ -126,11 +134,11 @@ def test_the_keyframe_is_known_at_its_frame_alone(tiny):
 def test_shots_do_not_loop_and_must_be_sentences():
     with pytest.raises(ValueError, match="shots: expected"):
         asked(shots=("a dog",), loop=True)
-    with pytest.raises(ValueError, match="shot: expected a sentence"):
+    with pytest.raises(ValueError, match="shots: expected a sentence"):
         asked(shots=(" ",))
 
 
 def test_a_loop_closes(tiny):
-    frames = film(tiny.base, asked(frames=16, loop=True, steps=4)).astype(int)
+    frames = render_shots(tiny.base, asked(frames=16, loop=True, steps=4)).astype(int)
     steps = np.abs(np.diff(frames, axis=0)).mean((1, 2, 3))
     assert np.abs(frames[-1] - frames[0]).mean() <= 1.25 * np.median(steps)

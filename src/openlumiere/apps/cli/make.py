@@ -1,0 +1,96 @@
+"""Every verb that makes something: options become a task, the task a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from openlumiere.apps.cli.arguments import parse
+from openlumiere.apps.cli.console import Progress, progress
+from openlumiere.apps.cli.files import PREVIEWS, check_name, numbered, save_clip, save_style
+from openlumiere.apps.cli.forms import form_of, values_of
+from openlumiere.tasks import KINDS, Animate, Image, LearnStyle, Media, Task
+from openlumiere.tasks.values import DEFAULT_SIDE
+
+if TYPE_CHECKING:
+    from openlumiere.engine.lumiere import Lumiere
+
+FIRST = ".first.png"  # the picture that a clip begins with, where it was made from a sentence
+
+
+def main(words: list[str], verb: str) -> int:
+    """Read the words, refuse what can't be made or written, make it, and print where it is."""
+    form = parse(form_of(verb), words, verb, description=description(verb))
+    outputs = numbered(form.written.output, getattr(form, "count", 1))
+    tasks = [task_of(verb, form, index) for index in range(len(outputs))]
+    for output in outputs:
+        check_name(output, verb, *companions(form))
+    with progress(verb) as bar:
+        return make_all(tasks, outputs, form, bar)
+
+
+def description(verb: str) -> str:
+    """A task's own words, and commands to start from."""
+    model = KINDS[verb]
+    told = " ".join((model.__doc__ or "").split())
+    return "\n".join([told, "", "Examples:", *(f"  {line}" for line in model.examples)])
+
+
+def companions(form: Any) -> tuple[str, ...]:
+    """What else is written beside the file."""
+    previews = PREVIEWS if getattr(form.written, "preview", False) else ()
+    return (*previews, FIRST) if getattr(form, "from_prompt", False) else previews
+
+
+def task_of(verb: str, form: Any, index: int = 0) -> Task:
+    """The task that the options ask for, the `index`-th of several."""
+    values = values_of(verb, form)
+    values["seed"] = values["seed"] + index
+    if values.get("image") == "-":
+        del values["image"]
+    if getattr(form, "from_prompt", False):
+        Image(prompt=values["image"])  # so that a mistake in the sentence is named now
+        values["prompt"] = values["prompt"] or values["image"]
+    return KINDS[verb](**values)
+
+
+def make_all(tasks: list[Task], outputs: list[str], form: Any, bar: Progress) -> int:
+    """One task after the other on one model; files that are given are read before it is."""
+    from openlumiere.apps.cli import loading
+
+    settings = loading.settings_of(form.model.certificate, form.model.key)
+    opened = [loading.open_for(task, form) for task in tasks]
+    for output in outputs:
+        loading.check_path(opened[0], output, form.written)
+    bar.say("loading the model")
+    lumiere = loading.load(form.model.model, form.model.device, form.model.dtype, settings)
+    loading.warn(opened[0], lumiere)
+    for task, output in zip(opened, outputs, strict=True):
+        make_one(lumiere, task, output, form, bar)
+        print(output, flush=True)
+    return 0
+
+
+def make_one(lumiere: Lumiere, task: Task, output: str, form: Any, bar: Progress) -> None:
+    """Make and write one thing."""
+    bar.begin_again()
+    if isinstance(task, LearnStyle):
+        save_style(lumiere.run(task), output)
+        return
+    if isinstance(task, Animate) and getattr(form, "from_prompt", False):
+        task = with_first_picture(lumiere, task, output, bar)
+    bar.say("sampling")
+    clip = lumiere.run(task, bar.on_step)
+    bar.say("writing")
+    save_clip(clip, output, form.written)
+
+
+def with_first_picture(lumiere: Lumiere, task: Animate, output: str, bar: Progress) -> Animate:
+    """The task with the picture of its sentence, which is kept beside the clip."""
+    assert task.image is not None
+    bar.say("the first picture")
+    side = task.size or DEFAULT_SIDE
+    picture = lumiere.run(
+        Image(prompt=task.image.path, sampling=task.sampling, size=side, styles=task.styles)
+    )
+    picture.save(f"{output.rstrip('/')}{FIRST}", lossless=True)
+    return task.with_media({"image": Media.of(picture)})
