@@ -96,7 +96,7 @@ def test_the_table_tells_exact_from_a_number_and_a_share():
 
 
 def test_sources_of_the_world_are_told_in_other_words(world, scope):
-    (source,) = draw_sources(world, 1, 4, 0, scope)
+    (source,) = draw_sources(world, 1, 5, 0, scope)
     assert (
         len(source.clip) == 4
         and source.clip.fps == Fraction(16, 20)
@@ -115,7 +115,7 @@ def test_sources_of_the_world_are_told_in_other_words(world, scope):
 
 
 def test_what_the_judge_reads_is_held_against_what_was_asked(world, scope, judge):
-    (source,) = draw_sources(world, 1, 4, 1, scope)
+    (source,) = draw_sources(world, 1, 5, 1, scope)
     seen = read(source.clip.frames, judge)
     right, wrong = (
         Ask(prompt="a dog", subject="1f415", style=style, motion=seen.motion)
@@ -134,7 +134,7 @@ def test_what_the_judge_reads_is_held_against_what_was_asked(world, scope, judge
 
 
 def test_every_task_is_measured_on_a_clip_of_the_world(tiny, world, scope, judge):
-    sources, shown = draw_sources(world, 1, 4, 0, scope), {}
+    sources, shown = draw_sources(world, 1, 5, 0, scope), {}
     figures = list(
         measure(
             tiny, sources, tuple(TASKS), Settings(steps=1, guidance=1.0), judge, shown.__setitem__

@@ -16,8 +16,10 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from openlumiere.engine.canvas import masked
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.media import Clip
+from openlumiere.media.mask import black_and_white
 from openlumiere.quality.bench import markdown
 from openlumiere.quality.metrics import EXACT, psnr
 from openlumiere.quality.rates import Rate
@@ -160,7 +162,7 @@ def inpaint(
     asked, region = (
         (source.shows, REGION) if source.other is None else (source.other, around(source.clip))
     )
-    inside = region.inside(len(source.clip), *source.clip.frames.shape[1:3])
+    inside = masked(region, *source.clip.frames.shape[:3])
     for keep in KEEPS:
         made, cost = timed(
             lumiere.inpaint, source.clip, region, asked.prompt, keep=keep, **settings.options()
@@ -228,7 +230,7 @@ def cinemagraph(
 ) -> Found:
     """The middle of the first frame moves, in a loop."""
     clip = source.clip
-    outside = ~REGION.inside(len(clip), *clip.frames.shape[1:3])
+    outside = ~masked(REGION, *clip.frames.shape[:3])
     first = np.broadcast_to(clip.frames[0], clip.frames.shape)
     for keep in KEEPS:
         options = {"frames": len(clip), "fps": clip.fps, "keep": keep, **settings.options()}
@@ -404,7 +406,7 @@ def around(clip: Clip) -> Region:
                 max(0, rows[0] - margin) : rows[-1] + 1 + margin,
                 max(0, columns[0] - margin) : columns[-1] + 1 + margin,
             ] = 1
-    return Region(mask=mask)
+    return Region.of(black_and_white(mask > 0))
 
 
 BARS = {

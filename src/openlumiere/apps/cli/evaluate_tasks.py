@@ -10,7 +10,6 @@ from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 
 from openlumiere.apps.cli.arguments import parse
 from openlumiere.apps.cli.measuring import (
-    SECONDS,
     Output,
     Sampling,
     Weights,
@@ -97,7 +96,7 @@ def check(options: EvaluateTasks) -> None:
     check_between("lessons", options.lessons, 1, 10**6)
     check_between("judge steps", options.judge_steps, 1, 10**6)
     styled = STYLE in options.tasks
-    check_sampling(options.sampling, least_frames=SECONDS if styled else 3)
+    check_sampling(options.sampling)
     if styled and options.world is None:
         raise ValueError(
             "world: expected one that holds the held-out style, got none, pass --world, or name"
