@@ -50,8 +50,8 @@ def cut_out(
 def with_alpha(
     made: UInt8[np.ndarray, "h w 3"], opacity: UInt8[np.ndarray, "h w"]
 ) -> UInt8[np.ndarray, "h w 4"]:
-    """A frame that was drawn over white, with this alpha and straight colours: the white in it taken
-    out.
+    """A frame that was drawn over white, with this alpha and straight colours: the white in it is
+    taken out.
     """
     share = opacity[..., None].astype(np.float32) / OPAQUE
     straight = (made - (1 - share) * OPAQUE) / share.clip(min=1 / OPAQUE)
@@ -70,8 +70,8 @@ def enlarged_alpha(
 
 
 def solid(frames: UInt8[np.ndarray, "f h w 4"]) -> UInt8[np.ndarray, "f h w 3"]:
-    """Straight colours of a clip with alpha, those of transparent pixels taken from beside them: what
-    can be enlarged or mended without a rim. A frame of nothing is white.
+    """Straight colours of a clip with alpha, those of transparent pixels taken from beside them:
+    what can be enlarged or mended without a rim. A frame of nothing is white.
     """
     colours = np.empty((*frames.shape[:3], 3), np.uint8)
     for frame, target in zip(frames, colours, strict=True):
@@ -82,8 +82,8 @@ def solid(frames: UInt8[np.ndarray, "f h w 4"]) -> UInt8[np.ndarray, "f h w 3"]:
 def before(
     frames: UInt8[np.ndarray, "f h w c"], background: str | Clip
 ) -> UInt8[np.ndarray, "f h w d"]:
-    """Frames before another background: "transparent", a colour, or a clip or picture that is scaled
-    to cover them; "" leaves them as they are.
+    """Frames before another background: "transparent", a colour, or a clip or picture that is
+    scaled to cover them; "" leaves them as they are.
 
     RGB frames whose border is one colour have it taken out first; of others the background is
     kept, and said.

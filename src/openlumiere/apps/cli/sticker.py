@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,11 +45,11 @@ class Options:
     allow_partial: Annotated[
         bool, FlagCreatePairsOff, arg(help="Take what there is of a broken file.")
     ] = False
-    model: OmitArgPrefixes[Model] = Model()
+    model: OmitArgPrefixes[Model] = field(default_factory=Model)
 
 
 def main(words: list[str]) -> int:
-    """Read the words, refuse what can't be written, make the clips, write the pack, and print it."""
+    """Read the words, refuse what can't be written, make the clips, write and print the pack."""
     told = [" ".join((Sticker.__doc__ or "").split()), "", "Examples:"]
     description = "\n".join([*told, *(f"  {line}" for line in Sticker.examples)])
     options = parse(Options, words, "sticker", description=description)
