@@ -3,7 +3,15 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from openlumiere.models.codec import UnshuffleCodec, VAECodec, pooled_mask
+from openlumiere.models.autoencoder import StickerAutoencoder
+from openlumiere.models.codec import (
+    AutoencoderCodec,
+    UnshuffleCodec,
+    VAECodec,
+    pooled_mask,
+    premultiplied,
+    straight,
+)
 
 
 def pixels(*shape):
@@ -123,3 +131,24 @@ def test_a_place_of_several_frames_is_known_only_if_every_frame_is():
     assert pooled_mask(known, (3, 2, 2), 4)[0, 0, :, 0, 0].tolist() == [0, 1, 0]
     with pytest.raises(ValueError, match="expected 1 frame and a multiple of 4, got 8"):
         pooled_mask(known[:, :, :8], (3, 2, 2), 4)
+
+
+def test_straight_alpha_goes_in_and_comes_out():
+    clip = pixels(2, 4, 3, 8, 16)
+    clip[:, 3, :, :4] = -1
+    back = straight(premultiplied(clip))
+    torch.testing.assert_close(back[:, :, :, 4:], clip[:, :, :, 4:], atol=1e-3, rtol=0)
+    assert (back[:, :, :, :4] == -1).all()  # what is transparent has no colour
+
+
+def test_frames_with_alpha_are_coded_one_by_one():
+    torch.manual_seed(0)
+    net = StickerAutoencoder(latent_channels=6, widths=(8, 8, 8), encoder_blocks=(1, 1, 1))
+    codec = AutoencoderCodec(net, batch=2)
+    clip = pixels(2, 4, 3, 16, 24)
+    coded = codec.encode(clip)
+    assert tuple(coded.shape) == (2, 6, *codec.grid(3, 16, 24)) == (2, 6, 3, 2, 3)
+    torch.testing.assert_close(coded[:, :, 1], net.encode(premultiplied(clip[:, :, 1])))
+    made = codec.decode(coded)
+    assert made.shape == clip.shape and made.abs().max() <= 1
+    torch.testing.assert_close(made[:, :, 2], straight(net.decode(coded[:, :, 2])))

@@ -26,7 +26,8 @@ from openlumiere.contract import (
     Reads,
     SparseFirst,
 )
-from openlumiere.models.codec import UnshuffleCodec, VAECodec
+from openlumiere.models.autoencoder import StickerAutoencoder
+from openlumiere.models.codec import AutoencoderCodec, UnshuffleCodec, VAECodec
 from openlumiere.models.e5 import bundled_encoder
 from openlumiere.models.stunet import STUNet
 from openlumiere.models.text import (
@@ -209,8 +210,12 @@ def sizes_for(text: TextStates, height: int, width: int) -> dict[str, Tensor]:
 
 
 def codec_for(vae: nn.Module | None, unshuffle: int) -> Codec:
-    """Latents of the model's VAE, or else pixels, unshuffled by so many."""
-    return UnshuffleCodec(unshuffle) if vae is None else VAECodec(vae)
+    """Latents of the model's autoencoder, published or ours; or pixels, unshuffled by so many."""
+    if vae is None:
+        return UnshuffleCodec(unshuffle)
+    if isinstance(vae, StickerAutoencoder):
+        return AutoencoderCodec(vae)
+    return VAECodec(vae)
 
 
 def text_for(

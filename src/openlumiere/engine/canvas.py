@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from openlumiere.engine.inputs import open_media
+from openlumiere.engine.transparency import Outline
 from openlumiere.media import Clip
 from openlumiere.media.mask import mask_of
 from openlumiere.media.sound import Sound
@@ -31,19 +32,22 @@ MOST = 0.99  # share of a mask that may be inside: more is a mask of everything
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Canvas:
-    """`frames` uint8 [f, h, w, 3] and which of their pixels are `known` (bool [f, h, w]); the
-    others are made, whatever they hold.
+    """`frames` uint8 [f, h, w, 3], or [f, h, w, 4] with straight alpha, and which of their pixels
+    are `known` (bool [f, h, w]); the others are made, whatever they hold.
+
+    `outline` says where the alpha of what is made comes from (`engine/transparency.py`).
 
     `anchors` are frames that the net must see even where the rate asks for fewer frames
     (`engine/fit.py`). Raises ValueError where the two do not belong together, or for sides that no
     net can take.
     """
 
-    frames: UInt8[np.ndarray, "f h w 3"]
+    frames: UInt8[np.ndarray, "f h w c"]
     known: Bool[np.ndarray, "f h w"]
     fps: Fraction
     audio: Sound | None = None
     anchors: tuple[int, ...] = ()
+    outline: Outline = "own"
 
     def __post_init__(self) -> None:
         if self.known.shape != self.frames.shape[:3]:
@@ -134,7 +138,7 @@ def fill_polygon(
 
 
 def keyframes(
-    pictures: Mapping[int, UInt8[np.ndarray, "h w 3"]], frames: int, fps: Fraction
+    pictures: Mapping[int, UInt8[np.ndarray, "h w c"]], frames: int, fps: Fraction
 ) -> Canvas:
     """Image to video: the pictures are known at their frames, nothing is elsewhere (paper: C =
     first frame then blanks).
@@ -155,7 +159,8 @@ def keyframes(
     for frame, picture in pictures.items():
         canvas[frame] = picture
         known[frame] = True
-    return Canvas(frames=canvas, known=known, fps=fps, anchors=tuple(sorted(pictures)))
+    anchors = tuple(sorted(pictures))
+    return Canvas(frames=canvas, known=known, fps=fps, anchors=anchors, outline="made")
 
 
 def sides(picture: np.ndarray) -> str:
@@ -171,6 +176,7 @@ def filled(clip: Clip, region: Region) -> Canvas:
         known=~inside(region, len(clip), height, width),
         fps=clip.fps,
         audio=clip.audio,
+        outline="made",
     )
 
 
@@ -184,16 +190,16 @@ def extended(clip: Clip, width: int, height: int) -> Canvas:
     check_sides(width, height)
     x = (width - clip.size[0]) // 2
     y = (height - clip.size[1]) // 2
-    frames = np.zeros((len(clip), height, width, 3), np.uint8)
+    frames = np.zeros((len(clip), height, width, clip.frames.shape[3]), np.uint8)
     known = np.zeros(frames.shape[:3], bool)
     middle = np.s_[:, y : y + clip.size[1], x : x + clip.size[0]]
     frames[middle] = clip.frames
     known[middle] = True
-    return Canvas(frames=frames, known=known, fps=clip.fps, audio=clip.audio)
+    return Canvas(frames=frames, known=known, fps=clip.fps, audio=clip.audio, outline="made")
 
 
 def partly_moving(
-    picture: UInt8[np.ndarray, "h w 3"], region: Region, frames: int, fps: Fraction
+    picture: UInt8[np.ndarray, "h w c"], region: Region, frames: int, fps: Fraction
 ) -> Canvas:
     """Cinemagraph: the picture is known in frame 0, and outside the region in every frame (as the
     paper).

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from openlumiere.contract import NATIVE_RATE, Codec, Known
 from openlumiere.engine.canvas import Canvas
+from openlumiere.engine.transparency import cut_out, seen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,8 @@ def encode(canvas: Canvas, to: Fit, codec: Codec) -> Known:
     """
     grid = to.height // codec.factor, to.width // codec.factor
     pictures, masks = zip(
-        *(shrink(canvas.frames[i], canvas.known[i], to, grid) for i in to.indices), strict=True
+        *(shrink(seen(canvas.frames[i]), canvas.known[i], to, grid) for i in to.indices),
+        strict=True,
     )
     return Known(
         content=codec.encode(torch.stack(pictures, 1)[None]), mask=torch.stack(masks, 1)[None]
@@ -71,7 +73,9 @@ def encode(canvas: Canvas, to: Fit, codec: Codec) -> Known:
 
 def encode_whole(canvas: Canvas, to: Fit, codec: Codec) -> Tensor:
     """All pixels of the canvas, known or not, as the net sees them: `1 c f h w`."""
-    return codec.encode(torch.stack([average(canvas.frames[i], to) for i in to.indices], 1)[None])
+    return codec.encode(
+        torch.stack([average(seen(canvas.frames[i]), to) for i in to.indices], 1)[None]
+    )
 
 
 def shrink(
@@ -104,13 +108,19 @@ def restore(
     loop: bool = False,
 ) -> np.ndarray:
     """All frames at the canvas's size: what the net made, and with `keep` "exact" the known pixels
-    bit by bit.
+    bit by bit; with alpha where the canvas has some.
     """
     frames = np.empty(canvas.frames.shape, np.uint8)
     for index in range(to.frames):
-        frames[index] = enlarge(blend(made, to, index, loop)[None], *canvas.size)[0]
+        given = canvas.frames[index]
+        known = canvas.known[index]
+        frame = enlarge(blend(made, to, index, loop)[None], *canvas.size)[0]
         if keep == "exact":
-            frames[index] = paste(frames[index], canvas.frames[index], canvas.known[index], feather)
+            frame = paste(frame, seen(given), known, feather)
+        if given.shape[2] == 4:
+            frame = cut_out(frame, given, known, canvas.outline)
+            frame = np.where((known & (keep == "exact"))[..., None], given, frame)
+        frames[index] = frame
     return frames
 
 

@@ -53,7 +53,8 @@ Inputs = Mapping[str, Given]
 def sha256_of(clip: Clip) -> str:
     """Over rate, shape and pixels, as they are in memory."""
     digest = hashlib.sha256(f"{clip.fps} {clip.frames.shape} ".encode())
-    digest.update(np.ascontiguousarray(clip.frames))
+    for frame in clip.frames:  # one by one, since repeated frames may share their memory
+        digest.update(np.ascontiguousarray(frame))
     return digest.hexdigest()
 
 
@@ -99,10 +100,10 @@ def open_picture(value: Any, allow_partial: bool = False) -> Given:
     if isinstance(value, Given):
         return value
     if isinstance(value, (str, Path)):
-        return Given(Clip(load_image(value)[None]).over("white"), Path(value))
+        return Given(Clip(load_image(value)[None]), Path(value))
     if isinstance(value, Clip):
-        return Given(Clip(value.frames[:1], origin=value.origin).over("white"))
-    return Given(Clip(picture_from(value)[None]).over("white"))
+        return Given(Clip(value.frames[:1], origin=value.origin))
+    return Given(Clip(picture_from(value)[None]))
 
 
 def open_clip(value: Any, allow_partial: bool = False) -> Given:
@@ -110,12 +111,19 @@ def open_clip(value: Any, allow_partial: bool = False) -> Given:
     if isinstance(value, Given):
         return value
     if isinstance(value, (str, Path)):
-        return Given(Clip.load(value, allow_partial=allow_partial).over("white"), Path(value))
+        return Given(Clip.load(value, allow_partial=allow_partial), Path(value))
     if not isinstance(value, Clip):
         raise ValueError(
             f"clip: expected a path or a Clip, got {type(value).__name__}, make a Clip of it"
         )
-    return Given(value.over("white"))
+    return Given(value)
+
+
+def open_background(value: Any, allow_partial: bool = False) -> Given:
+    """A picture or a clip that goes behind what is made."""
+    if isinstance(value, (Given, Clip, str, Path)):
+        return open_clip(value, allow_partial)
+    return open_picture(value)
 
 
 def open_mask(value: Any, allow_partial: bool = False) -> Given:
@@ -148,6 +156,7 @@ OPENERS = {
     "frame": open_picture,
     "region": open_mask,
     "style": open_style,
+    "background": open_background,
 }
 """By the first word of a role."""
 
@@ -172,4 +181,4 @@ def screen_inputs(inputs: Inputs, policy: Policy) -> None:
     """
     for role, given in inputs.items():
         if isinstance(given.content, Clip) and role != "region":
-            check_frames(role, given.content, policy)
+            check_frames(role, given.content.over("white"), policy)

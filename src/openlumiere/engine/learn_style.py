@@ -67,7 +67,11 @@ def learn(
 def prepare(base: LumierePipeline, pictures: Sequence[Given], prompts: list[str]) -> Lesson:
     side = round(ROOM * base.native_size)
     tensors = [
-        torch.from_numpy(given.content.frames[0].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+        torch.from_numpy(given.content.over("white").frames[0].copy())
+        .permute(2, 0, 1)[None]
+        .float()
+        / 127.5
+        - 1
         for given in pictures
     ]
     sized = torch.cat(

@@ -41,6 +41,7 @@ from openlumiere.engine.plan import (
 )
 from openlumiere.engine.run import OnStep, run
 from openlumiere.engine.shots import render_shots
+from openlumiere.engine.transparency import before, enlarged_alpha, solid
 from openlumiere.media import Clip
 from openlumiere.models.folder import UPSCALER, read_subjects
 from openlumiere.models.hub import locate
@@ -92,6 +93,7 @@ class How(TypedDict, total=False):
     style: Any
     style_weight: float | Sequence[float]
     memory_limit: int | str
+    background: Any
     on_step: OnStep | None
 
 
@@ -209,7 +211,7 @@ class Lumiere:
         if isinstance(task, LearnStyle):
             return self._learnt(task, inputs)
         check_keys(self.settings)
-        frames = self._frames(task, on_step)
+        frames = before(self._frames(task, on_step), behind(task))
         return self._finished(task, inputs, frames)
 
     def run_many(self, tasks: Iterable[Task], on_step: OnStep | None = None) -> list[Clip]:
@@ -256,17 +258,10 @@ class Lumiere:
         base.scheduler = make_scheduler("ddim", self.base.scheduler.config)
         return learn(base, pictures, task.name, task.prompts, task.learning)
 
-    def _frames(self, task: Task, on_step: OnStep | None) -> UInt8[np.ndarray, "f h w 3"]:
+    def _frames(self, task: Task, on_step: OnStep | None) -> UInt8[np.ndarray, "f h w c"]:
         """The frames of an open task, at their final size."""
         if isinstance(task, Upscale):
-            return self._enlarged(
-                clip_of(task.clip).frames,
-                task.prompt,
-                seed=task.seed,
-                steps=task.steps,
-                noise=task.noise,
-                limit=task.memory_limit,
-            )
+            return self._upscaled(task, clip_of(task.clip).frames)
         base = self._styled(task)
         if isinstance(task, Generate):
             windows = pick_windows(base, task, task.memory_limit)
@@ -279,7 +274,7 @@ class Lumiere:
 
     def _edited(
         self, task: Edit, base: LumierePipeline, on_step: OnStep | None
-    ) -> UInt8[np.ndarray, "f h w 3"]:
+    ) -> UInt8[np.ndarray, "f h w c"]:
         """What is unknown of a canvas made by the net, at the canvas's size, length and rate."""
         canvas = canvas_of(task)
         if canvas.known.all():
@@ -306,6 +301,27 @@ class Lumiere:
                 limit=getattr(task, "memory_limit", 0),
             )
         return enlarge(frames, task.size, task.size) if task.size else frames
+
+    def _upscaled(
+        self, task: Upscale, frames: UInt8[np.ndarray, "f h w c"]
+    ) -> UInt8[np.ndarray, "f H W c"]:
+        """Colours by the super-resolution net, alpha as a grey picture."""
+        has_alpha = frames.shape[3] == 4
+        large = self._enlarged(
+            solid(frames) if has_alpha else frames,
+            task.prompt,
+            seed=task.seed,
+            steps=task.steps,
+            noise=task.noise,
+            limit=task.memory_limit,
+        )
+        if not has_alpha:
+            return large
+        count, height, width = large.shape[:3]
+        whole = room_for((count, height, width, 4))
+        whole[..., :3] = large
+        whole[..., 3] = enlarged_alpha(frames[..., 3], width, height)
+        return whole
 
     def _enlarged(
         self,
@@ -344,7 +360,7 @@ class Lumiere:
         own.stunet = styled(self.base.stunet, styles, self._picture_net)
         return own
 
-    def _finished(self, task: Task, inputs: Inputs, frames: UInt8[np.ndarray, "f h w 3"]) -> Clip:
+    def _finished(self, task: Task, inputs: Inputs, frames: UInt8[np.ndarray, "f h w c"]) -> Clip:
         """The clip with its origin and the sound that it came with, looked at before anybody sees
         it. What came back as it was keeps its own origin: what was not made here is not marked.
         """
@@ -361,7 +377,7 @@ class Lumiere:
             fps = length.fps
         sound = given.audio if given is not None else None
         made = Clip(frames, fps=fps, origin=origin, audio=sound)
-        check_frames("what was made", made, self.settings.policy)
+        check_frames("what was made", made.over("white"), self.settings.policy)
         return made
 
     def _record(self, task: Task) -> Record:
@@ -371,6 +387,12 @@ class Lumiere:
             threads=torch.get_num_threads(),
         )
         return Record(task=resolved(task), model=self.fingerprint, machine=machine)
+
+
+def behind(task: Task) -> str | Clip:
+    """What is to stand behind what an open task makes: a word, a colour, or a clip."""
+    background = getattr(task, "background", "")
+    return clip_of(background) if isinstance(background, Media) else background
 
 
 def styles_of(task: Sampled) -> tuple[Styling, ...]:

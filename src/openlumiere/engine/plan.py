@@ -4,6 +4,7 @@ pass over a clip as the net sees it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -20,7 +21,9 @@ from openlumiere.engine.base import LumierePipeline
 from openlumiere.engine.canvas import Canvas, extended, filled, keyframes, partly_moving, unheld
 from openlumiere.engine.fit import Fit, encode, encode_whole
 from openlumiere.engine.run import Plan
+from openlumiere.engine.transparency import solid
 from openlumiere.media import Clip
+from openlumiere.media.frames import with_channels
 from openlumiere.quality.repair import mended
 from openlumiere.tasks import (
     Animate,
@@ -31,6 +34,7 @@ from openlumiere.tasks import (
     Media,
     Mend,
     Outpaint,
+    Region,
     Restyle,
     Task,
 )
@@ -51,7 +55,7 @@ Edit = Animate | Inpaint | Outpaint | Mend | Cinemagraph | Restyle
 def canvas_of(task: Edit) -> Canvas:
     """What is given to an open task, in pixels. Raises ValueError for what can't be."""
     canvas = filled_canvas(task)
-    check_cost(canvas.frames[0].size // 3, len(canvas.frames), task.sampling.steps)
+    check_cost(canvas.frames[0, ..., 0].size, len(canvas.frames), task.sampling.steps)
     return canvas
 
 
@@ -71,21 +75,42 @@ def filled_canvas(task: Edit) -> Canvas:
             return repaired(clip_of(task.clip))
         case Mend():
             assert task.region is not None
-            return filled(clip_of(task.clip), task.region)
+            return mended_region(clip_of(task.clip), task.region)
         case Restyle():
             return unheld(clip_of(task.clip), held=task.strength == 0)
 
 
 def repaired(clip: Clip) -> Canvas:
-    """What could be bridged or evened out, and unknown what is left to the net."""
-    frames, known = mended(clip)
-    return Canvas(frames=frames, known=known, fps=clip.fps, audio=clip.audio)
+    """What could be bridged or evened out, and unknown what is left to the net. Fully transparent
+    pixels stay as they are, and all alpha does.
+    """
+    if not clip.has_alpha:
+        frames, known = mended(clip)
+        return Canvas(frames=frames, known=known, fps=clip.fps, audio=clip.audio)
+    colours, known = mended(replace(clip, frames=solid(clip.frames)))
+    frames = np.concatenate([colours, clip.frames[..., 3:]], axis=-1)
+    clear = clip.frames[..., 3] == 0
+    frames[clear] = clip.frames[clear]
+    return Canvas(frames=frames, known=known | clear, fps=clip.fps, audio=clip.audio)
 
 
-def pictures_of(task: Animate) -> dict[int, UInt8[np.ndarray, "h w 3"]]:
-    """Pictures by frame, in order."""
+def mended_region(clip: Clip, region: Region) -> Canvas:
+    """A region made anew in the shape that it has: alpha stays, and so does what is fully
+    transparent.
+    """
+    canvas = filled(clip, region)
+    if not clip.has_alpha:
+        return canvas
+    known = canvas.known | (clip.frames[..., 3] == 0)
+    return replace(canvas, known=known, outline="own")
+
+
+def pictures_of(task: Animate) -> dict[int, UInt8[np.ndarray, "h w c"]]:
+    """Pictures by frame, in order; all with alpha where one has some."""
     first = {} if task.image is None else {0: sized(task.image, task.size)}
-    return first | {each.frame: sized(each.image, task.size) for each in task.keyframes}
+    found = first | {each.frame: sized(each.image, task.size) for each in task.keyframes}
+    channels = max(picture.shape[2] for picture in found.values())
+    return {frame: with_channels(picture, channels) for frame, picture in found.items()}
 
 
 def clip_of(media: Media) -> Clip:
@@ -94,7 +119,7 @@ def clip_of(media: Media) -> Clip:
     return clip
 
 
-def sized(media: Media, longer: int) -> UInt8[np.ndarray, "h w 3"]:
+def sized(media: Media, longer: int) -> UInt8[np.ndarray, "h w c"]:
     """An open picture, its longer side brought to `longer` pixels (0: as it is)."""
     clip = clip_of(media)
     to = scaled(clip.size, longer)

@@ -15,9 +15,21 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from openlumiere.contract import Codec
+from openlumiere.models.autoencoder import FACTOR, StickerAutoencoder
 from openlumiere.models.temporal import fold_frames, unfold_frames
 
-__all__ = ["Codec", "ResidualCodec", "UnshuffleCodec", "VAECodec", "pooled_mask", "to_frames"]
+__all__ = [
+    "AutoencoderCodec",
+    "Codec",
+    "ResidualCodec",
+    "UnshuffleCodec",
+    "VAECodec",
+    "pooled_mask",
+    "to_frames",
+]
+
+
+TRANSPARENT = 1 / 510  # an alpha below this is 0 of 255
 
 
 class PerFrame:
@@ -116,6 +128,49 @@ class VAECodec(PerFrame):
     @property
     def _shift(self) -> float:
         return getattr(self.vae.config, "shift_factor", None) or 0.0
+
+
+class AutoencoderCodec(PerFrame):
+    """Latents of a `StickerAutoencoder`, frame by frame, at most `batch` frames at once.
+
+    Outside, pixels have straight alpha: colours, then alpha, all in [-1, 1]. The autoencoder sees
+    them premultiplied, since what is transparent has no colour.
+    """
+
+    def __init__(self, net: StickerAutoencoder, batch: int = 8):
+        self.net = net.eval().requires_grad_(False)
+        self.channels: int = net.config["latent_channels"]
+        self.colours: int = net.config["pixel_channels"]
+        self.factor = FACTOR
+        self.batch = batch
+
+    @torch.no_grad()
+    def encode(self, pixels: Float[Tensor, "b k f H W"]) -> Float[Tensor, "b c f h w"]:
+        """Latents of about unit variance."""
+        check_sides(*pixels.shape[-2:], self.factor)
+        frames = fold_frames(premultiplied(pixels)).to(self.net.dtype)
+        latents = [self.net.encode(part) for part in frames.split(self.batch)]
+        return unfold_frames(torch.cat(latents), len(pixels))
+
+    @torch.no_grad()
+    def decode(self, coded: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b k f H W"]:
+        """Pixels of straight alpha, in [-1, 1]."""
+        frames = [self.net.decode(part) for part in fold_frames(coded).split(self.batch)]
+        return straight(unfold_frames(torch.cat(frames), len(coded)))
+
+
+def premultiplied(pixels: Float[Tensor, "b 4 *n"]) -> Float[Tensor, "b 4 *n"]:
+    """Colours times alpha, all as [-1, 1]."""
+    colours, alpha = (pixels + 1).div(2).split([3, 1], 1)
+    return torch.cat([colours * alpha, alpha], 1) * 2 - 1
+
+
+def straight(pixels: Float[Tensor, "b 4 *n"]) -> Float[Tensor, "b 4 *n"]:
+    """The reverse of `premultiplied`, clamped; black where all is transparent."""
+    colours, alpha = (pixels + 1).div(2).clamp(0, 1).split([3, 1], 1)
+    shown = alpha >= TRANSPARENT
+    colours = torch.where(shown, colours / alpha.clamp(min=TRANSPARENT), 0).clamp(max=1)
+    return torch.cat([colours, alpha], 1) * 2 - 1
 
 
 class ResidualCodec:

@@ -58,7 +58,10 @@ SCHEDULERS = (
 CLASSES: dict[str, dict[str, str]] = {  # all that a folder may name: component, class, package
     "stunet": {"STUNet": "openlumiere.models.stunet"},
     "scheduler": dict.fromkeys(SCHEDULERS, "diffusers"),
-    "vae": {"AutoencoderKL": "diffusers"},
+    "vae": {
+        "AutoencoderKL": "diffusers",
+        "StickerAutoencoder": "openlumiere.models.autoencoder",
+    },
     "tokenizer": dict.fromkeys(
         ("CLIPTokenizer", "CLIPTokenizerFast", "T5Tokenizer", "T5TokenizerFast"), "transformers"
     ),

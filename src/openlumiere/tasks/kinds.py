@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from openlumiere.tasks.base import Value, one_line, shown
-from openlumiere.tasks.media import Given, Media
+from openlumiere.tasks.media import Backdrop, Given, Media
 from openlumiere.tasks.region import Where
 from openlumiere.tasks.schedule import check_within, parse_schedule
 from openlumiere.tasks.values import (
@@ -215,6 +215,10 @@ MOTION = "How fast time runs: 0 is still, 0.5 half of what would happen, up to 4
 LONGER_SIDE = "Longer side of the clip in pixels; 0 is the picture's own."
 CLIP = "A video, an animated picture, or a folder of pictures."
 STYLES = "Styles to mix in, each with its weight."
+BACKGROUND = (
+    "What stands behind: transparent, a colour (white, #20c040), or a picture or clip; as it comes "
+    "without. An opaque clip needs a plain background, which is taken out."
+)
 MEMORY = "Choose windows and tiles that take no more: 6GiB, 1500MB; 0 is no limit."
 REGION = (
     "Where to make something new: a mask (picture or clip, white is inside), x0,y0,x1,y1 in "
@@ -253,6 +257,7 @@ class Generate(Task):
     )
     memory_limit: Memory = Field(0, description=MEMORY)
     styles: Stylings = Field((), description=STYLES)
+    background: Backdrop = Field("", description=BACKGROUND)
 
     @model_validator(mode="after")
     def check(self) -> Generate:
@@ -283,6 +288,7 @@ class Image(Task):
         DEFAULT_SIDE, description="Side of the picture in pixels; 0 keeps the net's own."
     )
     styles: Stylings = Field((), description=STYLES)
+    background: Backdrop = Field("", description=BACKGROUND)
 
     @model_validator(mode="after")
     def check(self) -> Image:
@@ -309,6 +315,7 @@ class Animate(Task):
     motion: Pace = Field(1.0, description=MOTION)
     keep: Keep = Keep()
     styles: Stylings = Field((), description=STYLES)
+    background: Backdrop = Field("", description=BACKGROUND)
 
     @model_validator(mode="after")
     def check(self) -> Animate:
@@ -344,6 +351,7 @@ class Inpaint(Task):
     sampling: Sampling = Sampling()
     keep: Keep = Keep()
     styles: Stylings = Field((), description=STYLES)
+    background: Backdrop = Field("", description=BACKGROUND)
 
 
 class Outpaint(Task):
@@ -359,6 +367,7 @@ class Outpaint(Task):
     sampling: Sampling = Sampling()
     keep: Keep = Keep()
     styles: Stylings = Field((), description=STYLES)
+    background: Backdrop = Field("", description=BACKGROUND)
 
 
 class Mend(Task):
@@ -375,6 +384,7 @@ class Mend(Task):
     prompt: MaybeSentence = Field("", description=PROMPT)
     sampling: Sampling = Sampling()
     keep: Keep = Keep()
+    background: Backdrop = Field("", description=BACKGROUND)
 
 
 class Cinemagraph(Task):
@@ -394,6 +404,7 @@ class Cinemagraph(Task):
     motion: Pace = Field(1.0, description=MOTION)
     keep: Keep = Keep()
     styles: Stylings = Field((), description=STYLES)
+    background: Backdrop = Field("", description=BACKGROUND)
 
 
 class Restyle(Task):
@@ -415,6 +426,7 @@ class Restyle(Task):
     )
     sampling: Sampling = Sampling()
     styles: Stylings = Field((), description=STYLES)
+    background: Backdrop = Field("", description=BACKGROUND)
 
 
 class Upscale(Task):
@@ -432,6 +444,7 @@ class Upscale(Task):
         0.0, description="How little to trust the clip's pixels, 0 to 1: more invents more."
     )
     memory_limit: Memory = Field(0, description=MEMORY)
+    background: Backdrop = Field("", description=BACKGROUND)
 
 
 class LearnStyle(Task):

@@ -87,5 +87,35 @@ class Media(Value):
         return hash((self.path, self.sha256))
 
 
+AS_IT_IS = ""
+CLEAR = "transparent"
+
+
+def read_background(value: Any) -> Any:
+    """ "" (as it is), "transparent", a colour by name, #rrggbb or rgb(r, g, b), or a file or content
+    that stands behind what is made.
+    """
+    if value is None:
+        return AS_IT_IS
+    if not isinstance(value, str):
+        return Media.of(value)
+    word = value.strip()
+    return word if word in (AS_IT_IS, CLEAR) or is_colour(word) else Media.of(value)
+
+
+def is_colour(word: str) -> bool:
+    """Whether a text is a colour and no file's name."""
+    from PIL import ImageColor
+
+    try:
+        ImageColor.getrgb(word)
+    except ValueError:
+        return False
+    return True
+
+
+Backdrop = Annotated[Media | str, BeforeValidator(read_background)]
+"""What stands behind what is made: see `read_background`."""
+
 Given = Annotated[Media, BeforeValidator(Media.of)]
 """A field that takes a path, JSON, or something in memory."""

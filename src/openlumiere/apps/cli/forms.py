@@ -213,6 +213,7 @@ def metavar_of(name: str, plain: Any = str) -> str | None:
     if plain == float | None:
         return "FLOAT"
     words = {"region": "R", "to": "WxH", "memory_limit": "SIZE", "keyframes": "N=FILE"}
+    words["background"] = "transparent|COLOUR|FILE"
     if name in words:
         return words[name]
     return "TEXT" if plain is str and name not in TEXT else None

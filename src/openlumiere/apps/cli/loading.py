@@ -13,6 +13,7 @@ import torch
 import transformers
 
 from openlumiere.apps.cli import one_line
+from openlumiere.apps.cli.files import PREVIEWS
 from openlumiere.engine.inputs import open_task
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.engine.memory import cascade_memory, edit_memory, free_memory, gigabytes
@@ -77,11 +78,14 @@ def open_for(task: Task, form: Any) -> Task:
 
 
 def check_path(task: Task, output: str, written: Any) -> None:
-    """Refuse an output that can't be written, now that the number of frames is known."""
+    """Refuse an output that can't be written, or that a stranger's file is in the way of, now that
+    the number of frames is known.
+    """
     if task.kind == "learn-style":
         check_folder(Path(output).parent)
-    else:
-        check_output(output, getattr(written, "lossless", True), frames_of(task))
+        return
+    previews = PREVIEWS if getattr(written, "preview", False) else ()
+    check_output(output, getattr(written, "lossless", True), frames_of(task), previews)
 
 
 def frames_of(task: Task) -> int:
