@@ -185,7 +185,7 @@ def test_the_command_measures_a_file(tiny_model, tmp_path, capsys, monkeypatch):
         "inpaint",
         "mend",
         "--frames",
-        "4",
+        "5",
         "--steps",
         "1",
         "--model",
