@@ -19,9 +19,9 @@ from einops import rearrange
 from jaxtyping import UInt8
 
 from openlumiere.contract import NATIVE_RATE
-from openlumiere.tasks import Learning
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.media import Clip
+from openlumiere.tasks import Learning
 from openlumiere_world.batch import CLIP, Batches, Drawn
 from openlumiere_world.measures.judge import SIDE, Judge, JudgeConfig, accuracy, draw_moments, fit
 from openlumiere_world.measures.reading import read
