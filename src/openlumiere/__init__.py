@@ -1,9 +1,9 @@
 """Controllable video generation that anyone can run, train, edit with and trust.
 
-    from openlumiere import Lumiere
+from openlumiere import Lumiere
 
-    clip = Lumiere.from_pretrained().generate("a black cat moves right on a green background")
-    clip.save("cat.mp4")
+clip = Lumiere.from_pretrained().generate("a black cat moves right on a green background")
+clip.save("cat.mp4")
 """
 
 from typing import TYPE_CHECKING, Any

@@ -2,14 +2,17 @@
 that takes a style is changed by it.
 """
 
+import copy
+import logging
+
 import numpy as np
 import pytest
 import torch
 
 from openlumiere import Lumiere
 from openlumiere.engine.inputs import open_picture
-from openlumiere.engine.learn_style import draw_loss, prepare
-from openlumiere.models.style import Style
+from openlumiere.engine.learn_style import draw_loss, learn, prepare
+from openlumiere.models.style import Style, styled
 from openlumiere.tasks import Learning
 
 PROMPT = "a star"
@@ -38,22 +41,13 @@ def style(lumiere):
 
 
 def loss_under(lumiere, styles):
-    from openlumiere.models.style import blended
-
-    lesson = prepare(lumiere.base, [open_picture(picture())], [PROMPT])
-    with (
-        torch.no_grad(),
-        blended(lumiere.base.stunet.unet2d, styles, lumiere.base.stunet.fingerprint()),
-    ):
-        generator = torch.Generator().manual_seed(5)
-        return float(
-            sum(
-                draw_loss(
-                    lumiere.base.stunet.unet2d, lumiere.base, lesson, Learning(batch=16), generator
-                )
-                for _ in range(4)
-            )
-        )
+    base = lumiere.base
+    net = styled(base.stunet, styles, base.stunet.fingerprint()).unet2d
+    examples = prepare(base, [open_picture(picture()).clip], [PROMPT])
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        losses = [draw_loss(net, base, examples, Learning(batch=16), generator) for _ in range(4)]
+    return float(sum(losses))
 
 
 def test_the_error_on_the_picture_falls(lumiere, style):
@@ -61,12 +55,56 @@ def test_the_error_on_the_picture_falls(lumiere, style):
     assert losses[1] < 0.9 * losses[0]
 
 
-def test_the_net_itself_is_untouched(lumiere, style):
-    assert (
-        lumiere.base.stunet.fingerprint() == style.fingerprint
-        and lumiere.base.fingerprint() == lumiere._model
-    )
+def test_the_net_itself_is_untouched(build_tiny, lumiere, style):
+    assert lumiere.base.stunet.fingerprint() == style.fingerprint
+    assert lumiere.base.fingerprint() == build_tiny().fingerprint()
     assert not any("lora" in name for name, _ in lumiere.base.stunet.named_parameters())
+
+
+def test_the_loss_is_logged(lumiere, caplog):
+    with caplog.at_level(logging.INFO, "openlumiere"):
+        learning = Learning(steps=30, batch=4, rank=4, learning_rate=1e-2)
+        lumiere.learn_style([picture()], "blocks", learning=learning)
+    (line,) = [record for record in caplog.records if "loss" in record.msg]
+    first, last = line.args
+    assert 0 < last < first
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_weights_that_are_not_finite_are_never_learnt(lumiere, full):
+    """Where training blows up it stops with one line, and there is no style to save."""
+    learning = Learning(steps=50, batch=2, rank=2, full=full, learning_rate=1.0)
+    huge = copy.copy(lumiere.base)
+    huge.stunet = copy.deepcopy(lumiere.base.stunet)
+    with torch.no_grad():
+        huge.stunet.unet2d.conv_out.weight.mul_(1e30)
+    with pytest.raises(ValueError, match="^learning rate: expected a finite loss, got (inf|nan)"):
+        learn(huge, [open_picture(picture()).clip], "blocks", [PROMPT], learning)
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return Lumiere.from_pretrained()
+
+
+SHOWN = "a star stays still on a blue background"
+
+
+@pytest.fixture(scope="module")
+def star(bundled):
+    return bundled.generate_image(SHOWN, steps=8, size=0, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "fits"), [(SHOWN, True), ("a frog on a yellow background", False)]
+)
+def test_a_picture_that_its_prompt_does_not_describe_is_warned_of(
+    bundled, star, caplog, prompt, fits
+):
+    bundled.learn_style([star], "blocks", prompts=[prompt], learning=Learning(steps=1, batch=1))
+    warned = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert bool(warned) != fits
+    assert all(prompt in record.getMessage() for record in warned)
 
 
 def test_everything_that_takes_a_style_changes_with_it(lumiere, style, tmp_path):
@@ -137,9 +175,9 @@ def test_another_models_style_is_refused(build_tiny, style):
         (0, (), "images"),
         (6, (), "images"),
         (2, ("a", "b", "c"), "prompts"),
-        (1, ("\x07",), "prompt"),
+        (1, ("\x07",), "prompts"),
     ],
 )
-def test_lessons_that_cannot_be(lumiere, images, prompts, name):
+def test_requests_that_cannot_be(lumiere, images, prompts, name):
     with pytest.raises(ValueError, match=f"^{name}: expected .+, got .+, .+"):
         lumiere.learn_style([picture()] * images, "blocks", prompts=prompts)

@@ -87,11 +87,15 @@ def test_a_long_clip_is_made_by_windows(tiny):
     """Frames of the first window alone know nothing of what follows within one step, so they are
     those of a shorter clip.
     """
-    long = render_shots(tiny.base, asked(frames=12, fps="2", steps=1))  # windows of ten frames, two shared
+    long = render_shots(
+        tiny.base, asked(frames=12, fps="2", steps=1)
+    )  # windows of ten frames, two shared
     assert long.shape == (12, 16, 16, 3)
     noise_differs = render_shots(tiny.base, asked(frames=12, fps="2", steps=1, seed=1))
     assert not np.array_equal(long, noise_differs)
-    batched = render_shots(tiny.base, asked(frames=12, fps="2", steps=1), windows_at(Fraction(2), batch=4))
+    batched = render_shots(
+        tiny.base, asked(frames=12, fps="2", steps=1), windows_at(Fraction(2), batch=4)
+    )
     assert np.abs(long.astype(int) - batched).max() <= 1
 
 

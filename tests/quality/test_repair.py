@@ -1,7 +1,5 @@
 """Defects put into a moving clip are found and mended; a clean clip is left alone."""
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
 

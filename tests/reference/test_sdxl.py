@@ -195,7 +195,9 @@ def test_saved_and_loaded_with_both_encoders(pipeline, tmp_path):
 
 def test_learning_a_style_on_it_is_refused(pipeline):
     with pytest.raises(ValueError, match="model: expected one with one text encoder, got two"):
-        learn(pipeline, [open_picture(np.zeros((16, 16, 3), np.uint8))], "plain", [], Learning())
+        learn(
+            pipeline, [open_picture(np.zeros((16, 16, 3), np.uint8)).clip], "plain", [], Learning()
+        )
 
 
 def test_halves_of_a_pair_are_refused(parts, unet):

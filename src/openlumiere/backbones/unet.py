@@ -193,9 +193,9 @@ class UNetBackbone:
         """
         batch, _, frames, height, width = shape
         places = prod((batch, frames, height, width))
-        width: int = self.unet["block_out_channels"][0]
+        channels: int = self.unet["block_out_channels"][0]
         number: int = self.net.dtype.itemsize
-        return STATES * number * places * width
+        return STATES * number * places * channels
 
 
 def sizes_for(text: TextStates, height: int, width: int) -> dict[str, Tensor]:

@@ -154,7 +154,7 @@ class WanBackbone:
     def bytes_for(self, shape: Sequence[int]) -> int:
         """What one pass takes beside the weights: mostly states of the tokens."""
         batch, _, *grid = shape
-        patch = prod(self.net.config.patch_size)
-        width = self.net.config.num_attention_heads * self.net.config.attention_head_dim
+        patch: int = prod(self.net.config.patch_size)
+        width: int = self.net.config.num_attention_heads * self.net.config.attention_head_dim
         number: int = self.net.dtype.itemsize
         return STATES * number * batch * prod(grid) // patch * width

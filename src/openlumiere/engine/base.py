@@ -246,7 +246,8 @@ class LumierePipeline(CheckedPipeline):
         Raises ValueError, in one line, for a folder that lacks a file or was changed, or holds
         anything else.
         """
-        return cls(**read_parts(locate(model), torch_dtype))
+        parts: dict[str, Any] = read_parts(locate(model), torch_dtype)
+        return cls(**parts)
 
 
 def fingerprint(components: dict[str, object], settings: dict[str, float]) -> str:
@@ -264,7 +265,7 @@ def fingerprint(components: dict[str, object], settings: dict[str, float]) -> st
 
 def config_text(part: object) -> str:
     """A component's configuration in one line; what only says where it came from is left out."""
-    config = getattr(part, "config", None)
+    config: Any = getattr(part, "config", None)
     stated = config.to_dict() if hasattr(config, "to_dict") else dict(config or {})
     return json.dumps(
         {key: value for key, value in stated.items() if not key.startswith("_")},

@@ -194,7 +194,8 @@ class LumiereUpscalePipeline(CheckedPipeline):
         """Load a folder that `save_pretrained` wrote; as careful as
         `LumierePipeline.from_pretrained`.
         """
-        return cls(**read_upscaler_parts(locate(model), torch_dtype))
+        parts: dict[str, Any] = read_upscaler_parts(locate(model), torch_dtype)
+        return cls(**parts)
 
 
 class LowResolution:

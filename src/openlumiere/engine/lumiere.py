@@ -253,7 +253,7 @@ class Lumiere:
         return self.base.stunet.fingerprint()
 
     def _learnt(self, task: LearnStyle, inputs: Inputs) -> Style:
-        pictures = [inputs[f"image {index}"] for index in range(len(task.images))]
+        pictures = [inputs[f"image {index}"].clip for index in range(len(task.images))]
         base = copy.copy(self.base)
         base.scheduler = make_scheduler("ddim", self.base.scheduler.config)
         return learn(base, pictures, task.name, task.prompts, task.learning)

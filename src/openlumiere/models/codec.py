@@ -79,7 +79,7 @@ class UnshuffleCodec(PerFrame):
 
     def encode(self, pixels: Float[Tensor, "b k f H W"]) -> Float[Tensor, "b c f h w"]:
         """Sides must divide by `factor`."""
-        check_sides(*pixels.shape[-2:], self.factor)
+        check_sides(pixels.shape[-2], pixels.shape[-1], self.factor)
         return rearrange(
             pixels, "b c f (h y) (w x) -> b (c y x) f h w", y=self.factor, x=self.factor
         )
@@ -107,7 +107,7 @@ class VAECodec(PerFrame):
         """The mean of the posterior, scaled (and shifted, where the VAE has a shift) to about unit
         variance.
         """
-        check_sides(*pixels.shape[-2:], self.factor)
+        check_sides(pixels.shape[-2], pixels.shape[-1], self.factor)
         means = [
             self.vae.encode(part).latent_dist.mode()
             for part in fold_frames(pixels).split(self.batch)
@@ -147,7 +147,7 @@ class AutoencoderCodec(PerFrame):
     @torch.no_grad()
     def encode(self, pixels: Float[Tensor, "b k f H W"]) -> Float[Tensor, "b c f h w"]:
         """Latents of about unit variance."""
-        check_sides(*pixels.shape[-2:], self.factor)
+        check_sides(pixels.shape[-2], pixels.shape[-1], self.factor)
         frames = fold_frames(premultiplied(pixels)).to(self.net.dtype)
         latents = [self.net.encode(part) for part in frames.split(self.batch)]
         return unfold_frames(torch.cat(latents), len(pixels))

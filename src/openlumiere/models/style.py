@@ -12,7 +12,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,27 +136,6 @@ def blend(
             do = "lower its weight, or learn it again"
             check_finite(blended[name], f"{name} with {style.name} at {weight:g}", do)
     return blended
-
-
-@contextmanager
-def blended(
-    unet: nn.Module, styles: Sequence[tuple[Style, float]], fingerprint: str
-) -> Iterator[None]:
-    """As `styled`, in place for a while. To be removed with its last caller: two threads would see
-    each other's weights.
-    """
-    changed = blend(unet, styles, fingerprint)
-    parameters = {name: value for name, value in unet.named_parameters() if name in changed}
-    before = {name: value.detach().clone() for name, value in parameters.items()}
-    try:
-        with torch.no_grad():
-            for name, value in parameters.items():
-                value.copy_(changed[name])
-        yield
-    finally:
-        with torch.no_grad():
-            for name, value in parameters.items():
-                value.copy_(before[name])
 
 
 def check_net(style: Style, fingerprint: str) -> None:
