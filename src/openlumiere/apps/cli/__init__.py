@@ -33,7 +33,7 @@ VERBS = MADE | OTHERS
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run one verb; 0 done, 1 not well (doctor), 2 a user's mistake in one line, 130 interrupted."""
+    """Run one verb; 0 done, 1 not well (doctor), 2 a user's mistake in a line, 130 interrupted."""
     with tolerant_streams():
         return answered(sys.argv[1:] if words is None else words)
 

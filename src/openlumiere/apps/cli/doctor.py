@@ -39,6 +39,7 @@ class Doctor:
 
 
 def main(words: list[str]) -> int:
+    """Print what is found, a line each; 1 where something is not well."""
     options = parse(Doctor, words, "doctor")
     run = Generate(
         prompt="a run to weigh", frames=options.frames, size=options.size, steps=options.steps
@@ -48,15 +49,19 @@ def main(words: list[str]) -> int:
     report("device", ", ".join([options.device, f"{torch.get_num_threads()} threads", *gpus()]))
     report("memory", f"{gigabytes(free_memory(device))} free")
     report("versions", ", ".join(f"{name} {version(name)}" for name in PACKAGES))
-    problems = [tell("text", check_text), tell("weights", lambda: check_weights(options, run))]
+    problems = [
+        checked("text", check_text),
+        checked("weights", lambda: check_weights(options, run)),
+    ]
     return 1 if any(problems) else 0
 
 
 def report(name: str, what: str) -> None:
+    """Print one line."""
     print(f"{name:<10}{what}")
 
 
-def tell(name: str, check: Callable[[], str]) -> bool:
+def checked(name: str, check: Callable[[], str]) -> bool:
     """Report what a check found; whether it found a problem."""
     try:
         report(name, check())
@@ -67,6 +72,7 @@ def tell(name: str, check: Callable[[], str]) -> bool:
 
 
 def gpus() -> list[str]:
+    """The CUDA devices of this machine, by number and name."""
     return [
         f"cuda:{index} {torch.cuda.get_device_name(index)}"
         for index in range(torch.cuda.device_count())
@@ -74,20 +80,24 @@ def gpus() -> list[str]:
 
 
 def check_text() -> str:
+    """Raises ValueError where the bundled text encoder is missing or damaged."""
     check_e5(e5_path())
     return "multilingual-e5-small in 4 bits, intact"
 
 
 def check_weights(options: Doctor, run: Generate) -> str:
+    """The model and what a run of it takes. Raises ValueError for weights that are damaged."""
     lumiere = load(options.model, options.device, "float32")
     parameters = sum(value.numel() for value in lumiere.base.stunet.parameters())
-    return f"{parameters / 1e6:.1f} M parameters, {lumiere.base.native_size} px, intact\n{told_run(lumiere, run)}"
+    net = f"{parameters / 1e6:.1f} M parameters, {lumiere.base.native_size} px, intact"
+    return f"{net}\n{weigh(lumiere, run)}"
 
 
-def told_run(lumiere: Lumiere, run: Generate) -> str:
-    needed, free = (
-        cascade_memory(lumiere.base, lumiere.upscaler, run),
-        free_memory(lumiere.base.device),
-    )
+def weigh(lumiere: Lumiere, run: Generate) -> str:
+    """A line on the memory of a run: what it takes, what is free, whether it fits."""
+    needed = cascade_memory(lumiere.base, lumiere.upscaler, run)
+    free = free_memory(lumiere.base.device)
     verdict = "fits" if needed <= free else "may not fit: ask for fewer frames or a smaller size"
-    return f"{'run':<10}{run.length.count} frames of {run.size} px in {run.sampling.steps} steps: about {gigabytes(needed)} in all, {gigabytes(free)} free, {verdict}"
+    asked = f"{run.length.count} frames of {run.size} px in {run.sampling.steps} steps"
+    memory = f"about {gigabytes(needed)} in all, {gigabytes(free)} free"
+    return f"{'run':<10}{asked}: {memory}, {verdict}"
