@@ -146,7 +146,8 @@ def enlarge(
         return small
     enlarged = np.empty((len(small), height, width, 3), np.uint8)
     for source, target in zip(small, enlarged, strict=True):
-        target[:] = Image.fromarray(source).resize((width, height), Image.Resampling.LANCZOS)
+        large = Image.fromarray(source).resize((width, height), Image.Resampling.LANCZOS)
+        target[:] = np.asarray(large)
     return enlarged
 
 

@@ -65,7 +65,8 @@ def enlarged_alpha(
     """Alpha enlarged as a grey picture, by Lanczos resampling."""
     enlarged = np.empty((len(opacity), height, width), np.uint8)
     for source, target in zip(opacity, enlarged, strict=True):
-        target[:] = Image.fromarray(source).resize((width, height), Image.Resampling.LANCZOS)
+        large = Image.fromarray(source).resize((width, height), Image.Resampling.LANCZOS)
+        target[:] = np.asarray(large)
     return enlarged
 
 

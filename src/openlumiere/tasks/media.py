@@ -92,8 +92,8 @@ CLEAR = "transparent"
 
 
 def read_background(value: Any) -> Any:
-    """ "" (as it is), "transparent", a colour by name, #rrggbb or rgb(r, g, b), or a file or content
-    that stands behind what is made.
+    """A text that is empty (as it is), "transparent" or a colour (by name, #rrggbb or
+    rgb(r, g, b)), or a file or content that stands behind what is made.
     """
     if value is None:
         return AS_IT_IS
