@@ -139,7 +139,7 @@ def source_of(role: str, given: Given) -> Source:
         relationship=RELATIONS.get(role.split()[0], "componentOf"),
         marks=marks_of(given),
         file=file,
-        file_sha256=file and sha256_of_file(file),
+        file_sha256=sha256_of_file(file) if file else None,
     )
 
 

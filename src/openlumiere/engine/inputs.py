@@ -54,7 +54,7 @@ def sha256_of(clip: Clip) -> str:
     """Over rate, shape and pixels, as they are in memory."""
     digest = hashlib.sha256(f"{clip.fps} {clip.frames.shape} ".encode())
     for frame in clip.frames:  # one by one, since repeated frames may share their memory
-        digest.update(np.ascontiguousarray(frame))
+        digest.update(np.ascontiguousarray(frame).data)
     return digest.hexdigest()
 
 

@@ -146,9 +146,7 @@ class Lumiere:
         """Make new what lies in `region` (`tasks.Inpaint`, `Region.of`); all else is known."""
         return self._run(Inpaint, how, clip=clip, region=region, prompt=prompt)
 
-    def outpaint(
-        self, clip: Any, size: tuple[int, int], prompt: str = "", **how: Unpack[How]
-    ) -> Clip:
+    def outpaint(self, clip: Any, size: tuple[int, int], prompt: str = "", **how: Any) -> Clip:
         """Make new what lies around the clip in frames of `size` (width, height)
         (`tasks.Outpaint`).
         """
@@ -193,7 +191,9 @@ class Lumiere:
         return made
 
     @overload
-    def run(self, task: LearnStyle, on_step: OnStep | None = None) -> Style: ...
+    def run(  # type: ignore[overload-overlap]
+        self, task: LearnStyle, on_step: OnStep | None = None
+    ) -> Style: ...
 
     @overload
     def run(self, task: Task, on_step: OnStep | None = None) -> Clip: ...
@@ -262,6 +262,7 @@ class Lumiere:
         """The frames of an open task, at their final size."""
         if isinstance(task, Upscale):
             return self._upscaled(task, clip_of(task.clip).frames)
+        assert isinstance(task, Sampled)
         base = self._styled(task)
         if isinstance(task, Generate):
             windows = pick_windows(base, task, task.memory_limit)

@@ -68,8 +68,11 @@ def real(low: float, high: float) -> Callable[[Any, ValidationInfo | str], float
     def check(value: Any, info: ValidationInfo | str) -> float:
         found = number(value)
         name = info if isinstance(info, str) else info.field_name
-        fits = isinstance(found, (int, float)) and not isinstance(found, bool)
-        if not fits or not low <= found <= high:  # so that NaN is out, too
+        if (
+            isinstance(found, bool)
+            or not isinstance(found, (int, float))
+            or not low <= found <= high  # so that NaN is out, too
+        ):
             raise ValueError(
                 f"{spoken(name)}: expected {low:g} to {high:g}, "
                 f"got {shown(found)}, choose one in that range"

@@ -16,7 +16,7 @@ from openlumiere.engine.finish import PACKAGES
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.engine.memory import cascade_memory, free_memory, gigabytes
 from openlumiere.models.e5 import check_e5, e5_path
-from openlumiere.tasks import Generate
+from openlumiere.tasks import Generate, Length, Sampling
 from openlumiere.tasks.request import DEFAULT_FRAMES, DEFAULT_SIZE, DEFAULT_STEPS
 
 
@@ -42,7 +42,10 @@ def main(words: list[str]) -> int:
     """Print what is found, a line each; 1 where something is not well."""
     options = parse(Doctor, words, "doctor")
     run = Generate(
-        prompt="a run to weigh", frames=options.frames, size=options.size, steps=options.steps
+        prompt="a run to weigh",
+        length=Length(frames=options.frames),
+        size=options.size,
+        sampling=Sampling(steps=options.steps),
     )
     check_device(options.device)
     device = torch.device(options.device)

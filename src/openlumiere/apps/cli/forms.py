@@ -116,7 +116,7 @@ def form_of(kind: str) -> type:
 
 def group(name: str, form: Any, default: Any) -> Option:
     """Options under a heading of their own, without a prefix."""
-    return name, OmitArgPrefixes[form], default
+    return name, OmitArgPrefixes[form], default  # type: ignore[misc]
 
 
 def dataclass_of(name: str, options: list[Option]) -> type:

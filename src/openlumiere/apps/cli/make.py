@@ -19,12 +19,13 @@ FIRST = ".first.png"  # the picture that a clip begins with, where it was made f
 
 def main(words: list[str], verb: str) -> int:
     """Read the words, refuse what can't be made or written, make it, and print where it is."""
-    form = parse(form_of(verb), words, verb, description=description(verb))
+    form: Any = parse(form_of(verb), words, verb, description=description(verb))
     outputs = numbered(form.written.output, getattr(form, "count", 1))
     tasks = [task_of(verb, form, index) for index in range(len(outputs))]
     for output in outputs:
         check_name(output, verb, *companions(form))
     with progress(verb) as bar:
+        bar.say("loading the model")
         return make_all(tasks, outputs, form, bar)
 
 
