@@ -245,6 +245,11 @@ def check_sides(height: int, width: int, factor: int) -> None:
 
 
 def to_frames(pixels: Float[Tensor, "b k f h w"]) -> UInt8[np.ndarray, "b f h w k"]:
-    """[-1, 1] to the nearest of 256 levels."""
+    """[-1, 1] to the nearest of 256 levels. Raises ValueError for what is not finite."""
+    if not bool(pixels.isfinite().all()):
+        raise ValueError(
+            "frames: expected finite values, got NaN or infinity, "
+            "use a smaller style weight, less guidance, or float32"
+        )
     levels = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return rearrange(levels, "b c f h w -> b f h w c").cpu().numpy()
