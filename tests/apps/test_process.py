@@ -14,7 +14,8 @@ PROMPT = "a dog moves right on a green background"
 CHILD = """
 import signal
 from openlumiere.apps.cli import main
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background inherits "ignore"
+# A test run in the background inherits "ignore".
+signal.signal(signal.SIGINT, signal.default_int_handler)
 raise SystemExit(main())
 """
 

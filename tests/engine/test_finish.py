@@ -150,7 +150,7 @@ def test_what_is_merely_loaded_and_saved_is_not_ours(tiny, tmp_path):
 
 @pytest.mark.parametrize("name", ["a.webm", "a.mp4", "a/"])
 def test_record_and_statement_go_with_the_clip_that_they_speak_of(tiny, tmp_path, name):
-    """Another clip under the same name is not called inconsistent for what was said of the first."""
+    """Another clip under the same name is not inconsistent for what was said of the first."""
     output = f"{tmp_path}/{name}"
     tiny.generate(PROMPT, frames=2, steps=1, size=0).save(output)
     assert (

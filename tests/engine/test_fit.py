@@ -67,7 +67,7 @@ def test_motion_is_the_pace_of_time():
 
 @pytest.mark.parametrize("size", [(36, 64), (33, 47), (16, 16), (200, 120)])
 def test_a_place_is_known_only_where_all_its_pixels_are(size):
-    """Whatever is under an unknown pixel can be changed without a change of what the net is told."""
+    """Whatever is under an unknown pixel can change without a change of what the net is given."""
     given = canvas(2, *size)
     codec, to = UnshuffleCodec(2), fit(given, 32, 8)
     told = encode(given, to, codec).as_channels()

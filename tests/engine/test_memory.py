@@ -33,7 +33,8 @@ torch.set_num_threads(1)
 from openlumiere import Lumiere
 from openlumiere.engine.memory import memory_needed
 from openlumiere.tasks import Generate
-run = Generate(prompt="a dog moves right on a green background", frames=int(sys.argv[2]), steps=1, size=int(sys.argv[3]))
+prompt = "a dog moves right on a green background"
+run = Generate(prompt=prompt, frames=int(sys.argv[2]), steps=1, size=int(sys.argv[3]))
 lumiere = Lumiere.from_pretrained(sys.argv[1])
 print(memory_needed(lumiere.base, run))
 lumiere.run(run).save(sys.argv[4])

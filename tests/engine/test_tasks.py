@@ -197,7 +197,7 @@ def test_edits_replay_from_their_record_and_inputs(lumiere, tmp_path):
     assert lumiere.replay(record, inputs=inputs) == made
     with pytest.raises(
         ValueError,
-        match=r"inputs: expected the image \(garden.png\) that the clip was made from, got none, give it",
+        match=r"inputs: expected the image \(garden.png\) that the clip was made from, got none",
     ):
         lumiere.replay(record, inputs={"region": mask})
     with pytest.raises(

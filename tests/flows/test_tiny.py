@@ -11,7 +11,7 @@ def test_the_public_names():
     assert set(openlumiere.__all__) == {"Clip", "Lumiere", "LumierePipeline", "STUNet"}
     assert all(getattr(openlumiere, name).__name__ == name for name in openlumiere.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'Magic'"):
-        openlumiere.Magic
+        openlumiere.Magic()
 
 
 def test_a_sentence_becomes_a_five_second_mp4(tiny_model, tmp_path):

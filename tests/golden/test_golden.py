@@ -105,7 +105,9 @@ def machine() -> str:
         line.split(":")[0].strip(): line.split(":")[1].strip() for line in lines if ":" in line
     }
     cpu = " ".join(found.get(name, "?") for name in ("vendor_id", "cpu family", "model"))
-    return f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {cpu}, {torch.get_num_threads()} thread"
+    capability = torch.backends.cpu.get_cpu_capability()
+    threads = torch.get_num_threads()
+    return f"torch {torch.__version__}, {capability}, {cpu}, {threads} thread"
 
 
 def print_of(frames: np.ndarray) -> dict:

@@ -52,7 +52,8 @@ class Canvas:
     def __post_init__(self) -> None:
         if self.known.shape != self.frames.shape[:3]:
             raise ValueError(
-                f"known: expected a mask {self.frames.shape[:3]}, got {self.known.shape}, give one value a pixel"
+                f"known: expected a mask {self.frames.shape[:3]}, got {self.known.shape}, "
+                "give one value a pixel"
             )
         check_sides(*self.size)
 
@@ -147,11 +148,13 @@ def keyframes(
     for frame, picture in pictures.items():
         if not 0 <= frame < frames:
             raise ValueError(
-                f"keyframes: expected frames from 0 to {frames - 1}, got {frame}, ask for a longer clip or an earlier frame"
+                f"keyframes: expected frames from 0 to {frames - 1}, got {frame}, "
+                "ask for a longer clip or an earlier frame"
             )
         if picture.shape != first.shape:
             raise ValueError(
-                f"keyframes: expected pictures of {sides(first)}, got {sides(picture)} at frame {frame}, bring them to one size"
+                f"keyframes: expected pictures of {sides(first)}, got {sides(picture)} at frame "
+                f"{frame}, bring them to one size"
             )
     check_sides(first.shape[1], first.shape[0])
     canvas = np.zeros((frames, *first.shape), np.uint8)
@@ -185,7 +188,8 @@ def extended(clip: Clip, width: int, height: int) -> Canvas:
     if width < clip.size[0] or height < clip.size[1]:
         expected = f"at least the clip's {clip.size[0]}x{clip.size[1]}"
         raise ValueError(
-            f"to: expected {expected}, got {width}x{height}, give sides that hold it, or scale the clip first"
+            f"to: expected {expected}, got {width}x{height}, "
+            "give sides that hold it, or scale the clip first"
         )
     check_sides(width, height)
     x = (width - clip.size[0]) // 2

@@ -34,9 +34,8 @@ UPSCALE_STATES = 12  # the same in the super-resolution net
 NOISY = 6  # copies of the noisy clip that a step of a scheduler makes
 # copies of a window of whole frames in the stream of the super-resolution net, decoding among them
 UPSCALE_NOISY = 9
-WRITING = (
-    240 * 2**20
-)  # bytes that marking, encoding and signing 80 frames of 256 px take, when the net's own are given back or worn
+# bytes that marking, encoding and signing 80 frames of 256 px take, once the net's are freed
+WRITING = 240 * 2**20
 # bytes a pixel of a frame, above 256 x 256 of them, that encoding holds (one run at 1024 px)
 ENCODING = 450
 # bytes a pixel of a given clip: its frames, what is known, what is made, and what is looked at (an
@@ -61,7 +60,8 @@ def memory_needed(pipeline: LumierePipeline, run: Generate, windows: Windows | N
     number, weights = net.dtype.itemsize, weights_of(pipeline)
     passes = 1 if run.sampling.guidance == 1 else 2
     places = net.config.unet["sample_size"] ** 2
-    frames = min(windows.batch * windows.frames, run.length.count)
+    asked = run.length.count
+    frames = asked if windows.frames is None else min(windows.batch * windows.frames, asked)
     state = number * passes * frames * places * net.config.unet["block_out_channels"][0]
     if pipeline.device.type != "cpu":
         return weights + STATES * state
@@ -180,12 +180,14 @@ def pick_tiles(
 
 
 def first_that_fits(choices: Sequence[Windows], needed: Sequence[int], limit: int) -> Windows:
+    """The first choice that needs at most `limit` bytes. Raises ValueError where none does."""
     for windows, count in zip(choices, needed, strict=True):
         if count <= limit:
             return windows
     least = gigabytes(min(needed))
     raise ValueError(
-        f"memory limit: expected at least {least} for this run, got {gigabytes(limit)}, raise it or ask for a smaller clip"
+        f"memory limit: expected at least {least} for this run, got {gigabytes(limit)}, "
+        "raise it or ask for a smaller clip"
     )
 
 
@@ -209,4 +211,5 @@ def free_memory(device: torch.device) -> int:
 
 
 def gigabytes(count: int) -> str:
+    """Bytes, as people read them."""
     return f"{count / 2**30:.1f} GiB"

@@ -1,5 +1,5 @@
-"""What each task asks of the net: a `Canvas` in pixels where something is given, and a `Plan` of one
-pass over a clip as the net sees it.
+"""What each task asks of the net: a `Canvas` in pixels where something is given, and a `Plan` of
+one pass over a clip as the net sees it.
 """
 
 from __future__ import annotations
@@ -173,9 +173,10 @@ def plan_shot(
     keyframe: UInt8[np.ndarray, "h w 3"] | None = None,
     number: int = 0,
 ) -> Plan:
-    """The `number`-th shot of words, at the net's size, from a seed of its own. It begins after `keyframe`, a picture of the shot before
-    it that is known to the net and not shown again; `windows` are `windows_at` its rate if not
-    given.
+    """The `number`-th shot of words, at the net's size, from a seed of its own.
+
+    It begins after `keyframe`, a picture of the shot before it that is known to the net and not
+    shown again; `windows` are `windows_at` its rate if not given.
     """
     lines = parse_schedule(prompt)
     fps = task.length.fps

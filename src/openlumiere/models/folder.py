@@ -88,7 +88,7 @@ def write_checksums(folder: Path) -> None:
     (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n")
 
 
-def read_parts(folder: Path, dtype: torch.dtype) -> dict[str, object]:
+def read_parts(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
     """The arguments of `LumierePipeline` as they lie in `folder`. Raises `ModelError` for whatever
     is wrong with it.
     """
@@ -103,7 +103,7 @@ def read_parts(folder: Path, dtype: torch.dtype) -> dict[str, object]:
     return {**parts, **numbers, "force_zeros_for_empty_prompt": zeros}
 
 
-def read_upscaler_parts(folder: Path, dtype: torch.dtype) -> dict[str, object]:
+def read_upscaler_parts(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
     """The arguments of `LumiereUpscalePipeline` as they lie in `folder`. Raises `ModelError` for
     whatever is wrong with it.
     """

@@ -123,6 +123,7 @@ def in_three_parts(found: ErrorDetails, words: list[str]) -> str:
 
 
 def choices_of(found: ErrorDetails) -> list[str]:
+    """The choices that an error of pydantic names."""
     told = str(found["ctx"].get("expected") or found["ctx"].get("expected_tags"))
     return [choice.strip(" '") for choice in told.replace(" or ", ", ").split(",")]
 

@@ -49,7 +49,9 @@ def main(words: list[str]) -> int:
 
 
 def details(report: Report) -> list[str]:
-    """A line for the manifest and one for the mark."""
+    """A line for the manifest and one for the mark, of a file that could be read."""
+    assert report.manifest is not None
+    assert report.mark is not None
     return [f"manifest  {state(report.manifest)}", f"mark      {seen(report.mark)}"]
 
 
