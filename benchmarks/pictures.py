@@ -22,11 +22,10 @@ import numpy as np
 import torch
 
 from openlumiere import Clip, Lumiere
-from openlumiere.tasks import Learning
+from openlumiere.engine.canvas import Canvas, extended, filled, keyframes, partly_moving, unheld
 from openlumiere.media import contact_sheet, filmstrip, save_image
 from openlumiere.quality.repair import mended
-from openlumiere.engine.canvas import Canvas, extended, filled, keyframes, partly_moving, unheld
-from openlumiere.tasks import Region
+from openlumiere.tasks import Learning, Region
 from openlumiere_world.measures.sources import Ask
 from openlumiere_world.measures.style import WEIGHTS, references
 from openlumiere_world.measures.tasks import around, damaged

@@ -25,7 +25,7 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    """What needs numpy or torch is imported when first used, so that the command answers at once."""
+    """What needs numpy or torch is imported when first used: the command answers at once."""
     if name not in _LAZY:
         raise AttributeError(f"module 'openlumiere' has no attribute {name!r}")
     from importlib import import_module
