@@ -1,8 +1,8 @@
 """Which prompts are refused, for docs/trust.md.
 
-    python benchmarks/screening.py tests/safety/prompts.csv     # its table, and each mistake
-    python benchmarks/screening.py captions                         # of the sticker world's captions
-    python benchmarks/screening.py curve tests/safety/prompts_held_out.csv     # by threshold
+    python benchmarks/screening.py tests/safety/prompts.csv  # its table, and each mistake
+    python benchmarks/screening.py captions  # of the sticker world's captions
+    python benchmarks/screening.py curve tests/safety/prompts_held_out.csv  # by threshold
 
 A refusal counts where it should be only under the rule that it should be under. All prompts are of
 one hand; `prompts_held_out.csv` was written when words, nets and thresholds stood.

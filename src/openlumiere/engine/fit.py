@@ -54,6 +54,7 @@ def fit(canvas: Canvas, side: int, multiple: int, loop: bool = False) -> Fit:
 
 
 def nearest(length: float, multiple: int) -> int:
+    """The multiple of `multiple`, one at least, that is nearest to `length`."""
     return max(1, round(length / multiple)) * multiple
 
 
@@ -176,6 +177,7 @@ def paste(
 def meet(
     made: np.ndarray, given: np.ndarray, known: np.ndarray, feather: int
 ) -> UInt8[np.ndarray, "h w 3"]:
+    """`made` moved towards what is known nearby, within about `feather` pixels of it."""
     weight = torch.from_numpy(known)[None].float()
     difference = torch.from_numpy(given.astype(np.float32) - made).permute(2, 0, 1) * weight
     near = blur(torch.cat([difference, weight]), feather)

@@ -75,7 +75,7 @@ WEIGHTS = Path(__file__).parent.parent / "weights"
 
 
 class How(TypedDict, total=False):
-    """What every method takes by name beside its own; which task takes which: `openlumiere.tasks`."""
+    """What methods take by name beside their own; which task takes which: `openlumiere.tasks`."""
 
     seed: int
     steps: int

@@ -40,11 +40,6 @@ class Report:
     seconds: float
     problems: tuple[tuple[str, str], ...]  # each bad file once, with its reason
 
-    @property
-    def bad(self) -> float:
-        """Share of the files that couldn't be read."""
-        return len(self.problems) / max(1, self.files + len(self.problems))
-
 
 def ingest(
     folder: Path,
