@@ -297,7 +297,7 @@ def test_packed_frames_come_back(frames, picture):
 def test_a_score_per_picture_is_the_greatest_of_two_a_second():
     clip = np.zeros((8, 4, 4, 3), np.uint8)
     clip[-1] = 200
-    score = Score(name="light", function="footage:brightness", per="picture")
+    score = Score(name="light", function="recordings:brightness", per="picture")
     assert rules.apply(score, clip, Fraction(8)) == brightness(clip[-1])
 
 
