@@ -228,7 +228,9 @@ def test_a_reader_that_crashes_or_hangs_takes_one_file_with_it(tmp_path, monkeyp
     bright[:, :, :40] = 250
     save(footage / "bright.mp4", np.maximum(bright, 235))
     for name, ending in (("crash", "was stopped by SIGSEGV"), ("hang", "gave no frame for 2 s")):
-        config = replace(SMALL, scores=(Score(name=name, function=f"recordings:{name}"),), stall=2.0)
+        config = replace(
+            SMALL, scores=(Score(name=name, function=f"recordings:{name}"),), stall=2.0
+        )
         report = ingest(footage, tmp_path / name, config)
         assert [file for file, _ in report.problems] == ["bright.mp4"]
         assert ending in report.problems[0][1]
