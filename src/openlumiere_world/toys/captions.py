@@ -235,7 +235,7 @@ def who(subject: Subject, language: str) -> str:
     """A name with its indefinite article, where that is known."""
     name = subject.names.get(language) or subject.names["en"]
     article = english_article(name) if language == "en" else foreign_article(subject, name, language)
-    return f"{article} {name}" if article else name
+    return f"{article} {name}".replace("' ", "'") if article else name
 
 
 def english_article(name: str) -> str:

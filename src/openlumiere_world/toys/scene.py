@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, replace
+from itertools import count
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +30,7 @@ GROUNDS = {"transparent": 0.33, "plain": 0.27, "gradient": 0.06, "scene": 0.34}
 CAMERA = 0.35  # share of clips before a scene in which the camera moves
 CAMERAS = ("pan left", "pan right", "pan up", "pan down", "zoom in", "zoom out")
 EFFECT = 0.1
+SPLITS = ("train", "held out")
 HELD_OUT = 20  # one combination of subject, action and ground in so many is kept out of training
 GOING = ("walks", "runs", "gallops", "leaps", "swims", "swims fast", "flies", "flies fast", "drives", "rolls")
 SWIMMING = {"swims": 0.35, "swims fast": 0.7, "flies": 0.5, "flies fast": 0.9}  # own lengths a second, of those without feet
@@ -102,12 +104,11 @@ class Planner:
         return [numbers for numbers in found if numbers]
 
     def plan(self, seed: int, split: str = "train") -> Scene:
-        """Of a split "train" or "held out": seeds are tried one after another until one is of it."""
-        for attempt in range(10_000):
-            drawn = self._draw(seed, Chance(mixed(seed, attempt)))
-            if drawn.held_out == (split == "held out"):
-                return drawn
-        raise ValueError(f"split: expected 'train' or 'held out', got {split!r}, name one of the two")
+        """Of a split "train" or "held out": scenes are drawn one after another until one is of it. Raises ValueError."""
+        if split not in SPLITS:
+            raise ValueError(f"split: expected 'train' or 'held out', got {split!r}, name one of the two")
+        attempts = (self._draw(seed, Chance(mixed(seed, attempt))) for attempt in count())
+        return next(drawn for drawn in attempts if drawn.held_out == (split == "held out"))
 
     def _draw(self, seed: int, chance: Chance) -> Scene:
         number = chance.one_of(chance.one_of(self.choices[chance.by_share(self.kinds)]))
