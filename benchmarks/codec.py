@@ -2,8 +2,9 @@
 
     python benchmarks/codec.py --cache CACHE [--codec FOLDER] [--sheet docs/images/codec-worst.png]
 
-Frames are premultiplied RGBA in [0, 1]. The PSNR is over all four channels; the step ratio is that of mean absolute changes from
-frame to frame, decoded by source: below 1 is motion lost, above 1 is flicker added.
+Frames are premultiplied RGBA in [0, 1]. The PSNR is over all four channels; the step ratio is that
+of mean absolute changes from frame to frame, decoded by source: below 1 is motion lost, above 1 is
+flicker added.
 """
 
 from __future__ import annotations
@@ -25,10 +26,24 @@ CARRIED = Path(__file__).parents[1] / "src/openlumiere/weights/codec"
 ROUNDS = 20
 
 
-def main(cache: Path, codec: Path = CARRIED, clips: int = 48, frames: int = 24, sheet: Path | None = None, threads: int = 1) -> None:
-    """Measure the codec on the first frames of held-out clips, and on drawings and photographs that were held out."""
+def main(
+    cache: Path,
+    codec: Path = CARRIED,
+    clips: int = 48,
+    frames: int = 24,
+    sheet: Path | None = None,
+    threads: int = 1,
+) -> None:
+    """Measure the codec on the first frames of held-out clips, and on drawings and photographs that
+    were held out.
+    """
     torch.set_num_threads(threads)
-    net = StickerAutoencoder.from_pretrained(codec).float().eval().to(memory_format=torch.channels_last)
+    net = (
+        StickerAutoencoder.from_pretrained(codec)
+        .float()
+        .eval()
+        .to(memory_format=torch.channels_last)
+    )
     planner = Planner(Cache(cache))
     scenes = [planner.plan(seed, "held out") for seed in range(clips)]
     drawn = [clip(planner.cache, scene, frames) for scene in scenes]
@@ -38,7 +53,10 @@ def main(cache: Path, codec: Path = CARRIED, clips: int = 48, frames: int = 24, 
     for name, pictures in held_out_pictures(cache).items():
         tell(name, pictures, rebuild(net, pictures))
     for label, bf16 in (("bf16", True), ("fp32", False)):
-        print(f"{label}: encode {1e3 * seconds(net.encode, drawn[0][:1] * 2 - 1, bf16):.1f} ms a frame, decode {1e3 * decode_seconds(net, bf16):.1f} ms")
+        print(
+            f"{label}: encode {1e3 * seconds(net.encode, drawn[0][:1] * 2 - 1, bf16):.1f} ms, "
+            f"decode {1e3 * decode_seconds(net, bf16):.1f} ms a frame"
+        )
     if sheet is not None:
         write_worst(drawn, coded, sheet)
 
@@ -47,7 +65,8 @@ def tell(name: str, shown: Tensor, coded: Tensor) -> None:
     ratios = psnr(coded, shown)
     alpha = (coded - shown)[:, 3].abs().mean()
     print(
-        f"{name}: {len(shown)} frames, PSNR mean {ratios.mean():.2f} dB, p10 {ratios.quantile(0.1):.2f}, worst {ratios.min():.2f}; "
+        f"{name}: {len(shown)} frames, PSNR mean {ratios.mean():.2f} dB, "
+        f"p10 {ratios.quantile(0.1):.2f}, worst {ratios.min():.2f}; "
         f"alpha error {alpha:.4f}",
         flush=True,
     )
@@ -60,7 +79,8 @@ def tell_steps(drawn: list[Tensor], coded: list[Tensor]) -> None:
     every = sum(after for _, after in pairs) / sum(before for before, _ in pairs)
     still = [after for before, after in pairs if before <= 1e-4]
     print(
-        f"step ratio: {every:.3f} over all steps, median of clips {ratios.median():.3f}, p10 {ratios.quantile(0.1):.3f}, p90 {ratios.quantile(0.9):.3f}; "
+        f"step ratio: {every:.3f} over all steps, median of clips {ratios.median():.3f}, "
+        f"p10 {ratios.quantile(0.1):.3f}, p90 {ratios.quantile(0.9):.3f}; "
         f"{len(still)} still clips change by {max(still, default=0.0):.5f} at most"
     )
 
@@ -73,10 +93,15 @@ def held_out_pictures(cache: Path) -> dict[str, Tensor]:
     """On transparent ground the drawings that the codec never saw, and photographs."""
     drawings = opened(cache / "drawings.npy")
     order = torch.randperm(len(drawings), generator=torch.Generator().manual_seed(1))[:TESTED]
-    photographs = opened(cache / "photographs.npy")[-TESTED_PHOTOGRAPHS:, 8:136, 8:136].permute(0, 3, 1, 2) / 255
+    photographs = (
+        opened(cache / "photographs.npy")[-TESTED_PHOTOGRAPHS:, 8:136, 8:136].permute(0, 3, 1, 2)
+        / 255
+    )
     return {
         "held-out drawings": drawings[order].permute(0, 3, 1, 2) / 255,
-        "held-out photographs": torch.cat([photographs, torch.ones_like(photographs[:, :1])], dim=1),
+        "held-out photographs": torch.cat(
+            [photographs, torch.ones_like(photographs[:, :1])], dim=1
+        ),
     }
 
 
@@ -102,7 +127,9 @@ def write_worst(drawn: list[Tensor], coded: list[Tensor], sheet: Path, count: in
     ratios = [psnr(second, first) for first, second in zip(drawn, coded)]
     clips = sorted(range(len(drawn)), key=lambda number: float(ratios[number].min()))[:count]
     rows = [(number, int(ratios[number].argmin())) for number in clips]
-    first, second = (torch.stack([part[number][row] for number, row in rows]) for part in (drawn, coded))
+    first, second = (
+        torch.stack([part[number][row] for number, row in rows]) for part in (drawn, coded)
+    )
     sheet.parent.mkdir(parents=True, exist_ok=True)
     save_sheet(beside(first, second), sheet)
 

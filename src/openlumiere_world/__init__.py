@@ -1,1 +1,3 @@
-"""Worlds that the carried models are taught: what is drawn, and the sentences that say it. The engine never imports them."""
+"""Worlds that the carried models are taught: what is drawn, and the sentences that say it. The
+engine never imports them.
+"""

@@ -8,7 +8,9 @@ from openlumiere.models.autoencoder import FACTOR, StickerAutoencoder
 
 def small(**options):
     torch.manual_seed(0)
-    net = StickerAutoencoder(widths=(8, 16, 16), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1, 1), **options)
+    net = StickerAutoencoder(
+        widths=(8, 16, 16), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1, 1), **options
+    )
     for value in net.parameters():
         torch.nn.init.normal_(value, std=0.1)
     return net.eval()
@@ -63,11 +65,17 @@ def test_a_saved_folder_opens_again(tmp_path):
     net.save_pretrained(tmp_path)
     again = StickerAutoencoder.from_pretrained(tmp_path)
     assert again.config.means == [0.5] * 16
-    assert all(torch.equal(value, again.state_dict()[name]) for name, value in net.state_dict().items())
+    assert all(
+        torch.equal(value, again.state_dict()[name]) for name, value in net.state_dict().items()
+    )
 
 
 @pytest.mark.parametrize(
-    ("shape", "said"), [((1, 3, 32, 32), "expected 4 channels, got 3"), ((1, 4, 30, 32), f"divide by {FACTOR}, got 32x30")]
+    ("shape", "said"),
+    [
+        ((1, 3, 32, 32), "expected 4 channels, got 3"),
+        ((1, 4, 30, 32), f"divide by {FACTOR}, got 32x30"),
+    ],
 )
 def test_other_frames_are_refused(shape, said):
     with pytest.raises(ValueError, match=said):

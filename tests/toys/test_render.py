@@ -1,4 +1,6 @@
-"""Rendering toys: what is refused before and after Blender, and that a stopped run goes on. Blender itself is played by a script."""
+"""Rendering toys: what is refused before and after Blender, and that a stopped run goes on. Blender
+itself is played by a script.
+"""
 
 import json
 import stat
@@ -30,9 +32,17 @@ for action in json.loads(pathlib.Path(job).read_text()):
 
 @pytest.fixture
 def room(tmp_path):
-    """A folder with a table of two actions, their file, and a Blender that only says that it drew."""
-    columns = ["file", "animation", *[f"subject_{name}" for name in LANGUAGES], *[f"action_{name}" for name in LANGUAGES]]
-    rows = [["Fox.glb", clip, *["fox"] * 5, *[verb] * 5] for clip, verb in (("Walk", "walks"), ("Broken", "breaks"))]
+    """A table of two actions, their file, and a Blender that only says that it drew."""
+    columns = [
+        "file",
+        "animation",
+        *[f"subject_{name}" for name in LANGUAGES],
+        *[f"action_{name}" for name in LANGUAGES],
+    ]
+    rows = [
+        ["Fox.glb", clip, *["fox"] * 5, *[verb] * 5]
+        for clip, verb in (("Walk", "walks"), ("Broken", "breaks"))
+    ]
     (tmp_path / "actions.csv").write_text("\n".join(",".join(row) for row in [columns, *rows]))
     (tmp_path / "Fox.glb").write_bytes(b"glTF")
     player = tmp_path / "python"
@@ -43,13 +53,24 @@ def room(tmp_path):
 
 
 def render(room, **options):
-    main(**{"glb": room, "table": room / "actions.csv", "out": room / "out", "blender": room / "python"} | options)
+    main(
+        **{
+            "glb": room,
+            "table": room / "actions.csv",
+            "out": room / "out",
+            "blender": room / "python",
+        }
+        | options
+    )
 
 
 def test_each_view_is_rendered_once_however_often_it_is_run(room):
     render(room, views=("quarter",))
     render(room, views=("quarter", "side"))
-    assert (room / "out/calls.txt").read_text().split("\n")[:-1] == ["fox-walks quarter", "fox-walks side"]
+    assert (room / "out/calls.txt").read_text().split("\n")[:-1] == [
+        "fox-walks quarter",
+        "fox-walks side",
+    ]
 
 
 def test_what_blender_refuses_is_named(room, capsys):

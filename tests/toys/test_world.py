@@ -1,4 +1,6 @@
-"""The toy world from a tiny cache that is made here: plans, frames, captions, splits, the codec's frames."""
+"""The toy world from a tiny cache that is made here: plans, frames, captions, splits, the codec's
+frames.
+"""
 
 import json
 from dataclasses import asdict
@@ -35,18 +37,33 @@ def cache(tmp_path_factory):
     toys = Writer(folder, "toys")
     wheel = np.stack([disc((200, 90, 30), middle=(60 + 4 * turn, 64)) for turn in range(3)])
     toys.add(wheel, subject="fox", style="toy", seconds=0.5, motion=verbs, view="side", facts=facts)
-    toys.add(wheel, subject="fox", style="toy", seconds=0.5, motion={name: "nods" for name in LANGUAGES}, view="front", facts=facts)
+    toys.add(
+        wheel,
+        subject="fox",
+        style="toy",
+        seconds=0.5,
+        motion={name: "nods" for name in LANGUAGES},
+        view="front",
+        facts=facts,
+    )
     toys.close()
     stickers = Writer(folder, "stickers-3d")
     beat = np.stack([disc((220, 40, 60), radius) for radius in (20, 26, 30, 26)])
-    stickers.add(beat, subject="2764", style="3d", seconds=0.25, motion={"en": "beats", "it": "batte"})
+    stickers.add(
+        beat, subject="2764", style="3d", seconds=0.25, motion={"en": "beats", "it": "batte"}
+    )
     stickers.close()
     stills = Writer(folder, "stills")
     stills.add(disc((230, 30, 30))[None], subject="1f34e", style="flat", seconds=0.0)
     stills.add(np.zeros((1, SIDE, SIDE, 4), np.uint8), subject="1f34e", style="noto", seconds=0.0)
     stills.close()
     names = {"fox": "toy", "2764": "heart", "1f34e": "food"}
-    told = {key: asdict(Subject(key=key, names={name: f"{key}-{name}" for name in LANGUAGES}, kind=kind)) for key, kind in names.items()}
+    told = {
+        key: asdict(
+            Subject(key=key, names={name: f"{key}-{name}" for name in LANGUAGES}, kind=kind)
+        )
+        for key, kind in names.items()
+    }
     (folder / SUBJECTS).write_text(json.dumps(told))
     return Cache(folder)
 
@@ -55,13 +72,17 @@ def centre(frame):
     """Columns and rows, weighed by opacity."""
     alpha = frame[3]
     places = torch.arange(SIDE) + 0.5
-    return float((alpha.sum(0) * places).sum() / alpha.sum()), float((alpha.sum(1) * places).sum() / alpha.sum())
+    return float((alpha.sum(0) * places).sum() / alpha.sum()), float(
+        (alpha.sum(1) * places).sum() / alpha.sum()
+    )
 
 
 def found(cache, wanted, split="train"):
     """The first scene that is as wanted."""
     planner = Planner(cache)
-    return next(scene for scene in (planner.plan(seed, split) for seed in range(3000)) if wanted(scene))
+    return next(
+        scene for scene in (planner.plan(seed, split) for seed in range(3000)) if wanted(scene)
+    )
 
 
 def test_what_shows_nothing_is_not_packed(cache):
@@ -69,13 +90,18 @@ def test_what_shows_nothing_is_not_packed(cache):
 
 
 def test_a_plan_follows_from_its_seed(cache):
-    assert [Planner(cache).plan(seed) for seed in SEEDS] == [Planner(cache).plan(seed) for seed in SEEDS]
+    assert [Planner(cache).plan(seed) for seed in SEEDS] == [
+        Planner(cache).plan(seed) for seed in SEEDS
+    ]
     assert len({Planner(cache).plan(seed).ground for seed in SEEDS}) > 10
 
 
 def test_splits_share_no_combination(cache):
     planner = Planner(cache)
-    combinations = [{(s.subject, s.action, s.ground) for s in (planner.plan(seed, split) for seed in SEEDS)} for split in ("train", "held out")]
+    combinations = [
+        {(s.subject, s.action, s.ground) for s in (planner.plan(seed, split) for seed in SEEDS)}
+        for split in ("train", "held out")
+    ]
     assert not combinations[0] & combinations[1]
 
 
@@ -100,7 +126,16 @@ def test_a_clip_has_five_seconds(cache):
 
 @pytest.mark.parametrize("way", ["left", "right"])
 def test_a_toy_goes_where_it_is_said_to(cache, way):
-    scene = found(cache, lambda s: s.way == way and s.action == "walks" and s.ground == "transparent" and not s.effect and s.camera == "still")
+    scene = found(
+        cache,
+        lambda s: (
+            s.way == way
+            and s.action == "walks"
+            and s.ground == "transparent"
+            and not s.effect
+            and s.camera == "still"
+        ),
+    )
     first, last = render(cache, scene, torch.tensor([0.0, 4.5]))
     gone = centre(last)[0] - centre(first)[0]
     assert abs(gone) > SIDE / 4
@@ -115,7 +150,12 @@ def test_what_comes_closer_grows(cache, way, grows):
 
 
 def test_a_panning_camera_moves_the_ground(cache):
-    scene = found(cache, lambda s: s.camera == "pan right" and s.style == "flat" and s.action == "stay" and not s.effect)
+    scene = found(
+        cache,
+        lambda s: (
+            s.camera == "pan right" and s.style == "flat" and s.action == "stay" and not s.effect
+        ),
+    )
     first, last = render(cache, scene, torch.tensor([0.0, 5.0]))
     assert torch.allclose(first[:3, :20, 40:], last[:3, :20, :-40], atol=0.02)
 
@@ -137,32 +177,57 @@ def test_captions_say_what_there_is(cache):
 def test_every_language_has_words_for_every_scene(cache, language):
     for seed in SEEDS:
         scene = Planner(cache).plan(seed)
-        told = caption(scene, cache.items[scene.item], cache.subjects[scene.subject], seed, language, whole=True)
+        told = caption(
+            scene,
+            cache.items[scene.item],
+            cache.subjects[scene.subject],
+            seed,
+            language,
+            whole=True,
+        )
         assert f"{scene.subject}-{language}" in told
         assert "  " not in told and not told.startswith((",", " ")) and "{" not in told
 
 
 def test_captions_leave_things_out_by_chance(cache):
     scene = Planner(cache).plan(1)
-    told = {caption(scene, cache.items[scene.item], cache.subjects[scene.subject], seed, "en") for seed in range(40)}
+    told = {
+        caption(scene, cache.items[scene.item], cache.subjects[scene.subject], seed, "en")
+        for seed in range(40)
+    }
     assert len(told) > 5
     assert len({len(sentence.split()) for sentence in told}) > 3
 
 
 def test_languages_have_the_same_tables():
     for words in WORDS.values():
-        for table in ("moves", "ways", "grounds", "colours", "styles", "views", "cameras", "effects"):
+        for table in (
+            "moves",
+            "ways",
+            "grounds",
+            "colours",
+            "styles",
+            "views",
+            "cameras",
+            "effects",
+        ):
             assert getattr(words, table).keys() == getattr(WORDS["en"], table).keys()
 
 
 @pytest.mark.parametrize(
     ("name", "language", "said"),
     [
-        ({"en": "owl"}, "en", "an owl"), ({"en": "unicorn"}, "en", "a unicorn"), ({"it": "volpe"}, "it", "una volpe"),
-        ({"it": "squalo"}, "it", "uno squalo"), ({"it": "ape"}, "it", "un'ape"), ({"es": "ballena"}, "es", "una ballena"), ({"fr": "requin"}, "fr", "un requin"),
-        ({"de": "Kuh"}, "de", "eine Kuh"), ({"de": "blauer Roboter"}, "de", "ein blauer Roboter"),
+        ({"en": "owl"}, "en", "an owl"),
+        ({"en": "unicorn"}, "en", "a unicorn"),
+        ({"it": "volpe"}, "it", "una volpe"),
+        ({"it": "squalo"}, "it", "uno squalo"),
+        ({"it": "ape"}, "it", "un'ape"),
+        ({"es": "ballena"}, "es", "una ballena"),
+        ({"fr": "requin"}, "fr", "un requin"),
+        ({"de": "Kuh"}, "de", "eine Kuh"),
+        ({"de": "blauer Roboter"}, "de", "ein blauer Roboter"),
     ],
-)  # fmt: skip
+)
 def test_articles(name, language, said):
     assert who(Subject(key="x", names={"en": "x"} | name, kind="toy"), language) == said
 
@@ -200,8 +265,13 @@ def test_frames_for_the_codec_follow_from_the_generator(cache):
 
 
 def test_a_batch_may_have_no_second_drawing():
-    source = Drawings(torch.from_numpy(disc((9, 9, 9))[None]), torch.zeros(1, 128, 128, 3, dtype=torch.uint8))
-    assert all(source.draw(torch.Generator().manual_seed(seed), 1).shape == (1, 4, SIDE, SIDE) for seed in range(20))
+    source = Drawings(
+        torch.from_numpy(disc((9, 9, 9))[None]), torch.zeros(1, 128, 128, 3, dtype=torch.uint8)
+    )
+    assert all(
+        source.draw(torch.Generator().manual_seed(seed), 1).shape == (1, 4, SIDE, SIDE)
+        for seed in range(20)
+    )
 
 
 def test_large_pictures_come_down_premultiplied():

@@ -1,4 +1,6 @@
-"""A few steps of the codec's stage on a tiny net: it learns, goes on exactly, and keeps what it made."""
+"""A few steps of the codec's stage on a tiny net: it learns, goes on exactly, and keeps what it
+made.
+"""
 
 from dataclasses import replace
 
@@ -7,11 +9,29 @@ from toy import same
 
 from openlumiere.models.autoencoder import StickerAutoencoder
 from openlumiere.train.config import LoopConfig
-from openlumiere.train.stages.codec import CodecConfig, beside, codec_stage, frame_losses, psnr, rebuild, standardised
+from openlumiere.train.stages.codec import (
+    CodecConfig,
+    beside,
+    codec_stage,
+    frame_losses,
+    psnr,
+    rebuild,
+    standardised,
+)
 from openlumiere.train.stages.schedule import ScheduleConfig, fit
 
-LOOP = LoopConfig(learning_rate=5e-3, batch=4, warmup=2, log_every=1, count_work=False, save_minutes=1e9, show_every=0)
-TINY = CodecConfig(widths=(8, 16, 16), encoder_blocks=(0, 1, 1), decoder_blocks=(0, 1, 1), loop=LOOP)
+LOOP = LoopConfig(
+    learning_rate=5e-3,
+    batch=4,
+    warmup=2,
+    log_every=1,
+    count_work=False,
+    save_minutes=1e9,
+    show_every=0,
+)
+TINY = CodecConfig(
+    widths=(8, 16, 16), encoder_blocks=(0, 1, 1), decoder_blocks=(0, 1, 1), loop=LOOP
+)
 
 
 class Discs:
@@ -19,7 +39,10 @@ class Discs:
 
     def draw(self, generator, count):
         places = torch.arange(32) + 0.5
-        x, y, size = (torch.rand(count, 1, 1, generator=generator) * span + low for span, low in ((16, 8), (16, 8), (6, 4)))
+        x, y, size = (
+            torch.rand(count, 1, 1, generator=generator) * span + low
+            for span, low in ((16, 8), (16, 8), (6, 4))
+        )
         apart = ((places[None, None] - x).square() + (places[None, :, None] - y).square()).sqrt()
         alpha = (size - apart).clamp(0, 1)[:, None]
         return torch.cat([torch.rand(count, 3, 1, 1, generator=generator) * alpha, alpha], dim=1)

@@ -1,15 +1,19 @@
-"""Muon and the falling rate: what a step is, what is learnt, and that a stopped run goes on in every bit."""
+"""Muon and the falling rate: what a step is, what is learnt, and that a stopped run goes on in
+every bit.
+"""
 
 import torch
-from toy import line_losses, same
 from torch import nn
+from toy import line_losses, same
 
 from openlumiere.train.config import LoopConfig
 from openlumiere.train.muon import Muon, orthogonal
 from openlumiere.train.stages.schedule import ScheduleConfig, fit
 from openlumiere.train.step import Losses, Stage
 
-LOOP = LoopConfig(learning_rate=1e-2, batch=8, warmup=2, log_every=1, count_work=False, save_minutes=1e9)
+LOOP = LoopConfig(
+    learning_rate=1e-2, batch=8, warmup=2, log_every=1, count_work=False, save_minutes=1e9
+)
 
 
 class Kernels(nn.Module):
@@ -18,7 +22,9 @@ class Kernels(nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        self.layers = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 8, 3, padding=1))
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 8, 3, padding=1)
+        )
 
     def forward(self, x):
         return self.layers(x)
@@ -32,7 +38,12 @@ def losses(net, count, generator):
 
 def run(folder, until, schedule=ScheduleConfig()):
     net = Kernels()
-    fit(Stage(net=net, losses=losses), LOOP, ScheduleConfig(fall_from=schedule.fall_from, fall_to=until), folder)
+    fit(
+        Stage(net=net, losses=losses),
+        LOOP,
+        ScheduleConfig(fall_from=schedule.fall_from, fall_to=until),
+        folder,
+    )
     return net
 
 
@@ -53,7 +64,10 @@ def test_a_step_is_as_large_as_one_of_adam():
 
 def test_a_bias_takes_the_step_of_adam():
     ours, theirs = (nn.Parameter(torch.ones(5)) for _ in range(2))
-    muon, adam = Muon([ours], lr=0.1, weight_decay=0.0), torch.optim.Adam([theirs], lr=0.1, betas=(0.9, 0.99))
+    muon, adam = (
+        Muon([ours], lr=0.1, weight_decay=0.0),
+        torch.optim.Adam([theirs], lr=0.1, betas=(0.9, 0.99)),
+    )
     for number in range(4):
         gradient = torch.randn(5, generator=torch.Generator().manual_seed(number))
         ours.grad, theirs.grad = gradient.clone(), gradient.clone()
@@ -70,7 +84,14 @@ def test_it_learns_what_adam_learns_slower(tmp_path):
 
 def test_the_rate_falls_in_a_straight_line():
     schedule = ScheduleConfig(fall_from=100, fall_to=200)
-    assert [schedule.share(step) for step in (0, 99, 100, 150, 200, 250)] == [1.0, 1.0, 1.0, 0.5, 0.0, 0.0]
+    assert [schedule.share(step) for step in (0, 99, 100, 150, 200, 250)] == [
+        1.0,
+        1.0,
+        1.0,
+        0.5,
+        0.0,
+        0.0,
+    ]
     assert ScheduleConfig().share(10**6) == 1.0
 
 

@@ -1,4 +1,6 @@
-"""A few steps of the picture stage on a tiny net, sampling, and that the project's inflation takes it."""
+"""A few steps of the picture stage on a tiny net, sampling, and that the project's inflation takes
+it.
+"""
 
 from dataclasses import replace
 
@@ -21,7 +23,15 @@ from openlumiere.train.stages.picture import (
 from openlumiere.train.stages.schedule import ScheduleConfig, fit
 from openlumiere.train.start import open_picture_net
 
-LOOP = LoopConfig(learning_rate=3e-3, batch=4, warmup=2, log_every=1, count_work=False, save_minutes=1e9, show_every=0)
+LOOP = LoopConfig(
+    learning_rate=3e-3,
+    batch=4,
+    warmup=2,
+    log_every=1,
+    count_work=False,
+    save_minutes=1e9,
+    show_every=0,
+)
 TINY = PictureConfig(widths=(16, 32), loop=LOOP)
 
 
@@ -32,7 +42,10 @@ class Flat:
 
     def draw(self, generator, count):
         levels = torch.randint(2, (count,), generator=generator) * 2.0 - 1
-        return Coded(levels[:, None, None, None].expand(-1, 16, 16, 16), [level * torch.ones(1, 384) for level in levels])
+        return Coded(
+            levels[:, None, None, None].expand(-1, 16, 16, 16),
+            [level * torch.ones(1, 384) for level in levels],
+        )
 
 
 def run(folder, until, **options):
@@ -46,7 +59,17 @@ def test_the_loss_falls(tmp_path):
     def loss(net):
         drawn = Flat().draw(torch.Generator().manual_seed(3), 16)
         states, mask = heard(drawn.states, Flat.empty, 0.0, torch.Generator())
-        return float(flow_loss(net, drawn.latents, states, mask, torch.full((16,), 0.7), True, torch.Generator().manual_seed(3)).mean())
+        return float(
+            flow_loss(
+                net,
+                drawn.latents,
+                states,
+                mask,
+                torch.full((16,), 0.7),
+                True,
+                torch.Generator().manual_seed(3),
+            ).mean()
+        )
 
     before = loss(picture_stage(Flat(), TINY).net)
     assert loss(run(tmp_path, 30)) < 0.9 * before
@@ -66,12 +89,18 @@ def test_the_kept_net_opens_and_inflates_without_a_change(tmp_path):
     with torch.no_grad():
         expected = unet(latents, torch.tensor([500.0]), states).sample
         clip = latents[:, :, None].expand(-1, -1, 4, -1, -1)
-        got = STUNet.from_unet2d(unet, attention_blocks=(1, 1, 1))(clip, torch.tensor([500.0]), states).sample
+        got = STUNet.from_unet2d(unet, attention_blocks=(1, 1, 1))(
+            clip, torch.tensor([500.0]), states
+        ).sample
     assert torch.allclose(got, expected[:, :, None].expand_as(got), atol=1e-4)
 
 
 def test_the_full_size_net_is_of_thirteen_million():
-    assert 12e6 < sum(value.numel() for value in build_picture_net(PictureConfig()).parameters()) < 14e6
+    assert (
+        12e6
+        < sum(value.numel() for value in build_picture_net(PictureConfig()).parameters())
+        < 14e6
+    )
 
 
 def test_times_lean_towards_noise():

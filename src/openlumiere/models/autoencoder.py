@@ -1,8 +1,9 @@
 """A small convolutional autoencoder of RGBA frames: 128 x 128 x 4 pixels to 16 x 16 x 16 latents.
 
-Every frame is coded alone and no layer looks further than its kernel: there is no normalisation over places, so a frame of any size
-that divides by eight is coded as its parts are, and what stands still in a clip has latents that stand still. Our choice throughout;
-the residual blocks without normalisation are those of EDSR (Lim et al. 2017).
+Every frame is coded alone and no layer looks further than its kernel: there is no normalisation
+over places, so a frame of any size that divides by eight is coded as its parts are, and what stands
+still in a clip has latents that stand still. Our choice throughout; the residual blocks without
+normalisation are those of EDSR (Lim et al. 2017).
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ class StickerAutoencoder(ModelMixin, ConfigMixin):
         decoder_blocks: residual blocks at the same levels, in the same order.
         bound: latents are squeezed by `bound * tanh(z / bound)`.
         means: of the squeezed latents' channels, taken away on their way out; None is none.
-        deviations: what they are then divided by, so that latents are of zero mean and unit deviation; None is ones. Both are
+        deviations: what they are then divided by, so that latents are of zero mean and unit
+            deviation; None is ones. Both are
             measured at the end of training, as those of published VAEs are.
     """
 
@@ -81,28 +83,42 @@ class StickerAutoencoder(ModelMixin, ConfigMixin):
         check_levels(widths, encoder_blocks, decoder_blocks)
         fine, middle, coarse = widths
         self.encoder = nn.Sequential(
-            nn.PixelUnshuffle(2), nn.Conv2d(4 * pixel_channels, fine, 3, padding=1), *residuals(fine, encoder_blocks[0]),
-            Halve(fine, middle), *residuals(middle, encoder_blocks[1]),
-            Halve(middle, coarse), *residuals(coarse, encoder_blocks[2]),
-            nn.SiLU(), nn.Conv2d(coarse, latent_channels, 1),
-        )  # fmt: skip
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(4 * pixel_channels, fine, 3, padding=1),
+            *residuals(fine, encoder_blocks[0]),
+            Halve(fine, middle),
+            *residuals(middle, encoder_blocks[1]),
+            Halve(middle, coarse),
+            *residuals(coarse, encoder_blocks[2]),
+            nn.SiLU(),
+            nn.Conv2d(coarse, latent_channels, 1),
+        )
         self.decoder = nn.Sequential(
-            nn.Conv2d(latent_channels, coarse, 3, padding=1), *residuals(coarse, decoder_blocks[2]),
-            Double(coarse, middle), *residuals(middle, decoder_blocks[1]),
-            Double(middle, fine), *residuals(fine, decoder_blocks[0]),
-            nn.SiLU(), nn.Conv2d(fine, 4 * pixel_channels, 3, padding=1), nn.PixelShuffle(2),
-        )  # fmt: skip
+            nn.Conv2d(latent_channels, coarse, 3, padding=1),
+            *residuals(coarse, decoder_blocks[2]),
+            Double(coarse, middle),
+            *residuals(middle, decoder_blocks[1]),
+            Double(middle, fine),
+            *residuals(fine, decoder_blocks[0]),
+            nn.SiLU(),
+            nn.Conv2d(fine, 4 * pixel_channels, 3, padding=1),
+            nn.PixelShuffle(2),
+        )
 
     def encode(self, pixels: Float[Tensor, "b c H W"]) -> Float[Tensor, "b z h w"]:
         """Latents in float32. Sides must divide by eight; raises ValueError."""
         check_frames(pixels, self.config.pixel_channels)
         bound = self.config.bound
         squeezed = bound * torch.tanh(self.encoder(pixels).float() / bound)
-        return (squeezed - self._numbers(self.config.means, 0.0)) / self._numbers(self.config.deviations, 1.0)
+        return (squeezed - self._numbers(self.config.means, 0.0)) / self._numbers(
+            self.config.deviations, 1.0
+        )
 
     def decode(self, latents: Float[Tensor, "b z h w"]) -> Float[Tensor, "b c H W"]:
         """Pixels, not clamped: a little outside of [-1, 1] is possible."""
-        squeezed = latents * self._numbers(self.config.deviations, 1.0) + self._numbers(self.config.means, 0.0)
+        squeezed = latents * self._numbers(self.config.deviations, 1.0) + self._numbers(
+            self.config.means, 0.0
+        )
         return self.decoder(squeezed.to(self.dtype))
 
     def _numbers(self, values: Sequence[float] | None, default: float) -> Float[Tensor, "z 1 1"]:
@@ -121,12 +137,21 @@ def residuals(channels: int, count: int) -> list[Residual]:
 def check_levels(*levels: Sequence[int]) -> None:
     for values in levels:
         if len(values) != HALVINGS:
-            raise ValueError(f"autoencoder: expected {HALVINGS} levels, got {len(values)}, name the widths and blocks of each level")
+            raise ValueError(
+                f"autoencoder: expected {HALVINGS} levels, got {len(values)}, "
+                "name the widths and blocks of each level"
+            )
 
 
 def check_frames(pixels: Tensor, channels: int) -> None:
     height, width = pixels.shape[-2:]
     if pixels.shape[1] != channels:
-        raise ValueError(f"autoencoder: expected {channels} channels, got {pixels.shape[1]}, give premultiplied RGBA frames")
+        raise ValueError(
+            f"autoencoder: expected {channels} channels, got {pixels.shape[1]}, "
+            "give premultiplied RGBA frames"
+        )
     if height % FACTOR or width % FACTOR:
-        raise ValueError(f"autoencoder: expected sides that divide by {FACTOR}, got {width}x{height}, resize or pad the frames first")
+        raise ValueError(
+            f"autoencoder: expected sides that divide by {FACTOR}, got {width}x{height}, "
+            "resize or pad the frames first"
+        )

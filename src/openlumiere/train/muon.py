@@ -1,7 +1,8 @@
 """One optimiser for small convolutional nets: Muon for matrices and kernels, AdamW for all else.
 
-Muon (Jordan et al. 2024) makes the momentum of a matrix orthogonal before it is a step. A kernel is the matrix of its outputs by
-all else. Steps are brought to the size of AdamW's (Liu et al. 2025, "Muon is scalable"), so that one learning rate serves both.
+Muon (Jordan et al. 2024) makes the momentum of a matrix orthogonal before it is a step. A kernel is
+the matrix of its outputs by all else. Steps are brought to the size of AdamW's (Liu et al. 2025,
+"Muon is scalable"), so that one learning rate serves both.
 """
 
 from __future__ import annotations
@@ -12,9 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan et al.'s, whose singular values end between 0.7 and 1.2
+QUINTIC = (
+    3.4445,
+    -4.7750,
+    2.0315,
+)  # Jordan et al.'s, whose singular values end between 0.7 and 1.2
 ROUNDS = 5
-ADAM_SIZE = 0.2  # root mean square of a step of AdamW in units of its learning rate, as Liu et al. found
+ADAM_SIZE = (
+    0.2  # root mean square of a step of AdamW in units of its learning rate, as Liu et al. found
+)
 LEAST = 8  # rows and columns of a matrix worth making orthogonal (our choice)
 
 
@@ -30,7 +37,16 @@ class Muon(Optimizer):
         weight_decay: float = 0.01,
         eps: float = 1e-8,
     ):
-        super().__init__(parameters, {"lr": lr, "momentum": momentum, "betas": betas, "weight_decay": weight_decay, "eps": eps})
+        super().__init__(
+            parameters,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "betas": betas,
+                "weight_decay": weight_decay,
+                "eps": eps,
+            },
+        )
 
     @torch.no_grad()
     def step(self, closure=None) -> None:
@@ -76,7 +92,11 @@ def orthogonal(matrix: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
 def adam_change(grad: Tensor, state: dict, group: dict) -> Tensor:
     """A step of Adam with its biases corrected."""
     if not state:
-        state |= {"mean": torch.zeros_like(grad), "square": torch.zeros_like(grad), "step": torch.zeros(())}
+        state |= {
+            "mean": torch.zeros_like(grad),
+            "square": torch.zeros_like(grad),
+            "step": torch.zeros(()),
+        }
     first, second = group["betas"]
     state["step"] += 1
     state["mean"].lerp_(grad, 1 - first)

@@ -1,4 +1,4 @@
-"""Codec training: the autoencoder of RGBA frames that the picture net and the clip net live behind."""
+"""Codec training: the autoencoder of RGBA frames behind which the later nets live."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ class FrameSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class CodecConfig:
-    """All our choice. `noise` is the deviation of what is added to latents before they are decoded, so that small errors of the net
-    that makes them are small errors in the picture; the other numbers weigh the terms of the loss, in levels of [0, 1]."""
+    """All our choice. `noise` is the deviation of what is added to latents before they are decoded,
+    so that small errors of the net that makes them are small errors in the picture; the other
+    numbers weigh the terms of the loss, in levels of [0, 1].
+    """
 
     latent_channels: int = 16
     widths: tuple[int, int, int] = (32, 64, 128)
@@ -41,9 +43,15 @@ class CodecConfig:
     absolute: float = 1.0  # mean absolute error
     root: float = 1.0  # root of each frame's mean squared error: what the PSNR is of
     edges: float = 0.5  # mean absolute error of differences between neighbours
-    latent_size: float = 1e-3  # mean square of latents, so that they stay at unit deviation by themselves
+    latent_size: float = (
+        1e-3  # mean square of latents, so that they stay at unit deviation by themselves
+    )
     bf16: bool = True
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(learning_rate=2e-3, batch=16, weight_decay=0.0, show_every=500, count_work=False))
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(
+            learning_rate=2e-3, batch=16, weight_decay=0.0, show_every=500, count_work=False
+        )
+    )
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
 
 
@@ -56,10 +64,17 @@ def build_autoencoder(config: CodecConfig) -> StickerAutoencoder:
     )
 
 
-def codec_stage(source: FrameSource, config: CodecConfig, held_out: Float[Tensor, "b 4 H W"] | None = None, start: Path | None = None) -> Stage:
-    """The autoencoder, new or from the folder `start`, and its loss on frames of `source`. The averaged net is at `run/codec`.
+def codec_stage(
+    source: FrameSource,
+    config: CodecConfig,
+    held_out: Float[Tensor, "b 4 H W"] | None = None,
+    start: Path | None = None,
+) -> Stage:
+    """The autoencoder, new or from the folder `start`, and its loss on frames of `source`. The
+    averaged net is at `run/codec`.
 
-    `held_out` frames in [0, 1] are those of the sheets, and of the figure that is printed with them.
+    `held_out` frames in [0, 1] are those of the sheets, and of the figure that is printed with
+    them.
     """
     torch.manual_seed(config.loop.seed)
     net = build_autoencoder(config) if start is None else StickerAutoencoder.from_pretrained(start)
@@ -76,13 +91,21 @@ def codec_stage(source: FrameSource, config: CodecConfig, held_out: Float[Tensor
     def show(average: dict[str, Tensor], file: Path) -> None:
         coded = rebuild(averaged(net, average), held_out)
         ratios = psnr(coded, held_out)
-        print(f"held out: {ratios.mean():.2f} dB, the tenth percentile {ratios.quantile(0.1):.2f} dB", flush=True)
+        print(
+            f"held out: {ratios.mean():.2f} dB, the tenth percentile {ratios.quantile(0.1):.2f} dB",
+            flush=True,
+        )
         save_sheet(beside(held_out[:SHOWN], coded[:SHOWN]), file)
 
     return Stage(net=net, losses=losses, export=export, show=None if held_out is None else show)
 
 
-def frame_losses(net: nn.Module, frames: Float[Tensor, "b 4 H W"], config: CodecConfig, generator: torch.Generator) -> Float[Tensor, " b"]:
+def frame_losses(
+    net: nn.Module,
+    frames: Float[Tensor, "b 4 H W"],
+    config: CodecConfig,
+    generator: torch.Generator,
+) -> Float[Tensor, " b"]:
     """Of frames in [0, 1], in those levels."""
     pixels = (2 * frames - 1).contiguous(memory_format=torch.channels_last)
     with torch.autocast(pixels.device.type, torch.bfloat16, enabled=config.bf16):
@@ -114,16 +137,23 @@ def averaged(net: StickerAutoencoder, average: dict[str, Tensor]) -> StickerAuto
 
 
 @torch.no_grad()
-def rebuild(net: StickerAutoencoder, frames: Float[Tensor, "b 4 H W"], batch: int = 8) -> Float[Tensor, "b 4 H W"]:
+def rebuild(
+    net: StickerAutoencoder, frames: Float[Tensor, "b 4 H W"], batch: int = 8
+) -> Float[Tensor, "b 4 H W"]:
     """Frames in [0, 1] through the codec and back, in float32."""
     return torch.cat([((net(2 * part - 1) + 1) / 2).clamp(0, 1) for part in frames.split(batch)])
 
 
 @torch.no_grad()
-def standardised(net: StickerAutoencoder, frames: Float[Tensor, "b 4 H W"], batch: int = 16) -> StickerAutoencoder:
+def standardised(
+    net: StickerAutoencoder, frames: Float[Tensor, "b 4 H W"], batch: int = 16
+) -> StickerAutoencoder:
     """The same codec with latents of zero mean and unit deviation on these frames in [0, 1]."""
     latents = torch.cat([net.encode(2 * part - 1) for part in frames.split(batch)])
-    measured = {"means": latents.mean((0, 2, 3)).tolist(), "deviations": latents.std((0, 2, 3)).tolist()}
+    measured = {
+        "means": latents.mean((0, 2, 3)).tolist(),
+        "deviations": latents.std((0, 2, 3)).tolist(),
+    }
     told = {name: value for name, value in net.config.items() if not name.startswith("_")}
     copy = StickerAutoencoder(**(told | measured))
     copy.load_state_dict(net.state_dict())
@@ -135,11 +165,16 @@ def psnr(frames: Float[Tensor, "b 4 H W"], others: Float[Tensor, "b 4 H W"]) -> 
     return -10 * each_mean((frames - others).square()).clamp(min=1e-10).log10()
 
 
-def beside(first: Float[Tensor, "b 4 H W"], second: Float[Tensor, "b 4 H W"], columns: int = 8) -> Float[Tensor, "3 H W"]:
+def beside(
+    first: Float[Tensor, "b 4 H W"], second: Float[Tensor, "b 4 H W"], columns: int = 8
+) -> Float[Tensor, "3 H W"]:
     """Rows of one above rows of the other, over grey."""
     bands = []
     for start in range(0, len(first), columns):
-        bands += [torch.cat(list(over_grey(frames[start : start + columns])), dim=2) for frames in (first, second)]
+        bands += [
+            torch.cat(list(over_grey(frames[start : start + columns])), dim=2)
+            for frames in (first, second)
+        ]
     return torch.cat(bands, dim=1)
 
 

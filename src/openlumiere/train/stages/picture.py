@@ -1,8 +1,9 @@
 """Picture training on the codec's latents: the net that is later frozen and inflated to make clips.
 
-It learns a flow (Lipman et al. 2023; Liu et al. 2023): from a latent picture z and noise e it is shown `(1 - t) z + t e` and time t,
-and predicts the velocity `e - z`. Times are logit-normal (Esser et al. 2024) and moved towards noise (our choice). The net hears
-`1000 t`, so that diffusers' time embedding has its range.
+It learns a flow (Lipman et al. 2023; Liu et al. 2023): from a latent picture z and noise e it is
+shown `(1 - t) z + t e` and time t, and predicts the velocity `e - z`. Times are logit-normal (Esser
+et al. 2024) and moved towards noise (our choice). The net hears `1000 t`, so that diffusers' time
+embedding has its range.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class Coded(NamedTuple):
 
 
 class CodedSource(Protocol):
-    """Where coded pictures come from, by the generator alone; `empty` are the states of the empty prompt."""
+    """Where coded pictures come from, by the generator alone; `empty` are the states of the empty
+    prompt.
+    """
 
     empty: Float[Tensor, "n d"]
 
@@ -55,7 +58,14 @@ class PictureConfig:
     time_shift: float = 2.0  # t -> s t / (1 + (s - 1) t)
     bf16: bool = True
     loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(learning_rate=1e-3, batch=32, warmup=100, weight_decay=0.01, show_every=1000, count_work=False)
+        default_factory=lambda: LoopConfig(
+            learning_rate=1e-3,
+            batch=32,
+            warmup=100,
+            weight_decay=0.01,
+            show_every=1000,
+            count_work=False,
+        )
     )
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
 
@@ -78,9 +88,13 @@ def build_picture_net(config: PictureConfig) -> UNet2DConditionModel:
 
 
 def picture_stage(
-    source: CodedSource, config: PictureConfig, start: Path | None = None, show: Callable[[UNet2DConditionModel, Path], None] | None = None
+    source: CodedSource,
+    config: PictureConfig,
+    start: Path | None = None,
+    show: Callable[[UNet2DConditionModel, Path], None] | None = None,
 ) -> Stage:
-    """The picture net, new or from the weights in `start`, and its loss. A run's averaged net is at `run/unet`.
+    """The picture net, new or from the weights in `start`, and its loss. A run's averaged net is at
+    `run/unet`.
 
     `show(net, file)` makes a picture of samples.
     """
@@ -93,10 +107,17 @@ def picture_stage(
         drawn = source.draw(generator, count)
         states, mask = heard(drawn.states, source.empty, config.text_dropout, generator)
         time = draw_times(count, config, generator)
-        return Losses(flow_loss(trained, drawn.latents, states, mask, time, config.bf16, generator), time)
+        return Losses(
+            flow_loss(trained, drawn.latents, states, mask, time, config.bf16, generator), time
+        )
 
     def export(average: dict[str, Tensor], run: Path) -> None:
-        write_folder(run / "unet", lambda folder: averaged_unet(net, average).save_pretrained(folder, max_shard_size=SHARD))
+        write_folder(
+            run / "unet",
+            lambda folder: averaged_unet(net, average).save_pretrained(
+                folder, max_shard_size=SHARD
+            ),
+        )
 
     def show_average(average: dict[str, Tensor], file: Path) -> None:
         show(averaged_unet(net, average).to(memory_format=torch.channels_last), file)
@@ -105,9 +126,14 @@ def picture_stage(
 
 
 def heard(
-    states: list[Float[Tensor, "n d"]], empty: Float[Tensor, "n d"], dropout: float, generator: torch.Generator
+    states: list[Float[Tensor, "n d"]],
+    empty: Float[Tensor, "n d"],
+    dropout: float,
+    generator: torch.Generator,
 ) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:
-    """Padded states and their mask; each is replaced by the empty prompt's with probability `dropout`."""
+    """Padded states and their mask; each is replaced by the empty prompt's with probability
+    `dropout`.
+    """
     dropped = torch.rand(len(states), generator=generator) < dropout
     rows = [empty if drop else row for row, drop in zip(states, dropped)]
     lengths = torch.tensor([len(row) for row in rows])
@@ -115,7 +141,9 @@ def heard(
     return padded, torch.arange(padded.shape[1])[None] < lengths[:, None]
 
 
-def draw_times(count: int, config: PictureConfig, generator: torch.Generator) -> Float[Tensor, " b"]:
+def draw_times(
+    count: int, config: PictureConfig, generator: torch.Generator
+) -> Float[Tensor, " b"]:
     """In (0, 1); 1 is noise."""
     time = torch.sigmoid(torch.randn(count, generator=generator) + config.time_mean)
     return shifted(time, config.time_shift)
@@ -155,7 +183,9 @@ def sample_pictures(
     seed: int = 0,
     bf16: bool = True,
 ) -> Float[Tensor, "b 16 16 16"]:
-    """Latents by Euler's steps from noise, times moved towards noise by `shift`, guided by what the empty prompt predicts."""
+    """Latents by Euler's steps from noise, times moved towards noise by `shift`, guided by what the
+    empty prompt predicts.
+    """
     count = len(states)
     generator = torch.Generator().manual_seed(seed)
     latents = torch.randn(count, LATENT_CHANNELS, LATENT_SIDE, LATENT_SIDE, generator=generator)
@@ -164,6 +194,10 @@ def sample_pictures(
     for now, then in zip(times[:-1], times[1:]):
         doubled = torch.cat([latents, latents]).contiguous(memory_format=torch.channels_last)
         with torch.autocast(latents.device.type, torch.bfloat16, enabled=bf16):
-            asked, free = net(doubled, TIMES * now.expand(2 * count), both, encoder_attention_mask=mask).sample.float().chunk(2)
+            asked, free = (
+                net(doubled, TIMES * now.expand(2 * count), both, encoder_attention_mask=mask)
+                .sample.float()
+                .chunk(2)
+            )
         latents = latents + (then - now) * (free + guidance * (asked - free))
     return latents

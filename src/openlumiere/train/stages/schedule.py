@@ -1,6 +1,7 @@
 """The loop of the chain's stages: a learning rate that falls to nothing at the end, and Muon.
 
-A run is told when its fall begins and ends. Until then it may go on as long as there is time, and another run may go on from it.
+A run is told when its fall begins and ends. Until then it may go on as long as there is time, and
+another run may go on from it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ NEVER = 10**9
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
-    """A constant rate up to step `fall_from`, then a straight line to nothing at `fall_to` (our choice)."""
+    """A constant rate up to step `fall_from`, then a straight line to nothing at `fall_to` (our
+    choice).
+    """
 
     fall_from: int = NEVER
     fall_to: int = NEVER
@@ -41,7 +44,9 @@ class ScheduledTrainer(Trainer):
         super().__init__(stage, config)
         self.schedule = schedule
         if schedule.muon:
-            muon = Muon(self.parameters.values(), config.learning_rate, weight_decay=config.weight_decay)
+            muon = Muon(
+                self.parameters.values(), config.learning_rate, weight_decay=config.weight_decay
+            )
             self.optimizer = self.accelerator.prepare_optimizer(muon)
 
     @property
@@ -49,16 +54,29 @@ class ScheduledTrainer(Trainer):
         return super().learning_rate * self.schedule.share(self.step)
 
 
-def fit(stage: Stage, loop: LoopConfig, schedule: ScheduleConfig, run: Path, *, max_minutes: float = float("inf")) -> int:
-    """Go on from `run` until the rate has fallen, the time is over or a signal comes, and save; answers the last step.
+def fit(
+    stage: Stage,
+    loop: LoopConfig,
+    schedule: ScheduleConfig,
+    run: Path,
+    *,
+    max_minutes: float = float("inf"),
+) -> int:
+    """Go on from `run` until the rate has fallen, the time is over or a signal comes, and save;
+    answers the last step.
 
-    Raises ValueError when too many steps in a row were skipped (the run is saved) or the last state could not be written.
+    Raises ValueError when too many steps in a row were skipped (the run is saved) or the last state
+    could not be written.
     """
     trainer = ScheduledTrainer(stage, loop, schedule)
     keeper = Keeper(trainer, run)
     keeper.resume()
     with Stop(max_minutes) as stop, Log(run, trainer, measure(trainer)) as log:
-        while trainer.step < schedule.fall_to and not trainer.agree(stop.wished) and not trainer.guard.exhausted:
+        while (
+            trainer.step < schedule.fall_to
+            and not trainer.agree(stop.wished)
+            and not trainer.guard.exhausted
+        ):
             advance(trainer, keeper, log, stop)
         keeper.save(None)
     trainer.guard.check()
