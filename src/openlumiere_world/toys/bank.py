@@ -1,9 +1,10 @@
-"""Pictures of the toy world, coded once: latents of the frozen codec and token states of their captions, in shards.
+"""Pictures of the toy world, coded once: latents of the frozen codec and token states of their
+captions, in shards.
 
     python -m openlumiere_world.toys.bank --cache CACHE --codec CODEC --bank BANK --shards 20
 
-A shard is 1,024 frames of training clips; which ones follows from its number, so several processes may make shards of one bank,
-and one that is there is not made again.
+A shard is 1,024 frames of training clips; which ones follows from its number, so several processes
+may make shards of one bank, and one that is there is not made again.
 """
 
 from __future__ import annotations
@@ -31,7 +32,15 @@ BATCH = 16
 EMPTY = "empty.safetensors"
 
 
-def main(cache: Path, codec: Path, bank: Path, first: int = 0, shards: int = 20, threads: int = 1, split: str = "train") -> None:
+def main(
+    cache: Path,
+    codec: Path,
+    bank: Path,
+    first: int = 0,
+    shards: int = 20,
+    threads: int = 1,
+    split: str = "train",
+) -> None:
     """Make the shards from `first` on that are missing."""
     torch.set_num_threads(threads)
     bank.mkdir(parents=True, exist_ok=True)
@@ -46,7 +55,14 @@ def main(cache: Path, codec: Path, bank: Path, first: int = 0, shards: int = 20,
             print(f"{file.name}", flush=True)
 
 
-def make_shard(planner: Planner, net: StickerAutoencoder, encoder: E5TextEncoder, number: int, file: Path, split: str) -> None:
+def make_shard(
+    planner: Planner,
+    net: StickerAutoencoder,
+    encoder: E5TextEncoder,
+    number: int,
+    file: Path,
+    split: str,
+) -> None:
     latents, states, captions = [], [], []
     for start in range(number * PICTURES, (number + 1) * PICTURES, BATCH):
         scenes = [planner.plan(seed, split) for seed in range(start, start + BATCH)]
@@ -55,7 +71,11 @@ def make_shard(planner: Planner, net: StickerAutoencoder, encoder: E5TextEncoder
         states += rows_of(encoder, told)
         captions += told
     lengths = torch.tensor([len(row) for row in states])
-    tensors = {"latents": torch.cat(latents).half().contiguous(), "states": torch.cat(states).half(), "lengths": lengths}
+    tensors = {
+        "latents": torch.cat(latents).half().contiguous(),
+        "states": torch.cat(states).half(),
+        "lengths": lengths,
+    }
     write(tensors, file, {"captions": json.dumps(captions)})
 
 
@@ -65,7 +85,9 @@ def caption_of(planner: Planner, scene: Scene) -> str:
 
 
 @torch.no_grad()
-def coded(planner: Planner, net: StickerAutoencoder, scenes: list[Scene]) -> Float[Tensor, "b 16 16 16"]:
+def coded(
+    planner: Planner, net: StickerAutoencoder, scenes: list[Scene]
+) -> Float[Tensor, "b 16 16 16"]:
     """A frame of each, from the middle half of its clip, where what appears or goes is there."""
     frames = torch.cat([render(planner.cache, scene, moment_of(scene)) for scene in scenes])
     with torch.autocast("cpu", torch.bfloat16):
@@ -90,16 +112,23 @@ def write(tensors: dict[str, Tensor], file: Path, metadata: dict[str, str] | Non
 
 
 class Bank:
-    """All shards of a folder, or the first `shards`, in memory: about 20 KB a picture. Raises ValueError where there is none."""
+    """All shards of a folder, or the first `shards`, in memory: about 20 KB a picture. Raises
+    ValueError where there is none.
+    """
 
     def __init__(self, folder: Path, shards: int | None = None):
         files = sorted(folder.glob("shard-*.safetensors"))[:shards]
         if not files:
-            raise ValueError(f"bank: expected shards in {folder}, got none, do: python -m openlumiere_world.toys.bank")
+            raise ValueError(
+                f"bank: expected shards in {folder}, got none, "
+                "do: python -m openlumiere_world.toys.bank"
+            )
         self.empty = load_file(folder / EMPTY)["states"]
         parts = [load_file(file) for file in files]
         self.latents = torch.cat([part["latents"] for part in parts])
-        self.states = [row for part in parts for row in part["states"].split(part["lengths"].tolist())]
+        self.states = [
+            row for part in parts for row in part["states"].split(part["lengths"].tolist())
+        ]
         self.captions = [told for file in files for told in captions_of(file)]
 
     def draw(self, generator: torch.Generator, count: int) -> Coded:

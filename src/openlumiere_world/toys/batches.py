@@ -30,7 +30,9 @@ class WorldFrames:
         seeds = torch.randint(SEEDS, (count,), generator=generator).tolist()
         moments = torch.rand(count, 1, generator=generator) * SECONDS
         drawn = [self.planner.plan(seed, self.split) for seed in seeds]
-        return torch.cat([render(self.planner.cache, scene, moment) for scene, moment in zip(drawn, moments)])
+        return torch.cat(
+            [render(self.planner.cache, scene, moment) for scene, moment in zip(drawn, moments)]
+        )
 
 
 class Mixed:
@@ -41,4 +43,6 @@ class Mixed:
 
     def draw(self, generator: torch.Generator, count: int) -> Float[Tensor, "b 4 128 128"]:
         others = round(count * self.share)
-        return torch.cat([self.first.draw(generator, count - others), self.second.draw(generator, others)])
+        return torch.cat(
+            [self.first.draw(generator, count - others), self.second.draw(generator, others)]
+        )

@@ -2,8 +2,9 @@
 
     python blender.py FILE.glb JOB.json OUT
 
-The job is a list of `{"name", "animation", "views"}`. Of each action and view it writes `OUT/NAME/VIEW/000.png ...`, straight RGBA,
-and then `OUT/NAME/VIEW/facts.json`, so what has its facts is whole. Blender is a tool with a licence of its own (GPL).
+The job is a list of `{"name", "animation", "views"}`. Of each action and view it writes
+`OUT/NAME/VIEW/000.png ...`, straight RGBA, and then `OUT/NAME/VIEW/facts.json`, so what has its
+facts is whole. Blender is a tool with a licence of its own (GPL).
 """
 
 import json
@@ -21,7 +22,11 @@ RATE = 16  # frames a second of the world
 LEAST, MOST = 8, 24  # frames of a loop
 MARGIN = 1.08  # of the frame beyond what is seen
 RISE = {"side": 0.2, "quarter": 0.35, "front": 0.25}  # of the camera, in radians
-YAW = {"side": math.pi / 2, "quarter": math.pi / 4, "front": 0.0}  # about the subject, which faces -y
+YAW = {
+    "side": math.pi / 2,
+    "quarter": math.pi / 4,
+    "front": 0.0,
+}  # about the subject, which faces -y
 SUNS = (  # strength, rotation in radians, whether it casts shadows
     (3.0, (0.7, 0.1, 0.6), True),
     (1.7, (1.2, 0.0, -0.7), False),
@@ -43,12 +48,14 @@ def main() -> None:
 
 
 def open_toy(glb: Path):
-    """The armature and what is seen. Raises ValueError for a file without bones, animation or skin."""
+    """The armature and what is seen. Raises ValueError without bones, animation or skin."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.ops.import_scene.gltf(filepath=str(glb))
     armatures = [thing for thing in bpy.data.objects if thing.type == "ARMATURE"]
     if not armatures or not bpy.data.actions:
-        raise ValueError(f"toy: expected bones and an animation, got none in {glb.name}, export it with both")
+        raise ValueError(
+            f"toy: expected bones and an animation, got none in {glb.name}, export it with both"
+        )
     armature = armatures[0]
     armature.animation_data_create()
     for track in armature.animation_data.nla_tracks:
@@ -64,7 +71,7 @@ def open_toy(glb: Path):
 
 
 def make_matt(material) -> None:
-    """Metal mirrors a world that is black here, and glints are what a small codec can least afford."""
+    """Metal mirrors a world that is black here, and glints are what a small codec keeps least."""
     for node in material.node_tree.nodes if material.use_nodes else ():
         if node.type == "BSDF_PRINCIPLED":
             limit(node.inputs["Roughness"], least=0.75)
@@ -77,14 +84,21 @@ def limit(value, least: float = 0.0, most: float = 1.0) -> None:
 
 
 def set_up(scene) -> None:
-    """Suns alone, all but one without shadow: there is next to no noise, and twelve samples only smooth edges."""
+    """Suns alone, all but one without shadow: there is next to no noise, and twelve samples only
+    smooth edges.
+    """
     render, cycles = scene.render, scene.cycles
     render.engine, render.resolution_x, render.resolution_y = "CYCLES", SIDE, SIDE
     render.film_transparent, render.image_settings.color_mode = True, "RGBA"
     render.image_settings.compression, render.use_persistent_data = 15, True
     render.threads_mode, render.threads = "FIXED", 1
     scene.view_settings.view_transform = "Standard"
-    cycles.device, cycles.samples, cycles.use_denoising, cycles.max_bounces = "CPU", SAMPLES, False, 1
+    cycles.device, cycles.samples, cycles.use_denoising, cycles.max_bounces = (
+        "CPU",
+        SAMPLES,
+        False,
+        1,
+    )
     cycles.use_adaptive_sampling = False
     scene.world = bpy.data.worlds.new("world")
     scene.world.use_nodes = True
@@ -107,7 +121,11 @@ def add_sun(scene, energy, turn, shadow) -> None:
 
 def render_action(armature, meshes, action, out: Path) -> None:
     scene = bpy.context.scene
-    views = [view for view in action["views"] if not (out / action["name"] / view / "facts.json").is_file()]
+    views = [
+        view
+        for view in action["views"]
+        if not (out / action["name"] / view / "facts.json").is_file()
+    ]
     if not views:
         return
     first, last = pose(armature, action["animation"])
@@ -117,15 +135,25 @@ def render_action(armature, meshes, action, out: Path) -> None:
     clouds = [points(meshes, moment) for moment in moments]
     last_points = points(meshes, last)
     for view in views:
-        facts = {"seconds": seconds, "frames": count, "view": view, **motion_facts(clouds, last_points, seconds)}
+        facts = {
+            "seconds": seconds,
+            "frames": count,
+            "view": view,
+            **motion_facts(clouds, last_points, seconds),
+        }
         render_view(clouds, moments, view, facts, out / action["name"] / view)
 
 
 def pose(armature, animation: str) -> tuple[float, float]:
     """Give the armature an action; answers its range of frames."""
-    found = [one for one in bpy.data.actions if one.name == animation] or [one for one in bpy.data.actions if one.name.startswith(animation)]
+    found = [one for one in bpy.data.actions if one.name == animation] or [
+        one for one in bpy.data.actions if one.name.startswith(animation)
+    ]
     if not found:
-        raise ValueError(f"expected the animation {animation}, got {sorted(one.name for one in bpy.data.actions)}")
+        raise ValueError(
+            f"expected the animation {animation}, "
+            f"got {sorted(one.name for one in bpy.data.actions)}"
+        )
     armature.animation_data.action = found[0]
     if found[0].slots:
         armature.animation_data.action_slot = found[0].slots[0]
@@ -148,15 +176,21 @@ def points(meshes, moment: float) -> np.ndarray:
 
 
 def motion_facts(clouds, last_points, seconds: float) -> dict:
-    """Heights and lengths of the first pose, the speed of the feet over the ground, and how far the end is from the start."""
+    """Heights and lengths of the first pose, the speed of the feet over the ground, and how far the
+    end is from the start.
+    """
     stack = np.stack(clouds)
     low, high = stack[0].min(0), stack[0].max(0)
     step = np.abs(np.diff(stack, axis=0)).mean((1, 2))
     return {
-        "height": float(high[2] - low[2]), "length": float(high[1] - low[1]), "width": float(high[0] - low[0]),
-        "foot_speed": foot_speed(stack, seconds), "seam": float(np.abs(last_points - stack[0]).mean()), "step": float(np.median(step)),
+        "height": float(high[2] - low[2]),
+        "length": float(high[1] - low[1]),
+        "width": float(high[0] - low[0]),
+        "foot_speed": foot_speed(stack, seconds),
+        "seam": float(np.abs(last_points - stack[0]).mean()),
+        "step": float(np.median(step)),
         "rise": float((stack[:, :, 2].min(1) - stack[:, :, 2].min()).max()),
-    }  # fmt: skip
+    }
 
 
 def foot_speed(stack: np.ndarray, seconds: float) -> float:
@@ -196,7 +230,9 @@ def render_view(clouds, moments, view: str, facts: dict, folder: Path) -> None:
 def direction(view: str) -> np.ndarray:
     """From the subject to the camera."""
     yaw, rise = YAW[view], RISE[view]
-    return np.array([math.sin(yaw) * math.cos(rise), -math.cos(yaw) * math.cos(rise), math.sin(rise)])
+    return np.array(
+        [math.sin(yaw) * math.cos(rise), -math.cos(yaw) * math.cos(rise), math.sin(rise)]
+    )
 
 
 main()

@@ -16,7 +16,8 @@ from openlumiere_world.toys.subjects import Subject
 
 
 class Cache:
-    """All items of a packed cache, in the order of its parts; parts that are not there are passed over.
+    """All items of a packed cache, in the order of its parts; parts that are not there are passed
+    over.
 
     Raises ValueError where there is none.
     """
@@ -24,7 +25,10 @@ class Cache:
     def __init__(self, folder: Path):
         self.folder = folder
         if not (folder / SUBJECTS).is_file():
-            raise ValueError(f"cache: expected {SUBJECTS} in {folder}, got none, do: python -m openlumiere_world.toys.pack")
+            raise ValueError(
+                f"cache: expected {SUBJECTS} in {folder}, got none, "
+                "do: python -m openlumiere_world.toys.pack"
+            )
         told = json.loads((folder / SUBJECTS).read_text())
         self.subjects = {key: Subject(**value) for key, value in told.items()}
         self.items: list[Item] = []
@@ -35,11 +39,15 @@ class Cache:
     def _open(self, part: str) -> None:
         table = self.folder / f"{part}.json"
         if table.is_file():
-            items = [Item(**(row | {"box": tuple(row["box"])})) for row in json.loads(table.read_text())]
+            items = [
+                Item(**(row | {"box": tuple(row["box"])})) for row in json.loads(table.read_text())
+            ]
             self.items += items
             self.places += [part] * len(items)
 
-    def frames(self, number: int, rows: list[int] | slice = slice(None)) -> UInt8[Tensor, "f 128 128 4"]:
+    def frames(
+        self, number: int, rows: list[int] | slice = slice(None)
+    ) -> UInt8[Tensor, "f 128 128 4"]:
         """Some or all frames of an item, premultiplied."""
         item = self.items[number]
         mapped = self._mapped[self.places[number]]

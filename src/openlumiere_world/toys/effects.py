@@ -1,4 +1,6 @@
-"""What falls or rises before everything: rain, snow, confetti, bubbles. Loops of 2.5 seconds, drawn once in a process."""
+"""What falls or rises before everything: rain, snow, confetti, bubbles. Loops of 2.5 seconds, drawn
+once in a process.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,12 @@ LOOP = 40  # frames
 EFFECTS = ("rain", "snow", "confetti", "bubbles")
 CONFETTI = ((235, 80, 80), (80, 150, 235), (245, 205, 70), (95, 190, 110), (200, 110, 220))
 NUMBERS = {"rain": 34, "snow": 30, "confetti": 30, "bubbles": 14}
-ROUNDS = {"rain": 4, "snow": 1, "confetti": 1, "bubbles": 1}  # times that each passes the frame in a loop
+ROUNDS = {
+    "rain": 4,
+    "snow": 1,
+    "confetti": 1,
+    "bubbles": 1,
+}  # times that each passes the frame in a loop
 
 
 @lru_cache(maxsize=None)
@@ -40,14 +47,19 @@ def add(frames: Float[Tensor, "f 4 h w"], effect: str, number: int, chance: list
     frames.mul_(1 - mask[:, None]).add_(front)
 
 
-def outline(effect: str, x: Float[Tensor, " f"], y: Float[Tensor, " f"], chance: list[float]) -> Float[Tensor, "f 128 128"]:
+def outline(
+    effect: str, x: Float[Tensor, " f"], y: Float[Tensor, " f"], chance: list[float]
+) -> Float[Tensor, "f 128 128"]:
     """How much of each pixel is covered."""
     places = torch.arange(SIDE) + 0.5
     right, down = places[None, None] - x[:, None, None], places[None, :, None] - y[:, None, None]
     if effect == "rain":
         return (1.3 - right.abs()).clamp(0, 1) * (5.5 - down.abs()).clamp(0, 1) * 0.55
     if effect == "confetti":
-        wide = 2.6 * (0.35 + 0.65 * torch.cos(2 * torch.pi * (y / 60 + chance[3])).abs())[:, None, None]
+        wide = (
+            2.6
+            * (0.35 + 0.65 * torch.cos(2 * torch.pi * (y / 60 + chance[3])).abs())[:, None, None]
+        )
         return (wide + 0.5 - right.abs()).clamp(0, 1) * (2.6 + 0.5 - down.abs()).clamp(0, 1)
     apart = (right.square() + down.square()).sqrt()
     if effect == "snow":

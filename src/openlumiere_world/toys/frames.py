@@ -1,6 +1,8 @@
-"""Single frames that teach the codec: drawings at any place and size on any ground, and photographs.
+"""Single frames that teach the codec: drawings at any place and size on any ground, and
+photographs.
 
-Everything is premultiplied RGBA in [0, 1], drawn from a generator. All shares and ranges are our choice.
+Everything is premultiplied RGBA in [0, 1], drawn from a generator. All shares and ranges are our
+choice.
 """
 
 from __future__ import annotations
@@ -13,7 +15,19 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 SIDE = 128
-PLAIN = torch.tensor([[220, 60, 60], [70, 110, 220], [80, 180, 90], [240, 220, 90], [255, 255, 255], [20, 20, 20]]) / 255
+PLAIN = (
+    torch.tensor(
+        [
+            [220, 60, 60],
+            [70, 110, 220],
+            [80, 180, 90],
+            [240, 220, 90],
+            [255, 255, 255],
+            [20, 20, 20],
+        ]
+    )
+    / 255
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +44,15 @@ class Shares:
 
 
 class Drawings:
-    """Frames made of drawings `s H W 4` (premultiplied, uint8) and photographs `p H W 3`, both at least 128 pixels a side."""
+    """Frames made of drawings `s H W 4` (premultiplied, uint8) and photographs `p H W 3`, both at
+    least 128 pixels a side.
+    """
 
     def __init__(
-        self, drawings: UInt8[Tensor, "s H W 4"], photographs: UInt8[Tensor, "p H W 3"], shares: Shares = Shares()
+        self,
+        drawings: UInt8[Tensor, "s H W 4"],
+        photographs: UInt8[Tensor, "p H W 3"],
+        shares: Shares = Shares(),
     ):
         self.drawings, self.photographs, self.shares = drawings, photographs, shares
 
@@ -50,19 +69,25 @@ class Drawings:
     def placed(
         self, generator: torch.Generator, count: int, least: float, most: float, away: float
     ) -> Float[Tensor, "b 4 128 128"]:
-        """Drawings of a size in [least, most] frames, up to `away` half frames from the middle, turned, mirrored, tinted."""
+        """Drawings of a size in [least, most] frames, up to `away` half frames from the middle,
+        turned, mirrored, tinted.
+        """
         rows = torch.randint(len(self.drawings), (count,), generator=generator)
         drawings = self.drawings[rows].permute(0, 3, 1, 2).float() / 255
         drawings = tint(drawings, generator, self.shares.tinted)
         size = uniform(generator, count, least, most)
         place = (uniform(generator, count, -away, away), uniform(generator, count, -away, away))
         turn = uniform(generator, count, -0.4, 0.4)
-        return resample(drawings, size, place, turn, mirrored=torch.rand(count, generator=generator) < 0.5)
+        return resample(
+            drawings, size, place, turn, mirrored=torch.rand(count, generator=generator) < 0.5
+        )
 
     def grounds(self, generator: torch.Generator, count: int) -> Float[Tensor, "b 4 128 128"]:
         """Opaque but for the transparent ones."""
         frames = torch.zeros(count, 4, SIDE, SIDE)
-        kinds = torch.multinomial(self.ground_shares(), count, replacement=True, generator=generator)
+        kinds = torch.multinomial(
+            self.ground_shares(), count, replacement=True, generator=generator
+        )
         for kind, make in enumerate((gradient, plain, cloudy)):
             rows = (kinds == kind).nonzero()[:, 0]
             frames[rows, :3] = make(generator, len(rows))
@@ -82,12 +107,17 @@ class Drawings:
         rows = torch.randint(len(self.photographs), (count,), generator=generator)
         spare = self.photographs.shape[1] - SIDE
         top, left = (int(torch.randint(spare + 1, (1,), generator=generator)) for _ in range(2))
-        crops = self.photographs[rows, top : top + SIDE, left : left + SIDE].permute(0, 3, 1, 2).float() / 255
+        crops = (
+            self.photographs[rows, top : top + SIDE, left : left + SIDE].permute(0, 3, 1, 2).float()
+            / 255
+        )
         crops = torch.where(chosen(generator, count, 0.5) > 0, crops.flip(-1), crops)
         return torch.cat([crops, torch.ones(count, 1, SIDE, SIDE)], dim=1)
 
 
-def over(front: Float[Tensor, "b 4 h w"], behind: Float[Tensor, "b 4 h w"]) -> Float[Tensor, "b 4 h w"]:
+def over(
+    front: Float[Tensor, "b 4 h w"], behind: Float[Tensor, "b 4 h w"]
+) -> Float[Tensor, "b 4 h w"]:
     """Premultiplied `front` before `behind`."""
     return front + behind * (1 - front[:, 3:])
 
@@ -106,7 +136,9 @@ def chosen(generator: torch.Generator, count: int, share: float) -> Float[Tensor
     return (torch.rand(count, 1, 1, 1, generator=generator) < share).float()
 
 
-def tint(drawings: Float[Tensor, "b 4 h w"], generator: torch.Generator, share: float) -> Float[Tensor, "b 4 h w"]:
+def tint(
+    drawings: Float[Tensor, "b 4 h w"], generator: torch.Generator, share: float
+) -> Float[Tensor, "b 4 h w"]:
     """Other colours for some: channels mixed, lighter or darker. Stays premultiplied."""
     count = len(drawings)
     mixing = torch.eye(3) + 0.35 * torch.randn(count, 3, 3, generator=generator)
@@ -139,10 +171,14 @@ def resample(
 def gradient(generator: torch.Generator, count: int) -> Float[Tensor, "b 3 128 128"]:
     """From one colour to another along any direction."""
     first, second = (torch.rand(count, 3, 1, 1, generator=generator) for _ in range(2))
-    down, right = torch.meshgrid(torch.linspace(-1, 1, SIDE), torch.linspace(-1, 1, SIDE), indexing="ij")
+    down, right = torch.meshgrid(
+        torch.linspace(-1, 1, SIDE), torch.linspace(-1, 1, SIDE), indexing="ij"
+    )
     turn = uniform(generator, count, 0, 6.2832)[:, None, None, None]
     way = ((turn.cos() * right + turn.sin() * down) / 1.5).clamp(-1, 1)
-    return torch.lerp(first.expand(-1, -1, SIDE, SIDE), second.expand(-1, -1, SIDE, SIDE), (way + 1) / 2)
+    return torch.lerp(
+        first.expand(-1, -1, SIDE, SIDE), second.expand(-1, -1, SIDE, SIDE), (way + 1) / 2
+    )
 
 
 def plain(generator: torch.Generator, count: int) -> Float[Tensor, "b 3 128 128"]:
@@ -157,7 +193,10 @@ def cloudy(generator: torch.Generator, count: int) -> Float[Tensor, "b 3 128 128
     """Colours that change slowly from place to place, of one to three scales."""
     total = torch.zeros(count, 3, SIDE, SIDE)
     for cells in (3, 8, 24):
-        coarse = torch.randn(count, 3, cells, cells, generator=generator) * uniform(generator, count, 0, 0.25)[:, None, None, None]
+        coarse = (
+            torch.randn(count, 3, cells, cells, generator=generator)
+            * uniform(generator, count, 0, 0.25)[:, None, None, None]
+        )
         total += F.interpolate(coarse, size=(SIDE, SIDE), mode="bicubic")
     base = torch.rand(count, 3, 1, 1, generator=generator)
     return (base + total).clamp(0, 1)

@@ -1,7 +1,9 @@
-"""Grounds behind a subject: transparent, plain, gradients, and scenes that are drawn once from a seed.
+"""Grounds behind a subject: transparent, plain, gradients, and scenes that are drawn once from a
+seed.
 
-A scene is 160 x 384 pixels and meets itself at its sides, so that a camera may go on and on; a frame is a window of 128 x 128 of it.
-Edges are soft and textures coarse, so that a codec of an eighth of the side can keep them. All our choice.
+A scene is 160 x 384 pixels and meets itself at its sides, so that a camera may go on and on; a
+frame is a window of 128 x 128 of it. Edges are soft and textures coarse, so that a codec of an
+eighth of the side can keep them. All our choice.
 """
 
 from __future__ import annotations
@@ -19,9 +21,17 @@ MARGIN = 16  # rows above and below the middle window
 HORIZON = 92.0  # row of a scene; 76 of the middle window
 TURN = 2 * math.pi
 COLOURS = {
-    "red": (220, 60, 60), "blue": (70, 110, 220), "green": (80, 180, 90), "yellow": (240, 220, 90), "white": (255, 255, 255),
-    "black": (20, 20, 20), "orange": (240, 150, 60), "purple": (140, 80, 190), "pink": (245, 160, 190), "grey": (150, 150, 155),
-}  # fmt: skip
+    "red": (220, 60, 60),
+    "blue": (70, 110, 220),
+    "green": (80, 180, 90),
+    "yellow": (240, 220, 90),
+    "white": (255, 255, 255),
+    "black": (20, 20, 20),
+    "orange": (240, 150, 60),
+    "purple": (140, 80, 190),
+    "pink": (245, 160, 190),
+    "grey": (150, 150, 155),
+}
 VARIANTS = 12  # of each scene
 
 Picture = Float[Tensor, "3 160 384"]
@@ -43,7 +53,9 @@ class Painter:
     def chance(self, low: float = 0.0, high: float = 1.0) -> float:
         return float(torch.rand((), generator=self.generator)) * (high - low) + low
 
-    def near(self, colour: tuple[float, float, float], by: float = 14) -> tuple[float, float, float]:
+    def near(
+        self, colour: tuple[float, float, float], by: float = 14
+    ) -> tuple[float, float, float]:
         """A colour a little beside."""
         return tuple(min(max(level + self.chance(-by, by), 0), 255) for level in colour)
 
@@ -51,49 +63,87 @@ class Painter:
         """From one colour down to another between two rows; below it nothing changes."""
         share = ((self.down - first) / (last - first)).clamp(0, 1)[None]
         colour = levels(top) * (1 - share) + levels(bottom) * share
-        self.lay(colour.expand(3, HEIGHT, WIDTH), (self.down >= first).float().expand(HEIGHT, WIDTH))
+        self.lay(
+            colour.expand(3, HEIGHT, WIDTH), (self.down >= first).float().expand(HEIGHT, WIDTH)
+        )
 
     def lay(self, colour: Tensor, mask: Float[Tensor, "160 384"]) -> None:
-        self.picture = torch.lerp(self.picture, colour.expand(3, HEIGHT, WIDTH), mask.clamp(0, 1)[None].expand(3, -1, -1))
+        self.picture = torch.lerp(
+            self.picture, colour.expand(3, HEIGHT, WIDTH), mask.clamp(0, 1)[None].expand(3, -1, -1)
+        )
 
     def below(self, edge: Float[Tensor, " 384"], soft: float = 1.2) -> Float[Tensor, "160 384"]:
         """1 under a curve of rows, 0 above."""
         return ((self.down - edge[None]) / soft + 0.5).clamp(0, 1)
 
-    def curve(self, row: float, height: float, waves: tuple[int, ...] = (1, 2, 3, 5)) -> Float[Tensor, " 384"]:
+    def curve(
+        self, row: float, height: float, waves: tuple[int, ...] = (1, 2, 3, 5)
+    ) -> Float[Tensor, " 384"]:
         """A line of hills that meets itself at the sides."""
         line = torch.zeros(WIDTH)
         for wave in waves:
             phase = self.chance(0, TURN)
-            line += torch.sin(self.across[0] / WIDTH * TURN * wave + phase) * height * self.chance(0.4, 1.0) / wave**0.5
+            line += (
+                torch.sin(self.across[0] / WIDTH * TURN * wave + phase)
+                * height
+                * self.chance(0.4, 1.0)
+                / wave**0.5
+            )
         return row + line / len(waves) ** 0.5
 
-    def disc(self, x: float, y: float, radius: float, soft: float = 1.5) -> Float[Tensor, "160 384"]:
+    def disc(
+        self, x: float, y: float, radius: float, soft: float = 1.5
+    ) -> Float[Tensor, "160 384"]:
         apart = (self.across - x + WIDTH / 2) % WIDTH - WIDTH / 2
-        return ((radius - (apart.square() + (self.down - y).square()).sqrt()) / soft + 0.5).clamp(0, 1)
+        return ((radius - (apart.square() + (self.down - y).square()).sqrt()) / soft + 0.5).clamp(
+            0, 1
+        )
 
-    def box(self, x: float, y: float, wide: float, tall: float, soft: float = 1.2) -> Float[Tensor, "160 384"]:
+    def box(
+        self, x: float, y: float, wide: float, tall: float, soft: float = 1.2
+    ) -> Float[Tensor, "160 384"]:
         """Around a middle."""
         apart = ((self.across - x + WIDTH / 2) % WIDTH - WIDTH / 2).abs()
-        return ((wide / 2 - apart) / soft + 0.5).clamp(0, 1) * ((tall / 2 - (self.down - y).abs()) / soft + 0.5).clamp(0, 1)
+        return ((wide / 2 - apart) / soft + 0.5).clamp(0, 1) * (
+            (tall / 2 - (self.down - y).abs()) / soft + 0.5
+        ).clamp(0, 1)
 
     def cone(self, x: float, foot: float, wide: float, tall: float) -> Float[Tensor, "160 384"]:
         """A fir's outline."""
         apart = ((self.across - x + WIDTH / 2) % WIDTH - WIDTH / 2).abs()
         share = ((self.down - (foot - tall)) / tall).clamp(0, 1)
-        return ((wide / 2 * share - apart) / 1.5 + 0.5).clamp(0, 1) * ((self.down <= foot) & (self.down >= foot - tall)).float()
+        return ((wide / 2 * share - apart) / 1.5 + 0.5).clamp(0, 1) * (
+            (self.down <= foot) & (self.down >= foot - tall)
+        ).float()
 
-    def clouds(self, count: int, top: float = 14, bottom: float = 62, colour: tuple = (255, 255, 255), strength: float = 0.85) -> None:
+    def clouds(
+        self,
+        count: int,
+        top: float = 14,
+        bottom: float = 62,
+        colour: tuple = (255, 255, 255),
+        strength: float = 0.85,
+    ) -> None:
         for _ in range(count):
             x, y, size = self.chance(0, WIDTH), self.chance(top, bottom), self.chance(7, 13)
             mask = torch.zeros(HEIGHT, WIDTH)
             for part in (-1.3, 0.0, 1.2):
-                mask = torch.maximum(mask, self.disc(x + part * size, y + abs(part) * size * 0.3, size * (1 - 0.25 * abs(part)), soft=4))
+                mask = torch.maximum(
+                    mask,
+                    self.disc(
+                        x + part * size,
+                        y + abs(part) * size * 0.3,
+                        size * (1 - 0.25 * abs(part)),
+                        soft=4,
+                    ),
+                )
             self.lay(levels(colour), mask * strength)
 
     def stars(self, count: int, bottom: float = HEIGHT) -> None:
         for _ in range(count):
-            spot = self.disc(self.chance(0, WIDTH), self.chance(0, bottom), self.chance(0.7, 1.5), soft=1.4)
+            spot = self.disc(
+                self.chance(0, WIDTH), self.chance(0, bottom), self.chance(0.7, 1.5), soft=1.4
+            )
             self.lay(levels((255, 250, 225)), spot * self.chance(0.6, 1.0))
 
     def sky(self) -> None:
@@ -110,7 +160,12 @@ def meadow(paint: Painter) -> None:
     paint.lay(levels(paint.near((65, 140, 55))), shade * 0.8)
     for _ in range(26):
         colour = ((250, 250, 245), (250, 220, 90), (235, 120, 150))[int(paint.chance(0, 3))]
-        paint.lay(levels(colour), paint.disc(paint.chance(0, WIDTH), paint.chance(HORIZON + 14, HEIGHT), paint.chance(1.2, 2.2)))
+        paint.lay(
+            levels(colour),
+            paint.disc(
+                paint.chance(0, WIDTH), paint.chance(HORIZON + 14, HEIGHT), paint.chance(1.2, 2.2)
+            ),
+        )
 
 
 def water(paint: Painter, top: float, bottom: float) -> None:
@@ -135,7 +190,10 @@ def beach(paint: Painter) -> None:
     shore = paint.curve(HORIZON + 9, 2.5)
     paint.lay(levels((250, 250, 245)), paint.below(shore - 2.5))
     paint.lay(levels(paint.near((238, 214, 160))), paint.below(shore))
-    paint.lay(levels(paint.near((222, 190, 130))), paint.below(paint.curve(HORIZON + 46, 6), soft=24) * 0.7)
+    paint.lay(
+        levels(paint.near((222, 190, 130))),
+        paint.below(paint.curve(HORIZON + 46, 6), soft=24) * 0.7,
+    )
     for _ in range(3):
         palm(paint, paint.chance(0, WIDTH), HORIZON + 22)
 
@@ -146,7 +204,14 @@ def palm(paint: Painter, x: float, foot: float) -> None:
         way = TURN * turn / 7
         leaf = torch.zeros(HEIGHT, WIDTH)
         for step in (3, 7, 11, 15):
-            leaf = torch.maximum(leaf, paint.disc(x + math.cos(way) * step, foot - 45 + math.sin(way) * step * 0.5 + step * step * 0.02, 3.0 - step * 0.1))
+            leaf = torch.maximum(
+                leaf,
+                paint.disc(
+                    x + math.cos(way) * step,
+                    foot - 45 + math.sin(way) * step * 0.5 + step * step * 0.02,
+                    3.0 - step * 0.1,
+                ),
+            )
         paint.lay(levels((60, 145, 70)), leaf)
 
 
@@ -154,9 +219,15 @@ def snow(paint: Painter) -> None:
     paint.fall(paint.near((165, 195, 225)), paint.near((232, 240, 248)), 0, HORIZON)
     paint.lay(levels((225, 233, 243)), paint.below(paint.curve(HORIZON - 18, 12)))
     for _ in range(16):
-        x, foot, tall = paint.chance(0, WIDTH), paint.chance(HORIZON - 4, HORIZON + 4), paint.chance(20, 40)
+        x, foot, tall = (
+            paint.chance(0, WIDTH),
+            paint.chance(HORIZON - 4, HORIZON + 4),
+            paint.chance(20, 40),
+        )
         paint.lay(levels(paint.near((62, 110, 95))), paint.cone(x, foot, tall * 0.55, tall))
-        paint.lay(levels((240, 246, 250)), paint.cone(x, foot - tall * 0.62, tall * 0.2, tall * 0.38))
+        paint.lay(
+            levels((240, 246, 250)), paint.cone(x, foot - tall * 0.62, tall * 0.2, tall * 0.38)
+        )
     paint.lay(levels((240, 245, 250)), paint.below(paint.curve(HORIZON + 2, 3)))
     paint.lay(levels((205, 220, 240)), paint.below(paint.curve(HORIZON + 46, 5), soft=26) * 0.8)
 
@@ -171,9 +242,16 @@ def forest(paint: Painter) -> None:
             paint.lay(levels(colour), paint.box(x, 48, wide, 110 + 8 * depth))
         for _ in range(12):
             colour = tuple(level * shade for level in paint.near((85, 150, 80)))
-            paint.lay(levels(colour), paint.disc(paint.chance(0, WIDTH), paint.chance(-4, 30), paint.chance(13, 24), soft=4))
+            paint.lay(
+                levels(colour),
+                paint.disc(
+                    paint.chance(0, WIDTH), paint.chance(-4, 30), paint.chance(13, 24), soft=4
+                ),
+            )
     paint.lay(levels(paint.near((90, 120, 60))), paint.below(paint.curve(HORIZON + 2, 2.5)))
-    paint.lay(levels(paint.near((75, 95, 50))), paint.below(paint.curve(HORIZON + 36, 5), soft=24) * 0.8)
+    paint.lay(
+        levels(paint.near((75, 95, 50))), paint.below(paint.curve(HORIZON + 36, 5), soft=24) * 0.8
+    )
 
 
 def city(paint: Painter) -> None:
@@ -191,12 +269,17 @@ def city(paint: Painter) -> None:
 
 
 def house(paint: Painter, x: float, wide: float, tall: float) -> None:
-    wall = ((190, 120, 100), (205, 180, 140), (140, 150, 170), (170, 165, 160), (120, 140, 150))[int(paint.chance(0, 5))]
+    wall = ((190, 120, 100), (205, 180, 140), (140, 150, 170), (170, 165, 160), (120, 140, 150))[
+        int(paint.chance(0, 5))
+    ]
     paint.lay(levels(paint.near(wall)), paint.box(x, HORIZON + 4 - tall / 2, wide - 1.5, tall))
     light = paint.near((250, 235, 170) if paint.chance() < 0.5 else (110, 140, 170))
     for column in range(-1, 2):
         for row in range(int(tall // 15)):
-            paint.lay(levels(light), paint.box(x + column * wide * 0.28, HORIZON + 12 - tall + row * 14, 5.5, 7))
+            paint.lay(
+                levels(light),
+                paint.box(x + column * wide * 0.28, HORIZON + 12 - tall + row * 14, 5.5, 7),
+            )
 
 
 def night(paint: Painter) -> None:
@@ -212,7 +295,9 @@ def night(paint: Painter) -> None:
 def space(paint: Painter) -> None:
     paint.fall(paint.near((12, 10, 28), 6), paint.near((26, 14, 48), 8), 0, HEIGHT)
     for _ in range(5):
-        glow = paint.disc(paint.chance(0, WIDTH), paint.chance(20, 140), paint.chance(10, 26), soft=50)
+        glow = paint.disc(
+            paint.chance(0, WIDTH), paint.chance(20, 140), paint.chance(10, 26), soft=50
+        )
         paint.lay(levels(paint.near((110, 60, 150), 40)), glow * 0.45)
     paint.stars(110)
     for _ in range(2):
@@ -220,14 +305,20 @@ def space(paint: Painter) -> None:
 
 
 def planet(paint: Painter, x: float, y: float, radius: float) -> None:
-    colour = ((225, 150, 95), (120, 170, 225), (200, 120, 140), (220, 200, 140))[int(paint.chance(0, 4))]
+    colour = ((225, 150, 95), (120, 170, 225), (200, 120, 140), (220, 200, 140))[
+        int(paint.chance(0, 4))
+    ]
     paint.lay(levels(paint.near(colour)), paint.disc(x, y, radius))
-    dark = paint.disc(x, y, radius) * (1 - paint.disc(x - radius * 0.35, y - radius * 0.3, radius, soft=6))
+    dark = paint.disc(x, y, radius) * (
+        1 - paint.disc(x - radius * 0.35, y - radius * 0.3, radius, soft=6)
+    )
     paint.lay(levels((20, 14, 36)), dark * 0.6)
 
 
 def room(paint: Painter) -> None:
-    wall = ((235, 215, 180), (190, 215, 220), (225, 190, 190), (205, 215, 180))[int(paint.chance(0, 4))]
+    wall = ((235, 215, 180), (190, 215, 220), (225, 190, 190), (205, 215, 180))[
+        int(paint.chance(0, 4))
+    ]
     paint.fall(paint.near(wall), paint.near(wall), 0, HORIZON)
     paint.fall(paint.near((170, 120, 80)), paint.near((130, 88, 58)), HORIZON + 8, HEIGHT)
     paint.lay(levels((245, 242, 235)), paint.box(WIDTH / 2, HORIZON + 5, WIDTH, 7))
@@ -235,7 +326,10 @@ def room(paint: Painter) -> None:
         x = WIDTH * (place + paint.chance(0.3, 0.5)) / 3
         paint.lay(levels((245, 245, 240)), paint.box(x, 46, 46, 50))
         paint.lay(levels(paint.near((150, 200, 240))), paint.box(x, 46, 38, 42))
-        paint.lay(levels((245, 245, 240)), torch.maximum(paint.box(x, 46, 3.5, 44), paint.box(x, 46, 40, 3.5)))
+        paint.lay(
+            levels((245, 245, 240)),
+            torch.maximum(paint.box(x, 46, 3.5, 44), paint.box(x, 46, 40, 3.5)),
+        )
         frame = x + WIDTH / 6
         paint.lay(levels((120, 80, 50)), paint.box(frame, 44, 30, 24))
         paint.lay(levels(paint.near((180, 190, 150), 60)), paint.box(frame, 44, 24, 18))
@@ -245,9 +339,14 @@ def underwater(paint: Painter) -> None:
     paint.fall(paint.near((95, 200, 225)), paint.near((15, 75, 140)), 0, HEIGHT)
     for _ in range(6):
         x, wide = paint.chance(0, WIDTH), paint.chance(8, 18)
-        ray = ((wide - ((paint.across - x - paint.down * 0.4 + WIDTH / 2) % WIDTH - WIDTH / 2).abs()) / 10).clamp(0, 1)
+        ray = (
+            (wide - ((paint.across - x - paint.down * 0.4 + WIDTH / 2) % WIDTH - WIDTH / 2).abs())
+            / 10
+        ).clamp(0, 1)
         paint.lay(levels((190, 235, 245)), ray * (1 - paint.down / 130).clamp(0, 1) * 0.22)
-    paint.lay(levels(paint.near((215, 195, 140))), paint.below(paint.curve(HORIZON + 38, 4), soft=3) * 0.9)
+    paint.lay(
+        levels(paint.near((215, 195, 140))), paint.below(paint.curve(HORIZON + 38, 4), soft=3) * 0.9
+    )
     for _ in range(14):
         weed(paint, paint.chance(0, WIDTH), HORIZON + paint.chance(42, 52), paint.chance(16, 34))
 
@@ -256,42 +355,64 @@ def weed(paint: Painter, x: float, foot: float, tall: float) -> None:
     phase = paint.chance(0, TURN)
     middle = x + 3 * torch.sin(paint.down[:, 0] / 6 + phase)
     apart = ((paint.across - middle[:, None] + WIDTH / 2) % WIDTH - WIDTH / 2).abs()
-    mask = ((2.6 - apart) / 1.5).clamp(0, 1) * ((paint.down <= foot) & (paint.down >= foot - tall)).float()
+    mask = ((2.6 - apart) / 1.5).clamp(0, 1) * (
+        (paint.down <= foot) & (paint.down >= foot - tall)
+    ).float()
     paint.lay(levels(paint.near((40, 140, 90), 25)), mask)
 
 
 SCENES: dict[str, Callable[[Painter], None]] = {
-    "meadow": meadow, "sea": sea, "beach": beach, "snow": snow, "forest": forest, "city": city, "night": night, "space": space,
-    "room": room, "underwater": underwater,
-}  # fmt: skip
+    "meadow": meadow,
+    "sea": sea,
+    "beach": beach,
+    "snow": snow,
+    "forest": forest,
+    "city": city,
+    "night": night,
+    "space": space,
+    "room": room,
+    "underwater": underwater,
+}
 
 
 @lru_cache(maxsize=None)
 def scene(name: str, variant: int) -> Picture:
-    """One of the `VARIANTS` pictures of a scene, in [0, 1]. Drawn once in a process, about 20 ms."""
+    """One of the `VARIANTS` pictures of a scene, in [0, 1]. Drawn once in a process: 20 ms."""
     paint = Painter(variant)
     SCENES[name](paint)
     return paint.picture.clamp(0, 1)
 
 
 def gradient(first: str, last: str, turn: float) -> Picture:
-    """From one named colour to another along a direction in radians, across the middle window; it does not meet itself."""
+    """From one named colour to another along a direction in radians, across the middle window; it
+    does not meet itself.
+    """
     paint = Painter(0)
-    way = (math.cos(turn) * (paint.across - WIDTH / 2) + math.sin(turn) * (paint.down - HEIGHT / 2)) / 90
+    way = (
+        math.cos(turn) * (paint.across - WIDTH / 2) + math.sin(turn) * (paint.down - HEIGHT / 2)
+    ) / 90
     share = ((way + 1) / 2).clamp(0, 1)[None]
     return levels(COLOURS[first]) * (1 - share) + levels(COLOURS[last]) * share
 
 
-def windows(picture: Picture, right: Float[Tensor, " f"], down: Float[Tensor, " f"]) -> Float[Tensor, "f 3 128 128"]:
-    """Of 128 x 128 whose corners are that many pixels from the middle window's, to a part of a pixel; sides go round, rows stop."""
+def windows(
+    picture: Picture, right: Float[Tensor, " f"], down: Float[Tensor, " f"]
+) -> Float[Tensor, "f 3 128 128"]:
+    """Of 128 x 128 whose corners are that many pixels from the middle window's, to a part of a
+    pixel; sides go round, rows stop.
+    """
     side = HEIGHT - 2 * MARGIN
     rolled = torch.cat([picture, picture[..., : side + 1]], dim=-1)
     lefts = (right + (WIDTH - side) / 2) % WIDTH
     tops = (down + MARGIN).clamp(0, 2 * MARGIN - 1e-3)
-    return torch.stack([window(rolled, float(left), float(top), side) for left, top in zip(lefts, tops)])
+    return torch.stack(
+        [window(rolled, float(left), float(top), side) for left, top in zip(lefts, tops)]
+    )
 
 
-def window(picture: Float[Tensor, "3 h w"], left: float, top: float, side: int) -> Float[Tensor, "3 s s"]:
+def window(
+    picture: Float[Tensor, "3 h w"], left: float, top: float, side: int
+) -> Float[Tensor, "3 s s"]:
     column, row = int(left), int(top)
     part = picture[:, row : row + side + 1, column : column + side + 1]
     if left != column:

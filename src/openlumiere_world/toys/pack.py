@@ -1,11 +1,14 @@
-"""The packed cache of the toy world: every frame as 128 x 128 premultiplied RGBA bytes in one file that is mapped, not read.
+"""The packed cache of the toy world: every frame as 128 x 128 premultiplied RGBA bytes in one file
+that is mapped, not read.
 
-    python -m openlumiere_world.toys.pack --sources SOURCES --toy-frames TOY_FRAMES --cache CACHE --tables TABLES
+    python -m openlumiere_world.toys.pack --sources SOURCES --toy-frames TOY_FRAMES \
+        --cache CACHE --tables TABLES
 
-`SOURCES` holds the unpacked packages of `SOURCES_TABLE`, each in a folder of its own; `TOY_FRAMES` is what `render.py` wrote; `TABLES`
-has `toys/actions.csv`, `captions/fluent.csv` and `captions/noto.csv`. The cache holds each part's frames one after another
-(`PART.u8`), what they are (`PART.json`), who is in them (`subjects.json`), and `drawings.npy` and `photographs.npy` for the codec.
-A part that is there is not packed again: delete its table to pack it anew.
+`SOURCES` holds the unpacked packages of `SOURCES_TABLE`, each in a folder of its own; `TOY_FRAMES`
+is what `render.py` wrote; `TABLES` has `toys/actions.csv`, `captions/fluent.csv` and
+`captions/noto.csv`. The cache holds each part's frames one after another (`PART.u8`), what they are
+(`PART.json`), who is in them (`subjects.json`), and `drawings.npy` and `photographs.npy` for the
+codec. A part that is there is not packed again: delete its table to pack it anew.
 """
 
 from __future__ import annotations
@@ -39,26 +42,39 @@ LONGEST = 64  # frames of a sticker's loop
 SUBJECTS = "subjects.json"
 PARTS = ("stickers-3d", "stickers-noto", "stills", "toys")
 
+PHOTOGRAPHS = (
+    "photographs and drawn wallpapers: CC-BY-SA and other free licences, named picture by picture "
+    "in the package's copyright file; seen in training, none is carried"
+)
+# npm packages, Debian packages, and what comes with the project; by whom, and the licence.
 SOURCES_TABLE = {
     "@lobehub/fluent-emoji-3d 1.1.0": "stills in 3D style: Microsoft, MIT",
-    "@lobehub/fluent-emoji-anim-1 to -4 1.0.0": "animated stickers in 3D style: Microsoft, MIT (those in its own repository)",
+    "@lobehub/fluent-emoji-anim-1 to -4 1.0.0": "animated stickers in 3D style: Microsoft, MIT",
     "@iconify-json/fluent-emoji-flat": "stills in flat style: Microsoft, MIT",
     "@iconify-json/noto": "stills in Noto style: Google, Apache-2.0",
     "noto-anim-lottie": "animated stickers in Noto style: Google, CC-BY-4.0",
     "@iconify-json/twemoji": "stills in Twemoji style: Twitter and contributors, CC-BY-4.0",
     "emojibase-data 17.0.0": "names: Miles Johnson, MIT",
     "toys": "68 animated subjects: Quaternius, CC0 1.0",
-    "gnome-backgrounds, mate-backgrounds, lomiri-wallpapers, plasma-workspace-wallpapers": "photographs: CC-BY-SA and other free licences, "
-    "named one by one in each Debian package's copyright file; seen in training only, none is carried",
+    "gnome-backgrounds": PHOTOGRAPHS,
+    "mate-backgrounds": PHOTOGRAPHS,
+    "lomiri-wallpapers-20.04": PHOTOGRAPHS,
+    "plasma-workspace-wallpapers": PHOTOGRAPHS,
 }
-STILL_PACKAGES = {"noto": "iconify-json-noto", "flat": "iconify-json-fluent-emoji-flat", "twemoji": "iconify-json-twemoji"}
+STILL_PACKAGES = {
+    "noto": "iconify-json-noto",
+    "flat": "iconify-json-fluent-emoji-flat",
+    "twemoji": "iconify-json-twemoji",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """Frames `first` to `first + count` of the cache: a loop of `seconds`, or for one frame a still.
+    """Frames `first` to `first + count` of the cache: a loop of `seconds`, or for one frame a
+    still.
 
-    `facts` of a toy are those of its rendering (`blender.py`); `box` is left, top, right and bottom of what is seen in any frame.
+    `facts` of a toy are those of its rendering (`blender.py`); `box` is left, top, right and bottom
+    of what is seen in any frame.
     """
 
     subject: str
@@ -66,7 +82,9 @@ class Item:
     first: int
     count: int
     seconds: float
-    motion: dict[str, str] = field(default_factory=dict)  # language -> a verb phrase in the third person
+    motion: dict[str, str] = field(
+        default_factory=dict
+    )  # language -> a verb phrase in the third person
     view: str = ""
     facts: dict = field(default_factory=dict)
     box: tuple[int, int, int, int] = (0, 0, SIDE, SIDE)
@@ -82,7 +100,9 @@ class Writer:
         self.file = self.frames.open("wb")
 
     def add(self, frames: np.ndarray, **told) -> None:
-        """`frames` [n, 128, 128, 4], premultiplied bytes. Those in which nothing is seen are left out."""
+        """`frames` [n, 128, 128, 4], premultiplied bytes. Those in which nothing is seen are left
+        out.
+        """
         if not frames[..., 3].any():
             return
         self.file.write(np.ascontiguousarray(frames).tobytes())
@@ -94,18 +114,26 @@ class Writer:
         self.table.write_text(json.dumps([asdict(item) for item in self.items]))
 
 
-def main(sources: Path, toy_frames: Path, cache: Path, *, tables: Path, photographs: Path | None = None) -> None:
-    """Pack what is missing: some minutes. `photographs` is a folder that is searched for pictures, whatever its depth."""
+def main(
+    sources: Path, toy_frames: Path, cache: Path, *, tables: Path, photographs: Path | None = None
+) -> None:
+    """Pack what is missing: some minutes. `photographs` is a folder that is searched for pictures,
+    whatever its depth.
+    """
     torch.set_num_threads(1)
     emoji = emoji_subjects(package(sources, "emojibase-data"))
     actions = toy_actions(tables / "toys/actions.csv")
-    told_3d, told_noto = (written_motions(tables / f"captions/{name}.csv") for name in ("fluent", "noto"))
+    told_3d, told_noto = (
+        written_motions(tables / f"captions/{name}.csv") for name in ("fluent", "noto")
+    )
     pack(cache, "stickers-3d", lambda writer: add_fluent(writer, sources, emoji, told_3d))
     pack(cache, "stickers-noto", lambda writer: add_noto(writer, sources, emoji, told_noto))
     pack(cache, "stills", lambda writer: add_stills(writer, sources, emoji))
     pack(cache, "toys", lambda writer: add_toys(writer, actions, toy_frames))
     subjects = emoji | by_key(action.subject for action in actions)
-    (cache / SUBJECTS).write_text(json.dumps({key: asdict(value) for key, value in subjects.items()}))
+    (cache / SUBJECTS).write_text(
+        json.dumps({key: asdict(value) for key, value in subjects.items()})
+    )
     keep(cache / "drawings.npy", lambda: every_drawing(sources))
     if photographs is not None:
         keep(cache / "photographs.npy", lambda: photograph_crops(photographs))
@@ -131,7 +159,10 @@ def package(sources: Path, name: str) -> Path:
     """The unpacked package whose folder begins with that name. Raises ValueError."""
     found = sorted(sources.glob(f"{name}*/package"))
     if not found:
-        raise ValueError(f"sources: expected the package {name} unpacked in {sources}, got none, do: npm pack it and unpack it there")
+        raise ValueError(
+            f"sources: expected the package {name} unpacked in {sources}, "
+            "got none, do: npm pack it and unpack it there"
+        )
     return found[0]
 
 
@@ -142,12 +173,23 @@ def add_toys(writer: Writer, actions: list, toy_frames: Path) -> None:
             facts = json.loads(told.read_text())
             frames = [fitted(Image.open(file), LIFT) for file in sorted(told.parent.glob("*.png"))]
             writer.add(
-                np.stack(frames), subject=action.subject.key, style="toy", seconds=facts["seconds"], motion=action.verbs, view=facts["view"], facts=facts
+                np.stack(frames),
+                subject=action.subject.key,
+                style="toy",
+                seconds=facts["seconds"],
+                motion=action.verbs,
+                view=facts["view"],
+                facts=facts,
             )
 
 
-def add_fluent(writer: Writer, sources: Path, emoji: dict[str, Subject], motions: dict[str, dict[str, str]]) -> None:
-    files = {plain_code(file.stem): file for file in sorted(sources.glob("lobehub-fluent-emoji-anim-*/package/assets/*.webp"))}
+def add_fluent(
+    writer: Writer, sources: Path, emoji: dict[str, Subject], motions: dict[str, dict[str, str]]
+) -> None:
+    files = {
+        plain_code(file.stem): file
+        for file in sorted(sources.glob("lobehub-fluent-emoji-anim-*/package/assets/*.webp"))
+    }
     for code in (code for code in emoji if code in files and code in motions):
         with Image.open(files[code]) as picture:
             if getattr(picture, "n_frames", 1) > 1:
@@ -163,7 +205,9 @@ def animation(picture: Image.Image) -> tuple[np.ndarray, float]:
         lasts.append(frame.info.get("duration", 42) / 1000)
     ends = np.cumsum(lasts)
     picked = resampled(float(ends[-1]))
-    rows = [min(int(np.searchsorted(ends, moment, side="right")), len(shown) - 1) for moment in picked]
+    rows = [
+        min(int(np.searchsorted(ends, moment, side="right")), len(shown) - 1) for moment in picked
+    ]
     return np.stack([fitted(shown[row]) for row in rows]), len(picked) / RATE
 
 
@@ -172,18 +216,33 @@ def resampled(seconds: float) -> np.ndarray:
     return np.arange(min(max(round(seconds * RATE), 2), LONGEST)) / RATE
 
 
-def add_noto(writer: Writer, sources: Path, emoji: dict[str, Subject], motions: dict[str, dict[str, str]]) -> None:
+def add_noto(
+    writer: Writer, sources: Path, emoji: dict[str, Subject], motions: dict[str, dict[str, str]]
+) -> None:
     from rlottie_python import LottieAnimation
 
-    files = {plain_code(file.stem.replace("_", "-")): file for file in sorted((sources / "noto-lottie").rglob("*.json")) if file.is_file()}
-    for code in (code for code in emoji if code in files and code in motions and code not in FAULTY_NOTO):
+    files = {
+        plain_code(file.stem.replace("_", "-")): file
+        for file in sorted((sources / "noto-lottie").rglob("*.json"))
+        if file.is_file()
+    }
+    for code in (
+        code for code in emoji if code in files and code in motions and code not in FAULTY_NOTO
+    ):
         drawn = LottieAnimation.from_file(str(files[code]))
         rate = drawn.lottie_animation_get_framerate()
         total = drawn.lottie_animation_get_totalframe()
         moments = resampled(total / rate)
         rows = [min(round(moment * rate), total - 1) for moment in moments]
-        frames = np.stack([fitted(drawn.render_pillow_frame(row, width=2 * SIDE, height=2 * SIDE)) for row in rows])
-        writer.add(frames, subject=code, style="noto", seconds=len(rows) / RATE, motion=motions[code])
+        frames = np.stack(
+            [
+                fitted(drawn.render_pillow_frame(row, width=2 * SIDE, height=2 * SIDE))
+                for row in rows
+            ]
+        )
+        writer.add(
+            frames, subject=code, style="noto", seconds=len(rows) / RATE, motion=motions[code]
+        )
 
 
 def add_stills(writer: Writer, sources: Path, emoji: dict[str, Subject]) -> None:
@@ -211,7 +270,7 @@ def squashed(name: str) -> str:
 
 
 def icons(folder: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, Image.Image]]:
-    """Name and picture of the icons of an unpacked Iconify package, at twice the side of a frame."""
+    """Name and picture of the icons of an unpacked Iconify package, twice a frame's side."""
     import resvg_py
 
     told = json.loads((folder / "icons.json").read_text())
@@ -219,8 +278,10 @@ def icons(folder: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, Im
         if wanted(name):
             wide, tall = (icon.get(side, told.get(side, 16)) for side in ("width", "height"))
             svg = (
-                '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-                f'viewBox="0 0 {wide} {tall}" width="{2 * SIDE}" height="{2 * SIDE}">{icon["body"]}</svg>'
+                '<svg xmlns="http://www.w3.org/2000/svg" '
+                'xmlns:xlink="http://www.w3.org/1999/xlink" '
+                f'viewBox="0 0 {wide} {tall}" width="{2 * SIDE}" '
+                f'height="{2 * SIDE}">{icon["body"]}</svg>'
             )
             yield name, Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg))))
 
@@ -228,15 +289,23 @@ def icons(folder: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, Im
 def every_drawing(sources: Path) -> Iterator[np.ndarray]:
     """All emoji that have a name, in four styles, for the codec."""
     entries = json.loads((package(sources, "emojibase-data") / "en/data.json").read_text())
-    names = {plain_code(entry["hexcode"]): entry["label"] for entry in entries if entry.get("group") not in (None, 2)}
+    names = {
+        plain_code(entry["hexcode"]): entry["label"]
+        for entry in entries
+        if entry.get("group") not in (None, 2)
+    }
     for _, _, picture in stills(sources, names):
         yield fitted(picture)
 
 
 def photograph_crops(folder: Path, each: int = 10, side: int = 144) -> Iterator[np.ndarray]:
-    """Squares `side` pixels wide of the pictures in a folder, of several sizes, drawn from a seed."""
+    """Squares `side` pixels wide of the pictures in a folder, of several sizes, by a seed."""
     random = np.random.default_rng(0)
-    files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in (".jpg", ".png", ".webp") and file.stat().st_size > 100_000]
+    files = [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.suffix.lower() in (".jpg", ".png", ".webp") and file.stat().st_size > 100_000
+    ]
     for file in files:
         with Image.open(file) as picture:
             picture.draft("RGB", (1600, 1000))
@@ -244,13 +313,17 @@ def photograph_crops(folder: Path, each: int = 10, side: int = 144) -> Iterator[
         picture.thumbnail((900, 900), Image.Resampling.BICUBIC)
         for _ in range(each):
             size = max(int(min(picture.size) * random.choice([1, 0.75, 0.5, 0.35, 0.25])), 100)
-            left, top = (int(random.integers(0, whole - min(size, whole) + 1)) for whole in picture.size)
+            left, top = (
+                int(random.integers(0, whole - min(size, whole) + 1)) for whole in picture.size
+            )
             crop = picture.crop((left, top, left + size, top + size))
             yield np.asarray(crop.resize((side, side), Image.Resampling.BICUBIC))
 
 
 def fitted(picture: Image.Image, lift: float = 1.0) -> np.ndarray:
-    """[128, 128, 4] premultiplied bytes, brought down by antialiased bicubic; an exponent below 1 makes colours lighter."""
+    """[128, 128, 4] premultiplied bytes, brought down by antialiased bicubic; an exponent below 1
+    makes colours lighter.
+    """
     levels = np.asarray(picture.convert("RGBA"), dtype=np.float32) / 255
     levels[..., :3] = levels[..., :3] ** lift
     levels[..., :3] *= levels[..., 3:]

@@ -1,8 +1,10 @@
-"""A clip of the toy world: who, how it moves, on what ground, under what camera, and the frames of it.
+"""A clip of the toy world: who, how it moves, on what ground, under what camera, and the frames of
+it.
 
-`Planner.plan` decides everything from a seed; `render` draws any of its moments. Clips are 80 frames at 16 a second, 128 x 128,
-premultiplied RGBA in [0, 1]. Toys are moved at the speed of their feet, facing where they go; where that would leave the frame, the
-camera follows. All shares are our choice.
+`Planner.plan` decides everything from a seed; `render` draws any of its moments. Clips are 80
+frames at 16 a second, 128 x 128, premultiplied RGBA in [0, 1]. Toys are moved at the speed of their
+feet, facing where they go; where that would leave the frame, the camera follows. All shares are our
+choice.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, replace
+from itertools import count
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +22,17 @@ from torch import Tensor
 from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.effects import EFFECTS, layer
 from openlumiere_world.toys.frames import over
-from openlumiere_world.toys.grounds import COLOURS, HEIGHT, SCENES, VARIANTS, WIDTH, gradient, levels, scene, windows
+from openlumiere_world.toys.grounds import (
+    COLOURS,
+    HEIGHT,
+    SCENES,
+    VARIANTS,
+    WIDTH,
+    gradient,
+    levels,
+    scene,
+    windows,
+)
 from openlumiere_world.toys.pack import RATE, SIDE, Item
 
 FRAMES = 80
@@ -29,20 +42,54 @@ GROUNDS = {"transparent": 0.33, "plain": 0.27, "gradient": 0.06, "scene": 0.34}
 CAMERA = 0.35  # share of clips before a scene in which the camera moves
 CAMERAS = ("pan left", "pan right", "pan up", "pan down", "zoom in", "zoom out")
 EFFECT = 0.1
+SPLITS = ("train", "held out")
 HELD_OUT = 20  # one combination of subject, action and ground in so many is kept out of training
-GOING = ("walks", "runs", "gallops", "leaps", "swims", "swims fast", "flies", "flies fast", "drives", "rolls")
-SWIMMING = {"swims": 0.35, "swims fast": 0.7, "flies": 0.5, "flies fast": 0.9}  # own lengths a second, of those without feet
+GOING = (
+    "walks",
+    "runs",
+    "gallops",
+    "leaps",
+    "swims",
+    "swims fast",
+    "flies",
+    "flies fast",
+    "drives",
+    "rolls",
+)
+SWIMMING = {
+    "swims": 0.35,
+    "swims fast": 0.7,
+    "flies": 0.5,
+    "flies fast": 0.9,
+}  # own lengths a second, of those without feet
 MOVES = (
-    "stay", "left", "right", "up", "down", "towards", "away", "spin", "swing", "bounce", "jump", "float", "shake", "appear", "fade", "circle",
-)  # fmt: skip
+    "stay",
+    "left",
+    "right",
+    "up",
+    "down",
+    "towards",
+    "away",
+    "spin",
+    "swing",
+    "bounce",
+    "jump",
+    "float",
+    "shake",
+    "appear",
+    "fade",
+    "circle",
+)
 ROOM = 96.0  # pixels that a subject may cover by going before the camera follows it
 FASTEST = 90.0  # pixels a second that a followed ground goes by
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """`action` is a toy's English verb, "own" for an animated sticker, or one of `MOVES`; `way` is left, right, up, down, towards,
-    away or nothing. `size` is the longer side of what is seen in pixels, `place` its middle at the start, `speed` pixels a second."""
+    """`action` is a toy's English verb, "own" for an animated sticker, or one of `MOVES`; `way` is
+    left, right, up, down, towards, away or nothing. `size` is the longer side of what is seen in
+    pixels, `place` its middle at the start, `speed` pixels a second.
+    """
 
     seed: int
     item: int
@@ -89,7 +136,9 @@ class Chance:
 
 
 class Planner:
-    """Draws scenes from a cache: a kind by `KINDS`, a subject of that kind, then one of its items, all alike."""
+    """Draws scenes from a cache: a kind by `KINDS`, a subject of that kind, then one of its items,
+    all alike.
+    """
 
     def __init__(self, cache: Cache):
         self.cache = cache
@@ -98,27 +147,52 @@ class Planner:
 
     def _choices(self, kind: str) -> list[list[int]]:
         """Items of each subject that has any of this kind."""
-        found = [[number for number in numbers if kind_of(self.cache.items[number]) == kind] for numbers in self.cache.by_subject.values()]
+        found = [
+            [number for number in numbers if kind_of(self.cache.items[number]) == kind]
+            for numbers in self.cache.by_subject.values()
+        ]
         return [numbers for numbers in found if numbers]
 
     def plan(self, seed: int, split: str = "train") -> Scene:
-        """Of a split "train" or "held out": seeds are tried one after another until one is of it."""
-        for attempt in range(10_000):
-            drawn = self._draw(seed, Chance(mixed(seed, attempt)))
-            if drawn.held_out == (split == "held out"):
-                return drawn
-        raise ValueError(f"split: expected 'train' or 'held out', got {split!r}, name one of the two")
+        """Of a split "train" or "held out": scenes are drawn one after another until one is of it.
+        Raises ValueError.
+        """
+        if split not in SPLITS:
+            raise ValueError(
+                f"split: expected 'train' or 'held out', got {split!r}, name one of the two"
+            )
+        attempts = (self._draw(seed, Chance(mixed(seed, attempt))) for attempt in count())
+        return next(drawn for drawn in attempts if drawn.held_out == (split == "held out"))
 
     def _draw(self, seed: int, chance: Chance) -> Scene:
         number = chance.one_of(chance.one_of(self.choices[chance.by_share(self.kinds)]))
         item = self.cache.items[number]
         drawn = Scene(
-            seed=seed, item=number, subject=item.subject, style=item.style, action="own", way="", ground=draw_ground(chance), variant=0,
-            turn=chance.number(0, 2 * math.pi), camera="still", effect="", size=chance.number(58, 100), place=(64.0, 64.0), speed=0.0,
-            mirrored=False, phase=chance.number(0, item.seconds),
-        )  # fmt: skip
-        drawn = replace(drawn, variant=int(chance.number(0, VARIANTS)), effect=chance.one_of(EFFECTS) if chance.number() < EFFECT else "")
-        moved = {"toy": toy_motion, "sticker": sticker_motion, "still": still_motion}[kind_of(item)](drawn, item, chance)
+            seed=seed,
+            item=number,
+            subject=item.subject,
+            style=item.style,
+            action="own",
+            way="",
+            ground=draw_ground(chance),
+            variant=0,
+            turn=chance.number(0, 2 * math.pi),
+            camera="still",
+            effect="",
+            size=chance.number(58, 100),
+            place=(64.0, 64.0),
+            speed=0.0,
+            mirrored=False,
+            phase=chance.number(0, item.seconds),
+        )
+        drawn = replace(
+            drawn,
+            variant=int(chance.number(0, VARIANTS)),
+            effect=chance.one_of(EFFECTS) if chance.number() < EFFECT else "",
+        )
+        moved = {"toy": toy_motion, "sticker": sticker_motion, "still": still_motion}[
+            kind_of(item)
+        ](drawn, item, chance)
         return with_camera(moved, chance)
 
 
@@ -152,7 +226,13 @@ def toy_motion(drawn: Scene, item: Item, chance: Chance) -> Scene:
     if action not in GOING:
         return replace(drawn, place=standing(drawn, item, chance, chance.number(52, 76)))
     if item.view == "front":
-        return replace(drawn, way="towards", size=size * 0.8, place=standing(drawn, item, chance, 64.0), speed=1.0)
+        return replace(
+            drawn,
+            way="towards",
+            size=size * 0.8,
+            place=standing(drawn, item, chance, 64.0),
+            speed=1.0,
+        )
     way = "right" if drawn.mirrored else "left"
     speed = going_speed(drawn, item) * (1.0 if item.view == "side" else 0.75)
     across = speed * SECONDS
@@ -174,9 +254,15 @@ def going_speed(drawn: Scene, item: Item) -> float:
 
 
 def standing(drawn: Scene, item: Item, chance: Chance, across: float) -> tuple[float, float]:
-    """The middle of what is seen, so that its foot is on the ground of a scene; swimmers and flyers are anywhere."""
+    """The middle of what is seen, so that its foot is on the ground of a scene; swimmers and flyers
+    are anywhere.
+    """
     tall = (item.box[3] - item.box[1]) * scale_of(drawn, item)
-    if drawn.action in SWIMMING or drawn.ground not in SCENES or drawn.ground in ("space", "underwater"):
+    if (
+        drawn.action in SWIMMING
+        or drawn.ground not in SCENES
+        or drawn.ground in ("space", "underwater")
+    ):
         return across, chance.number(max(tall / 2 + 4, 54), min(124 - tall / 2, 74))
     return across, chance.number(102, 118) - tall / 2
 
@@ -202,7 +288,9 @@ def still_motion(drawn: Scene, item: Item, chance: Chance) -> Scene:
     across = {"left": 1.0, "right": -1.0}.get(action, 0.0) * chance.number(20, 32)
     along = {"up": 1.0, "down": -1.0}.get(action, 0.0) * chance.number(18, 28)
     speed = 2 * math.hypot(across, along) / SECONDS
-    return replace(drawn, action=action, way=way, size=size, speed=speed, place=(64 + across, 64 + along))
+    return replace(
+        drawn, action=action, way=way, size=size, speed=speed, place=(64 + across, 64 + along)
+    )
 
 
 def with_camera(drawn: Scene, chance: Chance) -> Scene:
@@ -215,7 +303,9 @@ def with_camera(drawn: Scene, chance: Chance) -> Scene:
 # Drawing.
 
 
-def render(cache: Cache, drawn: Scene, moments: Float[Tensor, " f"]) -> Float[Tensor, "f 4 128 128"]:
+def render(
+    cache: Cache, drawn: Scene, moments: Float[Tensor, " f"]
+) -> Float[Tensor, "f 4 128 128"]:
     """Premultiplied frames in [0, 1] at these moments in seconds."""
     item = cache.items[drawn.item]
     right, down, zoom = camera_path(drawn, moments)
@@ -235,7 +325,9 @@ def clip(cache: Cache, drawn: Scene, frames: int = FRAMES) -> Float[Tensor, "f 4
     return render(cache, drawn, torch.arange(frames) / RATE)
 
 
-def with_ground(frames: Float[Tensor, "f 4 h w"], ground: Float[Tensor, "#f 3 h w"]) -> Float[Tensor, "f 4 h w"]:
+def with_ground(
+    frames: Float[Tensor, "f 4 h w"], ground: Float[Tensor, "#f 3 h w"]
+) -> Float[Tensor, "f 4 h w"]:
     behind = ground * (1 - frames[:, 3:])
     return torch.cat([frames[:, :3] + behind, torch.ones_like(frames[:, 3:])], dim=1)
 
@@ -256,7 +348,9 @@ def motion_path(drawn: Scene, item: Item, moments: Float[Tensor, " f"]) -> Pose:
     still = torch.zeros_like(moments)
     x, y = still + drawn.place[0], still + drawn.place[1]
     size, turn, shown = still + 1, still, still + 1
-    across, along = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}.get(drawn.way, (0, 0))
+    across, along = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}.get(
+        drawn.way, (0, 0)
+    )
     if drawn.camera != "follow":
         x, y = x + across * drawn.speed * moments, y + along * drawn.speed * moments
     beat = 2 * math.pi * moments
@@ -268,7 +362,12 @@ def motion_path(drawn: Scene, item: Item, moments: Float[Tensor, " f"]) -> Pose:
         case "bounce":
             y = y + 14 - 34 * torch.sin(beat * 0.5).abs()
         case "jump":
-            y = y + 14 - 44 * (4 * (moments % 1.25) / 1.25 * (1 - (moments % 1.25) / 1.25) - 0.35).clamp(min=0)
+            y = (
+                y
+                + 14
+                - 44
+                * (4 * (moments % 1.25) / 1.25 * (1 - (moments % 1.25) / 1.25) - 0.35).clamp(min=0)
+            )
         case "float":
             x, y = x + 4 * torch.sin(beat * 0.21), y + 9 * torch.sin(beat * 0.4)
         case "shake":
@@ -288,7 +387,9 @@ def motion_path(drawn: Scene, item: Item, moments: Float[Tensor, " f"]) -> Pose:
 
 
 def camera_path(drawn: Scene, moments: Float[Tensor, " f"]) -> tuple[Tensor, Tensor, Tensor]:
-    """Pixels to the right and down, and enlargement, of each frame. Pans are of 40 or 22 pixels in all, about the middle."""
+    """Pixels to the right and down, and enlargement, of each frame. Pans are of 40 or 22 pixels in
+    all, about the middle.
+    """
     share = moments / SECONDS - 0.5
     still = torch.zeros_like(moments)
     right = {"pan left": -40.0, "pan right": 40.0}.get(drawn.camera, 0.0) * share
@@ -299,7 +400,9 @@ def camera_path(drawn: Scene, moments: Float[Tensor, " f"]) -> tuple[Tensor, Ten
     return right + still, down + still, zoom
 
 
-def ground_frames(drawn: Scene, moments: Tensor, right: Tensor, down: Tensor, zoom: Tensor) -> Float[Tensor, "#f 3 128 128"]:
+def ground_frames(
+    drawn: Scene, moments: Tensor, right: Tensor, down: Tensor, zoom: Tensor
+) -> Float[Tensor, "#f 3 128 128"]:
     """Opaque colours behind; one frame where nothing moves."""
     if drawn.ground in COLOURS:
         return levels(COLOURS[drawn.ground]).expand(1, 3, SIDE, SIDE)
@@ -318,7 +421,9 @@ def ground_frames(drawn: Scene, moments: Tensor, right: Tensor, down: Tensor, zo
     return windows(picture, right + start, down)
 
 
-def zoomed(picture: Float[Tensor, "3 h w"], start: float, zoom: Float[Tensor, " f"]) -> Float[Tensor, "f 3 128 128"]:
+def zoomed(
+    picture: Float[Tensor, "3 h w"], start: float, zoom: Float[Tensor, " f"]
+) -> Float[Tensor, "f 3 128 128"]:
     """The middle window, enlarged."""
     rolled = picture.roll(-round(start), dims=-1)[None].expand(len(zoom), -1, -1, -1)
     matrix = torch.zeros(len(zoom), 2, 3)
@@ -328,10 +433,21 @@ def zoomed(picture: Float[Tensor, "3 h w"], start: float, zoom: Float[Tensor, " 
 
 
 def subject_frames(
-    cache: Cache, drawn: Scene, item: Item, moments: Tensor, pose: Pose, middle: Float[Tensor, "f 2"], zoom: Float[Tensor, " f"]
+    cache: Cache,
+    drawn: Scene,
+    item: Item,
+    moments: Tensor,
+    pose: Pose,
+    middle: Float[Tensor, "f 2"],
+    zoom: Float[Tensor, " f"],
 ) -> Float[Tensor, "f 4 128 128"]:
     """The subject alone, where it is at those moments."""
-    loop = [int((float(moment) + drawn.phase) / item.seconds * item.count) % item.count if item.count > 1 else 0 for moment in moments]
+    loop = [
+        int((float(moment) + drawn.phase) / item.seconds * item.count) % item.count
+        if item.count > 1
+        else 0
+        for moment in moments
+    ]
     rows = sorted(set(loop))
     drawings = cache.frames(drawn.item, rows).permute(0, 3, 1, 2).float().div_(255)
     scale = scale_of(drawn, item) * pose.size * zoom
@@ -345,7 +461,12 @@ def subject_frames(
 
 
 def place(
-    drawings: Float[Tensor, "f 4 128 128"], box: tuple[int, int, int, int], scale: Tensor, turn: Tensor, middle: Float[Tensor, "f 2"], mirrored: bool
+    drawings: Float[Tensor, "f 4 128 128"],
+    box: tuple[int, int, int, int],
+    scale: Tensor,
+    turn: Tensor,
+    middle: Float[Tensor, "f 2"],
+    mirrored: bool,
 ) -> Float[Tensor, "f 4 128 128"]:
     """The middle of `box` comes to `middle`, in pixels."""
     left, top, right, bottom = box
@@ -353,7 +474,13 @@ def place(
     target = middle / (SIDE / 2) - 1
     side = -1.0 if mirrored else 1.0
     cosine, sine = turn.cos() / scale, turn.sin() / scale
-    matrix = torch.stack([torch.stack([side * cosine, side * sine], 1), torch.stack([-sine, cosine], 1)], 1)
+    matrix = torch.stack(
+        [torch.stack([side * cosine, side * sine], 1), torch.stack([-sine, cosine], 1)], 1
+    )
     shift = source - torch.einsum("fij,fj->fi", matrix, target)
-    grid = F.affine_grid(torch.cat([matrix, shift[..., None]], dim=2), (len(scale), 4, SIDE, SIDE), align_corners=False)
+    grid = F.affine_grid(
+        torch.cat([matrix, shift[..., None]], dim=2),
+        (len(scale), 4, SIDE, SIDE),
+        align_corners=False,
+    )
     return F.grid_sample(drawings, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
