@@ -140,8 +140,10 @@ class AdapterConfig(BaseModel):
         return alpha / (math.sqrt(rank) if self.use_rslora else rank)
 
 
-def own_entries(config: dict[str, Any]) -> dict[str, Any]:
+def own_entries(config: Any) -> dict[str, Any]:
     """The entries for the U-Net: diffusers writes `unet.r`, PEFT plain `r`."""
+    if not isinstance(config, dict):
+        raise TypeError(f"no object but {type(config).__name__}")
     prefixed = {
         key.removeprefix("unet."): value for key, value in config.items() if key.startswith("unet.")
     }
