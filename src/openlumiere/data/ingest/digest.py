@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,17 +26,11 @@ def digest(
     those dropped the reason and a small strip. Raises `MediaError` for a broken file.
     """
     rows: list[Row] = []
-    draft = part.with_name(f"{part.name}.{os.getpid()}")
-    try:
-        places = shards.write(draft, _members(path, key, config, on_frame, rows))
-        for row in rows:
-            if not row["dropped"]:
-                member = places[f"{row['key']}.{extension(config)}"]
-                row |= {"offset": member.offset, "length": member.length, "crc32": member.crc32}
-        os.replace(draft, part)
-    finally:
-        for file in (draft, draft.with_name(draft.name + ".part")):
-            file.unlink(missing_ok=True)
+    places = shards.write(part, _members(path, key, config, on_frame, rows))
+    for row in rows:
+        if not row["dropped"]:
+            member = places[f"{row['key']}.{extension(config)}"]
+            row |= {"offset": member.offset, "length": member.length, "crc32": member.crc32}
     return rows
 
 

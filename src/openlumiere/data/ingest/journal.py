@@ -5,27 +5,22 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from openlumiere.data.ingest.config import IngestConfig
 from openlumiere.data.ingest.listing import Footage
+from openlumiere.media.write import write_whole
 
 WORK = "work"
 LOCK = "lock"
 CONFIG = "config.json"
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file beside, sync and rename it."""
-    beside = path.with_name(f".{path.name}.writing")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, all or nothing."""
+    write_whole(path, lambda made: made.write_text(text, encoding="utf-8"))
 
 
 class Journal:
@@ -35,12 +30,14 @@ class Journal:
         self.folder = shards / WORK
         self.folder.mkdir(parents=True, exist_ok=True)
         self._check(config)
+        for number in range(256):
+            (self.folder / f"{number:02x}").mkdir(exist_ok=True)
 
     def _check(self, config: IngestConfig) -> None:
         """Begin with a config, or go on with the same. Raises ValueError for another."""
         file, facts = self.folder / CONFIG, json.dumps(config.facts(), sort_keys=True)
         if not file.exists():
-            write_whole(file, facts)
+            write_text(file, facts)
         begun, asked = json.loads(file.read_text()), json.loads(facts)
         if begun != asked:
             odd = next(name for name in asked if begun.get(name) != asked[name])
@@ -51,17 +48,21 @@ class Journal:
 
     def part(self, footage: Footage) -> Path:
         """Where the kept clips of a file lie."""
-        return self.folder / f"{footage.key}.tar"
+        return self._below(footage) / f"{footage.key}.tar"
+
+    def _below(self, footage: Footage) -> Path:
+        """One of 256 folders, so that none of them grows too large to list."""
+        return self.folder / footage.key[:2]
 
     def note(self, footage: Footage, outcome: dict) -> None:
         """Keep the outcome of a file."""
         facts = {"size": footage.size, "changed": footage.changed, **outcome}
-        write_whole(self.folder / f"{footage.key}.json", json.dumps(facts))
+        write_text(self._below(footage) / f"{footage.key}.json", json.dumps(facts))
 
     def outcome(self, footage: Footage) -> dict | None:
         """Of a file that is done and has not changed since; None of any other."""
         try:
-            facts = json.loads((self.folder / f"{footage.key}.json").read_text())
+            facts = json.loads((self._below(footage) / f"{footage.key}.json").read_text())
         except (OSError, ValueError):
             return None
         same = (facts["size"], facts["changed"]) == (footage.size, footage.changed)

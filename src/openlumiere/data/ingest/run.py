@@ -20,6 +20,7 @@ from openlumiere.data.ingest.shardset import (
     Packed,
     Shards,
     is_whole,
+    strip_of,
     write_manifest,
     write_shard,
     write_tables,
@@ -145,12 +146,15 @@ def pack_all(
 ) -> None:
     """Leave out duplicates, write shards, index and, last of all, the manifest."""
     kept, dropped = sorted_out(list(rows_of(journal, listing)), config)
-    files = {footage.key: str(journal.part(footage)) for footage in listing.footage}
-    packed = [Packed(row, files[str(row["key"]).rpartition("-")[0]]) for row in shuffled(kept)]
+    parts = {footage.key: str(journal.part(footage)) for footage in listing.footage}
+    packed = [Packed(row, parts[file_key(row)]) for row in shuffled(kept)]
+    for row in dropped:
+        if row["dropped"].startswith("duplicate"):
+            row["strip"] = strip_of(Packed(row, parts[file_key(row)]), config)
     size = config.clips_a_shard
-    parts = [packed[start : start + size] for start in range(0, len(packed), size)]
-    names = [f"clips-{number:05d}.tar" for number in range(len(parts))]
-    jobs = [(str(shards / name), part, extension(config)) for name, part in zip(names, parts)]
+    groups = [packed[start : start + size] for start in range(0, len(packed), size)]
+    names = [f"clips-{number:05d}.tar" for number in range(len(groups))]
+    jobs = [(str(shards / name), group, extension(config)) for name, group in zip(names, groups)]
     made = list(workers.run(write_shard, jobs))
     rows = [row for rows, _ in made for row in rows]
     problems = sorted({(shown(name), why) for name, why in problems_of(journal, listing)})
@@ -163,6 +167,11 @@ def pack_all(
         "tables": write_tables(shards, rows, dropped, problems),
     }
     write_manifest(shards, config, facts)
+
+
+def file_key(row: Row) -> str:
+    """The key of the file that a clip was cut from."""
+    return str(row["key"]).rpartition("-")[0]
 
 
 def rows_of(journal: Journal, listing: Listing) -> Iterator[Row]:
@@ -194,7 +203,7 @@ def sorted_out(rows: list[Row], config: IngestConfig) -> tuple[list[Row], list[R
         if twin is not None:
             row["flags"] = ",".join(filter(None, [row["flags"], "duplicate"]))
         if twin is not None and "duplicate" in config.drop:
-            row |= {"dropped": f"duplicate of {twin}", "strip": ""}
+            row["dropped"] = f"duplicate of {twin}"
         if row["dropped"]:
             dropped.append(row)
             continue

@@ -9,8 +9,8 @@ manifest.json        config, counts, sha256 of every file; written last
 
 from __future__ import annotations
 
+import base64
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,8 @@ import numpy as np
 from openlumiere.data import index, shards
 from openlumiere.data.ingest.config import IngestConfig
 from openlumiere.data.ingest.digest import Row
-from openlumiere.data.ingest.journal import write_whole
-from openlumiere.data.ingest.pictures import unpack
+from openlumiere.data.ingest.journal import write_text
+from openlumiere.data.ingest.pictures import strip, unpack
 from openlumiere.media.digest import sha256_of_file
 
 FORMAT = "openlumiere clips 1"
@@ -67,13 +67,19 @@ class Packed:
 def write_shard(path: str, clips: list[Packed], suffix: str) -> tuple[list[Row], dict]:
     """Write one shard, all or nothing; the rows with their places in it, and the shard's facts."""
     target = Path(path)
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
     members = (member for clip in clips for member in _members(clip, suffix))
-    places = shards.write(draft, members)
-    facts = {"clips": len(clips), "bytes": draft.stat().st_size, "sha256": sha256_of_file(draft)}
-    _settle(draft, target)
+    places = shards.write(target, members)
+    size = target.stat().st_size
+    facts = {"clips": len(clips), "bytes": size, "sha256": sha256_of_file(target)}
     rows = [_placed(clip.row, target.name, places[f"{clip.row['key']}.{suffix}"]) for clip in clips]
     return rows, facts
+
+
+def strip_of(clip: Packed, config: IngestConfig) -> str:
+    """A small strip of a clip's frames, in base64, for the table of what is left out."""
+    part = Path(clip.part)
+    data = shards.read(part.parent, _place(clip.row, part.name))
+    return base64.b64encode(strip(unpack(data, config))).decode()
 
 
 def _members(clip: Packed, suffix: str) -> Iterable[tuple[str, bytes]]:
@@ -99,16 +105,6 @@ def _placed(row: Row, shard: str, member: shards.Member) -> Row:
     }
 
 
-def _settle(draft: Path, target: Path) -> None:
-    """Give a file that is whole its name, and let both reach the disk."""
-    with draft.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(draft, target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)
-
-
 def write_tables(
     folder: Path, kept: list[Row], dropped: list[Row], problems: list[tuple[str, str]]
 ) -> dict[str, str]:
@@ -117,14 +113,14 @@ def write_tables(
     index.write(kept, folder / INDEX)
     index.write([{name: row[name] for name in wanted} for row in dropped], folder / DROPPED)
     lines = [{"file": name, "reason": reason} for name, reason in problems]
-    write_whole(folder / PROBLEMS, json.dumps(lines, indent=1))
+    write_text(folder / PROBLEMS, json.dumps(lines, indent=1))
     return {name: sha256_of_file(folder / name) for name in (INDEX, DROPPED, PROBLEMS)}
 
 
 def write_manifest(folder: Path, config: IngestConfig, facts: dict) -> None:
     """Say that the folder is whole."""
     content = {"format": FORMAT, "config": config.facts(), **facts}
-    write_whole(folder / MANIFEST, json.dumps(content, indent=1))
+    write_text(folder / MANIFEST, json.dumps(content, indent=1))
 
 
 class Shards:

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from openlumiere.data.ingest.process import Readers
 
 AHEAD = 4  # jobs a worker that wait for it
+STORE = 2**27  # bytes of a local cluster's object store: jobs and rows alone go through it
 RETRIES = 5  # of a job whose Ray worker was lost
 Item = TypeVar("Item")
 Done = tuple[Any, Any]
@@ -63,13 +64,14 @@ class Machine:
 
 
 class Cluster:
-    """A Ray cluster, at `address` or (auto) the one that runs, else a new one on this machine.
+    """A Ray cluster: at `address`, the one that runs here ("auto"), or a new one on this machine
+    with `cores` workers ("local").
 
     All its machines must see the footage and the shards at the same paths. A job whose worker is
     lost is given to another one, up to 5 times.
     """
 
-    def __init__(self, address: str, cores: int | None = None):
+    def __init__(self, address: str, cores: int = 2):
         try:
             import ray
         except ImportError:
@@ -83,13 +85,13 @@ class Cluster:
         self.count = max(1, int(ray.cluster_resources().get("CPU", 1)))
         self.remote = ray.remote(num_cpus=1, max_retries=RETRIES)
 
-    def _connect(self, address: str, cores: int | None) -> None:
+    def _connect(self, address: str, cores: int) -> None:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
+        if address == "local":
+            new = {"num_cpus": cores, "include_dashboard": False, "object_store_memory": STORE}
+            options |= new
         try:
-            if address == "auto" and cores is not None:
-                self.ray.init(num_cpus=cores, include_dashboard=False, **options)
-            else:
-                self.ray.init(address=address, **options)
+            self.ray.init(address=address, **options)
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0][:120]
             raise ValueError(
