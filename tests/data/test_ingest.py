@@ -162,11 +162,9 @@ def test_after_a_kill_no_clip_is_lost_or_doubled(made, tmp_path, moment):
     out = tmp_path / "shards"
     script = RUN.format(tests=str(Path(__file__).parent), footage=str(footage), shards=str(out))
     count = int(moment.split()[0]) if moment[0].isdigit() else 1
-    pattern = {"part": "work/*.tar.*", "shard": "clips-*.tar*"}.get(
-        moment.split()[1], "work/*.json"
-    )
-    extra = pattern == "work/*.json"  # the config lies there, too
-    killed_when(script, lambda: len(list(out.glob(pattern))) >= count + extra)
+    pattern = {"part": "work/??/.openlumiere-*/*", "shard": "clips-*.tar"}
+    sought = pattern.get(moment.split()[1], "work/??/*.json")
+    killed_when(script, lambda: len(list(out.glob(sought))) >= count)
     assert not (out / "manifest.json").exists()
     ingest(footage, out, SMALL)
     assert contents(out) == contents(shards.folder)

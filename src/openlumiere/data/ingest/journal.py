@@ -20,7 +20,11 @@ CONFIG = "config.json"
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, all or nothing."""
-    write_whole(path, lambda made: made.write_text(text, encoding="utf-8"))
+
+    def fill(made: Path) -> None:
+        made.write_text(text, encoding="utf-8")
+
+    write_whole(path, fill)
 
 
 class Journal:
