@@ -6,7 +6,7 @@ import time
 
 import psutil
 import pytest
-from footage import SMALL, fill, moving, save
+from recordings import SMALL, fill, moving, save
 
 from openlumiere.data.ingest import Cluster, Machine, ingest
 

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import torch
-from footage import SMALL, fill, moving, save
+from recordings import SMALL, fill, moving, save
 
 from openlumiere.data.ingest import Machine, Shards, ingest
 from openlumiere.data.ingest.look import look, spread
