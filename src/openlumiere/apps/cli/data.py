@@ -1,4 +1,4 @@
-"""`lumiere data world build|pack`, `lumiere data inspect`: what models learn from."""
+"""`lumiere data world build|pack`, `lumiere data inspect|ingest|look`: what models learn from."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from openlumiere.apps.cli import ingest as footage
 from openlumiere.apps.cli.arguments import parse
 
 USAGE = """usage: lumiere data VERB ... (lumiere data VERB --help tells more)
@@ -16,7 +17,10 @@ USAGE = """usage: lumiere data VERB ... (lumiere data VERB --help tells more)
   world pack DIR -o TAR one small file for a machine far away
   world render-toys DIR -o DIR
                         render animated 3D toys by Blender
-  inspect DIR [-o DIR]  count, check and show what is in a world"""
+  inspect DIR [-o DIR]  count, check and show what is in a world
+  ingest FOLDER -o SHARDS
+                        cut your own videos into clips to train on
+  look SHARDS [-o PAGE] a page of those clips, and why others were dropped"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,11 +104,15 @@ def main(argv: list[str]) -> int:
             return render_toys(parse(RenderToys, words, "data world render-toys"))
         case ["inspect", *words]:
             return inspect(parse(Inspect, words, "data inspect"))
+        case ["ingest", *words]:
+            return footage.ingest(parse(footage.Ingest, words, "data ingest"))
+        case ["look", *words]:
+            return footage.look(parse(footage.Look, words, "data look"))
         case [] | ["-h" | "--help", *_] | ["world", "-h" | "--help", *_]:
             print(USAGE)
             return 0 if argv else 2
     raise ValueError(
-        "data: expected world build, world pack, world render-toys or inspect, got"
+        "data: expected world build, world pack, world render-toys, inspect, ingest or look, got"
         f" {' '.join(argv[:2])!r}, see"
         " lumiere data --help"
     )

@@ -45,7 +45,8 @@ class ShardSource:
         if (config.side, config.frames) != (side, frames):
             raise ValueError(
                 f"data: expected clips of {frames} frames of {side} px for this model, got"
-                f" {config.frames} of {config.side} px in {folder}, ingest with --model for it"
+                f" {config.frames} of {config.side} px in {folder},"
+                " ingest with that --side and --frames"
             )
         if not len(self.shards):
             raise ValueError(
