@@ -12,6 +12,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(
     prefix="openlumiere-tests-"
 )  # one signer for the whole run, not the user's
+os.chmod(os.environ["XDG_CONFIG_HOME"], 0o711)  # a test without rights still finds the policy
 os.environ["OPENLUMIERE_POLICY"] = os.path.join(os.environ["XDG_CONFIG_HOME"], "policy.json")
 with open(os.environ["OPENLUMIERE_POLICY"], "w") as policy:
     policy.write(

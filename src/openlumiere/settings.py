@@ -67,9 +67,9 @@ class Policy:
 
         Raises ValueError for a file that can't be understood.
         """
-        if not path.is_file():
-            return cls(path=path)
         try:
+            if not path.is_file():
+                return cls(path=path)
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ValueError(refusal(str(error), path)) from None

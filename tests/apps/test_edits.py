@@ -160,7 +160,9 @@ def test_learn_a_style_and_use_it(call, folder):
         "-o",
         "out/noise.safetensors",
     ]
-    assert call(*words) == (0, ["out/noise.safetensors"], [])
+    code, out, said = call(*words)
+    assert (code, out) == (0, ["out/noise.safetensors"])
+    assert len(said) == 2 and all("does not look like 'a cat'" in line for line in said)
     styled = [
         "generate",
         "a cat",

@@ -82,7 +82,8 @@ def test_every_method_makes_clips_that_are_marked_and_signed(cascade, tmp_path, 
     assert 0 < moved.max() <= 5
 
 
-WRITE_NO_CLIP = {"verify", "doctor", "train", "data", "evaluate", "learn-style"}
+# A pack of stickers is walked in tests/apps/test_sticker_command.py.
+WRITE_NO_CLIP = {"sticker", "verify", "doctor", "train", "data", "evaluate", "learn-style"}
 COMMANDS = {
     "generate": ["generate", PROMPT, "--preview", "--frames", "4", "--size", "0"],
     "image": ["image", PROMPT, "--size", "0"],
