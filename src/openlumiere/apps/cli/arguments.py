@@ -8,7 +8,7 @@ import io
 import re
 from difflib import get_close_matches
 from itertools import groupby
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -66,17 +66,19 @@ def hint(word: str, verb: str) -> str:
     return f"see lumiere {verb} --help"
 
 
-def options_of(kind: type) -> list[str]:
+def options_of(kind: Any) -> list[str]:
     """The names of all options, groups included."""
+    plain = group_of(kind)
+    hints = get_type_hints(plain, include_extras=True) if plain else {}
     found = []
-    for field in dataclasses.fields(kind):
-        inner = groups_of(field.type)
-        found += options_of(inner) if inner else [f"--{field.name.replace('_', '-')}"]
+    for name, hint_of_field in hints.items():
+        inner = options_of(hint_of_field)
+        found += inner or [f"--{name.replace('_', '-')}"]
     return found
 
 
-def groups_of(kind: Any) -> type | None:
-    """The dataclass of a group of options."""
+def group_of(kind: Any) -> type | None:
+    """The dataclass of a group of options, whatever marks it wears."""
     plain = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     return plain if isinstance(plain, type) and dataclasses.is_dataclass(plain) else None
 
