@@ -23,8 +23,11 @@ format: venv
 types: venv
 	$(VENV)/bin/mypy
 
+# Tests of several training processes fork, which OpenMP survives only where no thread ran before:
+# they get a process of their own.
 test: venv
-	$(VENV)/bin/python -m pytest -n $(PROCESSES)
+	$(VENV)/bin/python -m pytest tests/train
+	$(VENV)/bin/python -m pytest -n $(PROCESSES) --ignore tests/train
 
 test-long: venv
 	$(VENV)/bin/python -m pytest -m long --timeout 3600
