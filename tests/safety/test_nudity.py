@@ -4,6 +4,7 @@ such pictures are kept here.
 
 import json
 import sys
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -33,10 +34,9 @@ def policy(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def screening(policy, tiny, monkeypatch):
+def screening(policy, tiny):
     """A `Lumiere` that follows the policy of the test."""
-    monkeypatch.setattr(tiny, "settings", Settings.load())
-    return tiny
+    return replace(tiny, settings=Settings.load())
 
 
 @pytest.fixture
@@ -116,9 +116,8 @@ def test_without_the_package_frames_pass_unless_the_policy_asks(policy, monkeypa
         check_frames("clip", clip(BARE))
 
 
-def test_what_is_given_is_screened_before_any_work(reader, screening, monkeypatch):
-    tiny = screening
-    monkeypatch.setattr(tiny, "base", None)
+def test_what_is_given_is_screened_before_any_work(reader, screening):
+    tiny = replace(screening, base=None)
     bare = clip(BARE, BARE)
     for edit in (
         lambda: tiny.inpaint(bare, (0, 0, 0.5, 0.5)),
@@ -136,9 +135,11 @@ def test_what_is_given_is_screened_before_any_work(reader, screening, monkeypatc
 
 def test_a_style_is_not_learnt_from_it_and_masks_are_no_pictures(reader, screening):
     tiny = screening
-    with pytest.raises(ValueError, match="^picture 1: .*the rule nudity"):
+    with pytest.raises(ValueError, match="^image 1: .*the rule nudity"):
         tiny.learn_style([clip(CLOTHED).frames[0], clip(BARE).frames[0]], "bare")
-    made = tiny.inpaint(clip(CLOTHED, CLOTHED), np.ones((16, 16)), steps=1)  # a white mask
+    mask = np.ones((16, 16))  # white, which as a picture would be bare
+    mask[:2] = 0
+    made = tiny.inpaint(clip(CLOTHED, CLOTHED), mask, steps=1)
     assert made.frames.shape == (2, 16, 16, 3)
 
 

@@ -98,8 +98,8 @@ def test_the_table_tells_exact_from_a_number_and_a_share():
 def test_sources_of_the_world_are_told_in_other_words(world, scope):
     (source,) = draw_sources(world, 1, 5, 0, scope)
     assert (
-        len(source.clip) == 4
-        and source.clip.fps == Fraction(16, 20)
+        len(source.clip) == 5
+        and source.clip.fps == 1
         and set(source.turned) == {"left", "right", "up", "down"}
     )
     assert (
