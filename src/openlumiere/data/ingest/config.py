@@ -32,7 +32,7 @@ class IngestConfig:
     """How footage becomes clips. Sizes are in pixels, rates in frames a second.
 
     A clip is `frames` frames of `side` x `side` at `fps`. All thresholds are our choice;
-    `docs/footage.md` says what each rule measures. `drop` names the rules (`RULES`) whose clips are
+    `rules.py` says what each rule measures. `drop` names the rules (`RULES`) whose clips are
     left out; the others are only noted in the index.
     """
 
