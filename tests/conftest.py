@@ -36,24 +36,13 @@ def build_tiny(seed: int = 0, **options):
     """A random pipeline of 16 px frames: a net of widths 16 and 32 on pixels unshuffled by 4,
     carried text encoder.
     """
-    from diffusers import DDIMScheduler, UNet2DConditionModel
+    from diffusers import DDIMScheduler
 
+    from nets import picture_net
     from openlumiere.engine.base import LumierePipeline
     from openlumiere.models.stunet import STUNet
 
-    torch.manual_seed(seed)
-    unet = UNet2DConditionModel(
-        sample_size=4,
-        in_channels=48,
-        out_channels=48,
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        norm_num_groups=8,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=384,
-        attention_head_dim=8,
-    )
+    unet = picture_net(4, 48, seed=seed)
     net = STUNet.from_unet2d(unet, attention_blocks=(1, 1, 1), **options)
     for (
         parameter

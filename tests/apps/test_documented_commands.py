@@ -23,7 +23,6 @@ NAMES = (
 )
 PAGES = ("README.md", *(f"docs/{name}.md" for name in NAMES))
 VERBS = ("train", "data", "evaluate")
-FETCHES = ("data world build",)  # packages
 
 
 def commands():
@@ -53,8 +52,6 @@ def test_the_pages_show_commands():
 @pytest.mark.parametrize("shown", COMMANDS)
 def test_a_command_is_read_as_it_is_written(shown, tmp_path, monkeypatch, capsys):
     words = COMMANDS[shown]
-    if " ".join(words).startswith(FETCHES):
-        pytest.skip("fetches packages")
     monkeypatch.chdir(tmp_path)
     code = main([*words, *stopped_early(words)])
     error = capsys.readouterr().err
@@ -63,7 +60,11 @@ def test_a_command_is_read_as_it_is_written(shown, tmp_path, monkeypatch, capsys
 
 
 def stopped_early(words):
-    """What ends a command once its options are read: nothing is trained or measured here."""
+    """What ends a command once its options are read: nothing is fetched, trained or measured
+    here.
+    """
+    if words[:3] == ["data", "world", "build"]:
+        return ["--workers", "0"]
     if words[0] == "train":
         return ["--dry-run"]
     if words[0] == "evaluate" and words[1] not in ("defects", "judge"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from nets import picture_net
 from openlumiere import LumierePipeline, STUNet
 from openlumiere.diffusion.multidiffusion import Windows
 from openlumiere.engine.base import pair
@@ -236,19 +237,7 @@ def test_how_the_path_is_found_is_saved_and_told_by_the_fingerprint(build_tiny, 
 
 def test_a_model_over_latents_of_frames_with_alpha(tmp_path):
     """Our own autoencoder in the place of a VAE: clips have an alpha channel, and load again."""
-    torch.manual_seed(0)
-    unet = diffusers.UNet2DConditionModel(
-        sample_size=2,
-        in_channels=6,
-        out_channels=6,
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        norm_num_groups=8,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=384,
-        attention_head_dim=8,
-    )
+    unet = picture_net(2, 6)
     net = STUNet.from_unet2d(unet, attention_blocks=(1, 1, 1)).eval()
     codec = StickerAutoencoder(latent_channels=6, widths=(8, 8, 8))
     pipeline = LumierePipeline(net, diffusers.DDIMScheduler(prediction_type="sample"), vae=codec)

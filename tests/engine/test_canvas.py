@@ -73,27 +73,6 @@ def test_masks_from_files_arrays_and_clips(tmp_path):
     assert np.array_equal(inside(Region.of(moving), 2, 8, 12), moving)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "missing.png",
-        "1,2,3",
-        "0.5,0,0.25,1",
-        "0,0 1,1",
-        "0,0,1,1; 5: 0,0 1,0 1,1",
-        "0,0,1,99",
-        "x: 0,0,1,1",
-        "nan,0,1,1",
-        "a" * 5000,
-        "\0",
-    ],
-)
-def test_what_is_no_region_is_refused_in_one_line(text):
-    with pytest.raises(ValueError, match="^region: expected .+, got .+, .+"):
-        Region.parse(text)
-
-
 def test_masks_of_another_size_or_length_are_refused(clip):
     with pytest.raises(
         ValueError, match="region: expected a mask of 24x16 pixels, got 16x24, draw it"

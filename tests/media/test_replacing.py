@@ -7,18 +7,16 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cases import case
 from openlumiere.apps.cli import main
 from openlumiere.engine.finish import ReportProvenance
 from openlumiere.media import Clip, MediaError, check_output, save_image
 from openlumiere.media.replace import check_folder_of_weights
 from openlumiere.media.write import HIDDEN, hidden_prefix
-
-CASES = Path(__file__).parents[3] / "shared" / "cases" / "second"
 
 
 def drawn(count=3):
@@ -96,9 +94,7 @@ def test_a_folder_of_ours_is_replaced(tmp_path):
 
 
 def test_the_folder_of_another_tool(tmp_path, tiny_model, capsys, monkeypatch):
-    if not (CASES / "folder_of_another_tool").is_dir():
-        pytest.skip("the cases are not beside this checkout")
-    copy = shutil.copytree(CASES / "folder_of_another_tool", tmp_path / "copy")
+    copy = shutil.copytree(case("second/folder_of_another_tool"), tmp_path / "copy")
     before = contents(copy)
     assert generate(f"{copy}/", tiny_model) == 2
     assert "'clip.json', which openlumiere did not write" in capsys.readouterr().err

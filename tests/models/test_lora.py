@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +10,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 from torch import nn
 
+from cases import case
 from openlumiere.models.lora import AdapterConfig
 from openlumiere.models.style import Style
 
@@ -25,7 +25,6 @@ SPELLINGS = {
         "unet.down_blocks.0.attn1.processor.to_q_lora.up.weight",
     ),
 }
-CASES = Path(__file__).parents[3] / "shared/cases"
 
 
 def keys(kind):
@@ -291,19 +290,13 @@ REFUSED = (
 )
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_files_that_strangers_found(tmp_path, case):
-    source = CASES / f"{case}.safetensors"
-    if not source.is_file():
-        pytest.skip("the files are not beside this checkout")
-    path = shutil.copy(source, tmp_path / "given.safetensors")
+@pytest.mark.parametrize("name", REFUSED)
+def test_files_that_strangers_found(tmp_path, name):
+    path = shutil.copy(case(f"{name}.safetensors"), tmp_path / "given.safetensors")
     with pytest.raises(ValueError, match=r"^style: expected .+ in given\.safetensors, got .+, .+"):
         Style.load(path)
 
 
 def test_the_file_of_strangers_that_fits_is_read():
-    source = CASES / "second/style_fits.safetensors"
-    if not source.is_file():
-        pytest.skip("the files are not beside this checkout")
-    (low,) = Style.load(source).low_rank.values()
+    (low,) = Style.load(case("second/style_fits.safetensors")).low_rank.values()
     assert low.change.shape == (96, 96)

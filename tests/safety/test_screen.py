@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from cases import CASES
 from openlumiere.apps.cli import main
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.safety.classifier import rules_of, scores
@@ -178,12 +179,12 @@ def test_public_figures_may_be_shown_and_not_harmed(name):
         assert [finding.rule for finding in find(f"{name} {deed}")] == ["people"]
 
 
-CASES = Path(__file__).parents[3] / "shared/cases/innocent_prompts.txt"
+OTHERS = CASES / "innocent_prompts.txt"
 INNOCENT = ["a boy hugs his dog", "a schoolgirl walks", "a cock crows on a farm", "naked mole rat"]
 
 
 def test_innocent_prompts_are_not_refused():
-    others = CASES.read_text(encoding="utf-8").splitlines() if CASES.is_file() else []
+    others = OTHERS.read_text(encoding="utf-8").splitlines() if OTHERS.is_file() else []
     for prompt in [*INNOCENT, *others]:
         assert find(prompt) == [], prompt
 

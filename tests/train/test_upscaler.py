@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from nets import picture_net
 from openlumiere.diffusion.process import VariancePreserving
 from openlumiere.engine.cascade import LumiereUpscalePipeline
 from openlumiere.models.codec import UnshuffleCodec
@@ -86,21 +87,9 @@ def test_half_of_the_samples_have_no_signal():
 
 
 def test_the_base_adds_its_own_errors():
-    from diffusers import DDIMScheduler, UNet2DConditionModel
+    from diffusers import DDIMScheduler
 
-    torch.manual_seed(0)
-    unet = UNet2DConditionModel(
-        sample_size=16,
-        in_channels=12,
-        out_channels=12,
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        norm_num_groups=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=384,
-        attention_head_dim=4,
-    )
+    unet = picture_net(16, 12, widths=(8, 16), heads=4)
     base = BaseErrors(unet.eval(), VariancePreserving(DDIMScheduler()), UnshuffleCodec(2))
     config = replace(TINY, from_base=1.0)
     (_, low, _), (_, plain, _) = (pairs(config, given).draw(2, seeded()) for given in (base, None))

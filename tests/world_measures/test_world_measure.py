@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
 from PIL import Image
 
+from nets import picture_net
 from openlumiere.apps.cli import main
 from openlumiere.apps.cli.measuring import check_file
 from openlumiere.engine.base import LumierePipeline
@@ -248,19 +248,7 @@ def test_json_holds_the_counts_and_every_clip(real, judge, reference):
 
 
 def build_net(seed: int = 0) -> STUNet:
-    torch.manual_seed(seed)
-    unet = UNet2DConditionModel(
-        sample_size=8,
-        in_channels=48,
-        out_channels=48,
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        norm_num_groups=4,
-        cross_attention_dim=384,
-        attention_head_dim=8,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-    )
+    unet = picture_net(8, 48, widths=(8, 16), seed=seed)
     return STUNet.from_unet2d(unet, attention_blocks=(1, 1, 1)).eval()
 
 
