@@ -21,7 +21,6 @@ CALLED_BY_OTHERS = {
     "WanBackbone": "users' own code that brings a published Wan to `engine.run.run`",
     "WanCodec": "the same code",
     "Flow": "the same code",
-    "bytes_for": "users' own code that chooses windows for such a net",
 }
 
 

@@ -3,7 +3,7 @@
 Constants from the peak resident memory of real runs of a random net of widths (64, 96, 128) at 64
 px (codec factor 4), guidance on, one step, one thread, each run in a process of its own: 727, 853
 and 1085 MiB for 16, 80 and 160 frames written at 256 px. `pytest -m long
-tests/pipelines/test_memory.py` repeats that and holds the estimate to 20 %. Nets with a VAE take
+tests/engine/test_memory.py` repeats that and holds the estimate to 20 %. Nets with a VAE take
 more. Those of the super-resolution net are from the carried one (`benchmarks/memory.py`).
 """
 
@@ -29,8 +29,7 @@ from openlumiere.tasks import Generate
 from openlumiere.tasks.values import DEFAULT_FRAMES
 
 PROCESS = 640 * 2**20  # bytes of Python, torch, diffusers and the carried text encoder
-STATES = 20  # tensors of the finest level's size that are alive at once
-UPSCALE_STATES = 12  # the same in the super-resolution net
+UPSCALE_STATES = 12  # tensors of the finest level's size alive at once in the super-resolution net
 NOISY = 6  # copies of the noisy clip that a step of a scheduler makes
 # copies of a window of whole frames in the stream of the super-resolution net, decoding among them
 UPSCALE_NOISY = 9
@@ -56,18 +55,32 @@ def memory_needed(pipeline: LumierePipeline, run: Generate, windows: Windows | N
     """Bytes at the peak of making a clip by these windows: on the CPU of the whole process, on
     another device of what lies there.
     """
-    net, windows = pipeline.stunet, windows or windows_at(run.length.fps)
-    number, weights = net.dtype.itemsize, weights_of(pipeline)
-    passes = 1 if run.sampling.guidance == 1 else 2
-    places = net.config.unet["sample_size"] ** 2
+    windows = windows or windows_at(run.length.fps)
     asked = run.length.count
     frames = asked if windows.frames is None else min(windows.batch * windows.frames, asked)
-    state = number * passes * frames * places * net.config.unet["block_out_channels"][0]
+    side = pipeline.native_size
+    needed = sampling_memory(pipeline, run.sampling.guidance, asked, frames, side, side)
     if pipeline.device.type != "cpu":
-        return weights + STATES * state
-    pictures = 3 * run.length.count * (1 + len(run.shots)) * (run.size or pipeline.native_size) ** 2
-    noisy = NOISY * 4 * run.length.count * places * net.config.unet["in_channels"]
-    return PROCESS + weights + STATES * state + noisy + min(pictures, MAPPED) + encoding(run.size)
+        return needed
+    pictures = 3 * asked * (1 + len(run.shots)) * (run.size or side) ** 2
+    return needed + min(pictures, MAPPED) + encoding(run.size)
+
+
+def sampling_memory(
+    pipeline: LumierePipeline, guidance: float, frames: int, at_once: int, height: int, width: int
+) -> int:
+    """Bytes of sampling `frames` frames, `at_once` of them in one pass, at a size in pixels: on the
+    CPU with the process and the noisy clip, on another device of what lies there.
+    """
+    backbone = pipeline.backbone
+    channels = backbone.codec.channels
+    passes = 1 if guidance == 1 else 2
+    _, rows, columns = backbone.codec.grid(frames, height, width)
+    needed = weights_of(pipeline)
+    needed += backbone.bytes_for((passes, channels, at_once, rows, columns))
+    if pipeline.device.type != "cpu":
+        return needed
+    return PROCESS + needed + NOISY * 4 * frames * rows * columns * channels
 
 
 def encoding(size: int) -> int:
@@ -81,26 +94,17 @@ def edit_memory(
     """Bytes at the peak of an edit of so many frames of `size` (width, height): the net at its own
     size, the clip at the given one.
     """
-    net, pixels = pipeline.stunet, (frames, size[1], size[0])
+    pixels = (frames, size[1], size[0])
     nothing = Canvas(
         frames=np.broadcast_to(np.uint8(0), (*pixels, 3)),
         known=np.broadcast_to(np.False_, pixels),
         fps=fps,
     )
     to = fit(nothing, pipeline.native_size, pipeline.side_multiple)
-    places = to.height * to.width // pipeline.codec.factor**2
-    number, weights, passes = net.dtype.itemsize, weights_of(pipeline), 1 if guidance == 1 else 2
-    state = (
-        number
-        * passes
-        * min(len(to.indices), DEFAULT_FRAMES)
-        * places
-        * net.config.unet["block_out_channels"][0]
-    )
-    if pipeline.device.type != "cpu":
-        return weights + STATES * state
-    noisy = NOISY * 4 * len(to.indices) * places * net.config.unet["in_channels"]
-    return PROCESS + weights + STATES * state + noisy + EDITED * prod(pixels)
+    count = len(to.indices)
+    at_once = min(count, DEFAULT_FRAMES)
+    needed = sampling_memory(pipeline, guidance, count, at_once, to.height, to.width)
+    return needed if pipeline.device.type != "cpu" else needed + EDITED * prod(pixels)
 
 
 def weights_of(pipeline: LumierePipeline) -> int:
