@@ -24,6 +24,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from openlumiere.contract import Known
+from openlumiere.data.sample import Sample
 from openlumiere.diffusion.loss import clean_loss
 from openlumiere.diffusion.process import VariancePreserving
 from openlumiere.engine.base import LumierePipeline
@@ -33,7 +34,7 @@ from openlumiere.models.e5 import E5TextEncoder
 from openlumiere.models.stunet import STUNet
 from openlumiere.quality.bench import markdown
 from openlumiere.train.config import LoopConfig, VideoConfig
-from openlumiere.train.data import TEXTS, CaptionStates, Sample
+from openlumiere.train.data import TEXTS, CaptionStates
 from openlumiere.train.nets import build_scheduler
 from openlumiere.train.stages.video import predict_clip, side_of, video_stage
 from openlumiere.train.start import open_codec, open_picture_net

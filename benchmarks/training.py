@@ -16,11 +16,12 @@ from dataclasses import replace
 
 import torch
 
+from openlumiere.data.sample import Sample
 from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.models.stunet import STUNet
 from openlumiere.models.text import TextStates
 from openlumiere.train.config import PRESETS, LoopConfig, Preset, VideoConfig
-from openlumiere.train.data import CaptionStates, Sample
+from openlumiere.train.data import CaptionStates
 from openlumiere.train.loop import measure
 from openlumiere.train.nets import build_unet
 from openlumiere.train.stages.conditional import conditional_stage

@@ -14,6 +14,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from openlumiere.data.sample import whole_times
 from openlumiere_world.backgrounds import COLOURS
 from openlumiere_world.captions import caption, compose
 from openlumiere_world.draw import SIDES
@@ -79,7 +80,8 @@ class Batches:
             SEEDS, (count,), generator=generator, device=generator.device
         ).tolist()
         frames = 1 if frame_times is None else CLIP
-        times = whole_times(torch.zeros(1) if frame_times is None else frame_times, count, frames)
+        asked = torch.zeros(1) if frame_times is None else frame_times
+        times = whole_times(asked, count, frames, "native frames")
         facts = [plan(self.world, seed, self.split, frames, self.scope) for seed in seeds]
         levels = render_batch(self.bank, facts, times.numpy())
         pixels = rearrange(levels, "b f c h w -> b c f h w").float() / 127.5 - 1
@@ -89,17 +91,6 @@ class Batches:
             facts=facts,
             frame_times=times,
         )
-
-
-def whole_times(times: Tensor, count: int, frames: int) -> Int[Tensor, "b f"]:
-    """Times of each clip, rounded to whole frames of a clip of `frames`."""
-    whole = times.detach().cpu().round().long().expand(count, -1)
-    if whole.numel() and not 0 <= int(whole.min()) <= int(whole.max()) < frames:
-        raise ValueError(
-            f"frame times: expected 0 to {frames - 1}, got {int(whole.min())} to"
-            f" {int(whole.max())}, count in native frames"
-        )
-    return whole
 
 
 def all_captions(world: World, scope: Scope, split: str = "train") -> list[str]:

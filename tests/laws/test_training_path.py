@@ -12,11 +12,12 @@ import torch
 from accelerate.state import AcceleratorState
 
 import openlumiere
+from openlumiere.data.sample import Sample
 from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.models.e5 import E5TextEncoder
 from openlumiere.models.stunet import STUNet
 from openlumiere.train.config import PRESETS
-from openlumiere.train.data import CaptionStates, Sample
+from openlumiere.train.data import CaptionStates
 from openlumiere.train.nets import build_unet
 from openlumiere.train.stages.conditional import conditional_stage
 from openlumiere.train.stages.image import image_stage

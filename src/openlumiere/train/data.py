@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,13 +20,6 @@ from openlumiere.models.text import TextEncoder, TextStates
 LAST_FRAME = 79  # of a native clip
 CAPTIONS = 32_768  # whose states are kept, in half precision: 16 KB for the mean 21 tokens
 TEXTS = "texts.safetensors"
-
-
-class Sample(NamedTuple):
-    """Clips in [-1, 1] and what each shows."""
-
-    pixels: Float[Tensor, "b 3 f h w"]
-    captions: list[str]
 
 
 @runtime_checkable
@@ -52,6 +46,15 @@ class Source(Protocol):
         """
 
 
+def padded(
+    rows: Sequence[Float[Tensor, "_ d"]],
+) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:
+    """Token states of one length, and which of them are real."""
+    states = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
+    lengths = torch.tensor([len(row) for row in rows], device=states.device)
+    return states, torch.arange(states.shape[1], device=states.device)[None] < lengths[:, None]
+
+
 class CaptionStates:
     """Token states of captions, each encoded when it is first met; those met longest ago are
     forgotten.
@@ -76,9 +79,7 @@ class CaptionStates:
         """States and mask; with probability `dropout` a caption becomes the empty prompt."""
         dropped = torch.rand(len(captions), generator=generator) < dropout
         rows = self.states(["" if drop else caption for caption, drop in zip(captions, dropped)])
-        lengths = torch.tensor([len(row) for row in rows], device=self.device)
-        states = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        return states, torch.arange(states.shape[1], device=self.device)[None] < lengths[:, None]
+        return padded(rows)
 
     def states(self, captions: list[str]) -> list[Float[Tensor, "n d"]]:
         """Of each caption, without padding."""

@@ -20,11 +20,12 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from openlumiere.data.sample import whole_times
 from openlumiere.media import Clip, filmstrip
 from openlumiere.models.stunet import STUNet
 from openlumiere.quality.bench import Frames, Model, Report, Sheet, markdown, number, plain
 from openlumiere.quality.rates import Rate
-from openlumiere_world.batch import CLIP, Batches, whole_times
+from openlumiere_world.batch import CLIP, Batches
 from openlumiere_world.captions import compose
 from openlumiere_world.measures.distance import frechet
 from openlumiere_world.measures.judge import Judge, to_judge
@@ -139,7 +140,7 @@ def rendered(
     """Real clips of the prompts' facts, `frames` frames spread evenly over the five seconds."""
     ids = {item.id for split in KINDS.values() for item in cast_of(world, split, scope).items}
     bank = SpriteBank(world, sorted(ids), side)
-    times = whole_times(spread(frames), 1, CLIP).numpy()
+    times = whole_times(spread(frames), 1, CLIP, "native frames").numpy()
     for prompt in prompts:
         yield rearrange(render_batch(bank, [prompt.facts], times)[0], "f c h w -> f h w c").numpy()
 

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from openlumiere.data.ingest.shardset import Shards
-
-
-class Sample(NamedTuple):
-    """Clips in [-1, 1] and what each shows."""
-
-    pixels: Float[Tensor, "b 3 f h w"]
-    captions: list[str]
+from openlumiere.data.sample import Sample, whole_times
 
 
 class ShardSource:
@@ -65,7 +58,7 @@ class ShardSource:
         if frame_times is None:
             places = torch.randint(frames, (count, 1), generator=generator)
         else:
-            places = whole_places(frame_times, count, frames)
+            places = whole_times(frame_times, count, frames, "frames of the shards")
         levels = list(self.threads.map(self._seen, chosen, places.tolist()))
         pixels = torch.from_numpy(np.stack(levels)).to(self.device)
         pixels = rearrange(pixels, "b f h w c -> b c f h w").float() / 127.5 - 1
@@ -73,14 +66,3 @@ class ShardSource:
 
     def _seen(self, number: int, places: list[int]) -> np.ndarray:
         return self.shards.frames(number)[places]
-
-
-def whole_places(frame_times: Tensor, count: int, frames: int) -> Int[Tensor, "b f"]:
-    """Frame numbers for each of `count` clips. Raises ValueError outside of a clip."""
-    places = frame_times.detach().cpu().round().long().expand(count, -1)
-    if places.numel() and not 0 <= int(places.min()) <= int(places.max()) < frames:
-        raise ValueError(
-            f"frame times: expected 0 to {frames - 1}, got {int(places.min())} to"
-            f" {int(places.max())}, count in frames of the shards"
-        )
-    return places

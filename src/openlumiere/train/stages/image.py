@@ -13,12 +13,13 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from openlumiere.data.sample import Sample
 from openlumiere.diffusion.loss import clean_loss, draw_timesteps
 from openlumiere.diffusion.process import VariancePreserving
 from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.models.stunet import STUNet
 from openlumiere.train.config import ImageConfig
-from openlumiere.train.data import LAST_FRAME, TEXTS, CaptionStates, Drawn, Sample, Source
+from openlumiere.train.data import LAST_FRAME, TEXTS, CaptionStates, Drawn, Source
 from openlumiere.train.nets import averaged, build_scheduler, build_unet, save
 from openlumiere.train.show import save_sheet
 from openlumiere.train.start import load_into

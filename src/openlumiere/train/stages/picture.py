@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from openlumiere.train.config import PictureConfig
+from openlumiere.train.data import padded
 from openlumiere.train.nets import averaged, save
 from openlumiere.train.start import load_into
 from openlumiere.train.step import Average, Losses, Stage, noise_like
@@ -125,10 +126,7 @@ def padded_states(
     `dropout`.
     """
     dropped = torch.rand(len(states), generator=generator) < dropout
-    rows = [empty if drop else row for row, drop in zip(states, dropped)]
-    lengths = torch.tensor([len(row) for row in rows])
-    padded = torch.nn.utils.rnn.pad_sequence([row.float() for row in rows], batch_first=True)
-    return padded, torch.arange(padded.shape[1])[None] < lengths[:, None]
+    return padded([(empty if drop else row).float() for row, drop in zip(states, dropped)])
 
 
 def draw_times(
