@@ -28,12 +28,13 @@ from openlumiere.models.e5 import bundled_encoder
 from openlumiere.models.folder import read_upscaler_parts
 from openlumiere.models.hub import locate
 from openlumiere.models.stunet import STUNet
-from openlumiere.tasks.request import DEFAULT_LEVEL, UPSCALE_STEPS
+from openlumiere.tasks.values import UPSCALE_STEPS
 
 LOW = "low"
 """The name of the low-resolution clip among a condition's values over frames; windows cut it with
 the noisy one.
 """
+DEFAULT_LEVEL = 0.0  # of noise in the low-resolution clip
 LEVELS = 1000  # the net takes the noise level of the low-resolution clip, in [0, 1], in thousandths
 WINDOWS = Windows(frames=16, height=64, width=64, tapered=True)
 """In frames and low-resolution pixels; the paper's overlap in time, tapered since uniform tiles

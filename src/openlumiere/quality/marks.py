@@ -22,7 +22,7 @@ from jaxtyping import Float, UInt8
 from openlumiere.provenance.pattern import PUBLIC_KEY, SYNC, scale_of, spectrum
 from openlumiere.provenance.payload import Payload
 from openlumiere.provenance.residual import LUMA, SLOW, box_mean, residuals, shrink
-from openlumiere.provenance.watermark import bounded, detect, embed
+from openlumiere.provenance.watermark import Detection, bounded, detect, embed
 from openlumiere.quality.attacks import ATTACKS, WINNING, Attack
 from openlumiere.quality.metrics import psnr
 from openlumiere.quality.rates import Rate
@@ -80,14 +80,19 @@ def measure(
         int.from_bytes(hashlib.sha256(f"{clip} {attack}".encode()).digest()[:8], "big")
     )
     seen = detect(change(sent, draw), key)
+    return row_of(clip, attack, seen, psnr(frames, sent) if marked else None)
+
+
+def row_of(clip: str, attack: str, seen: Detection, ratio: float | None = None) -> Row:
+    """What was detected in an attacked clip; `ratio` is the PSNR of its mark, in dB."""
     return Row(
         clip=clip,
         attack=attack,
         p_value=seen.p_value,
         score=seen.score,
         found=seen.found,
-        payload=seen.payload == said,
-        psnr=psnr(frames, sent) if marked else None,
+        payload=seen.payload == payload_of(clip),
+        psnr=ratio,
     )
 
 
@@ -105,15 +110,7 @@ def subtracted(clip: str, frames: Frames, estimate: Float[np.ndarray, "h w"]) ->
     cleaned = np.clip(
         np.rint(embed(frames, payload_of(clip)) - estimate[:, :, None]), 0, 255
     ).astype(np.uint8)
-    seen = detect(cleaned)
-    return Row(
-        clip=clip,
-        attack=SUBTRACTED,
-        p_value=seen.p_value,
-        score=seen.score,
-        found=seen.found,
-        payload=seen.payload == payload_of(clip),
-    )
+    return row_of(clip, SUBTRACTED, detect(cleaned))
 
 
 def read_rows(path: Path) -> list[Row]:

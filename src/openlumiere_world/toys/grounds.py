@@ -16,22 +16,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from openlumiere_world.backgrounds import COLOURS as PLAIN
+
 HEIGHT, WIDTH = 160, 384
 MARGIN = 16  # rows above and below the middle window
 HORIZON = 92.0  # row of a scene; 76 of the middle window
 TURN = 2 * math.pi
-COLOURS = {
-    "red": (220, 60, 60),
-    "blue": (70, 110, 220),
-    "green": (80, 180, 90),
-    "yellow": (240, 220, 90),
-    "white": (255, 255, 255),
-    "black": (20, 20, 20),
-    "orange": (240, 150, 60),
-    "purple": (140, 80, 190),
-    "pink": (245, 160, 190),
-    "grey": (150, 150, 155),
-}
+COLOURS = PLAIN | {"grey": (150, 150, 155)}
 VARIANTS = 12  # of each scene
 
 Picture = Float[Tensor, "3 160 384"]

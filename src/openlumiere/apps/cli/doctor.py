@@ -17,7 +17,7 @@ from openlumiere.engine.lumiere import Lumiere
 from openlumiere.engine.memory import cascade_memory, free_memory, gigabytes
 from openlumiere.models.e5 import check_e5, e5_path
 from openlumiere.tasks import Generate, Length, Sampling
-from openlumiere.tasks.request import DEFAULT_FRAMES, DEFAULT_SIZE, DEFAULT_STEPS
+from openlumiere.tasks.values import DEFAULT_FRAMES, DEFAULT_SIDE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +28,9 @@ class Doctor:
 
     frames: int = DEFAULT_FRAMES
     """Frames of the run to weigh."""
-    size: int = DEFAULT_SIZE
+    size: int = DEFAULT_SIDE
     """Side of its written frames in pixels."""
-    steps: int = DEFAULT_STEPS
+    steps: int = Sampling().steps
     """Its denoising steps (they take time, not memory)."""
     model: str | None = None
     """A model folder instead of the carried weights."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from openlumiere.tasks.request import check_choice, check_range
 
 if TYPE_CHECKING:
     from openlumiere.media import Clip
@@ -96,3 +95,17 @@ def save_style(style: Style, output: str) -> str:
 
     write_beside(Path(output), style.save)
     return output
+
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Raise ValueError unless `value` is from `low` to `high`."""
+    if not low <= value <= high:  # so that NaN is out, too
+        raise ValueError(f"{name}: expected {low} to {high}, got {value}, choose one in that range")
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Raise ValueError unless `value` is one of the choices."""
+    if value not in choices:
+        raise ValueError(
+            f"{name}: expected one of {', '.join(choices)}, got {value!r}, name one of these"
+        )

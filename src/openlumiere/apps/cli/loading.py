@@ -13,7 +13,7 @@ import torch
 import transformers
 
 from openlumiere.apps.cli import one_line
-from openlumiere.apps.cli.files import PREVIEWS
+from openlumiere.apps.cli.files import PREVIEWS, check_choice
 from openlumiere.engine.inputs import open_task
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.engine.memory import cascade_memory, edit_memory, free_memory, gigabytes
@@ -24,7 +24,6 @@ from openlumiere.provenance.certificate import own_signer
 from openlumiere.safety.prompts import find, plain
 from openlumiere.settings import Settings
 from openlumiere.tasks import Animate, Cinemagraph, Generate, Inpaint, Outpaint, Task
-from openlumiere.tasks.request import check_choice
 from openlumiere.tasks.values import DEFAULT_SIDE
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
