@@ -10,7 +10,6 @@ may make shards of one bank, and one that is there is not made again.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -20,6 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from openlumiere.media.write import write_whole
 from openlumiere.models.autoencoder import StickerAutoencoder
 from openlumiere.models.e5 import E5TextEncoder, bundled_encoder
 from openlumiere.train.stages.picture import Coded
@@ -105,10 +105,8 @@ def rows_of(encoder: E5TextEncoder, captions: list[str]) -> list[Float[Tensor, "
 
 
 def write(tensors: dict[str, Tensor], file: Path, metadata: dict[str, str] | None = None) -> None:
-    """Beside, then renamed: what is there is whole."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    save_file(tensors, beside, metadata=metadata)
-    os.replace(beside, file)
+    """What is there is whole."""
+    write_whole(file, lambda made: save_file(tensors, made, metadata=metadata))
 
 
 class Bank:

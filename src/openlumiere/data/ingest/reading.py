@@ -21,7 +21,9 @@ import numpy as np
 from openlumiere.data.ingest import tones
 from openlumiere.data.ingest.config import IngestConfig
 from openlumiere.media import decode, video
+from openlumiere.media.alpha import over
 from openlumiere.media.digest import sha256_of_file
+from openlumiere.media.light import is_hdr
 from openlumiere.media.limits import Limits, MediaError
 from openlumiere.media.picturing import Picturing
 
@@ -31,6 +33,7 @@ MOST_RATE = 1000
 PIXELS = 2**26
 SDR_LINES = 720  # from this height on, footage that doesn't say so is BT.709 (broadcast practice)
 BT709, UNSPECIFIED = 1, 2
+WHITE = (255, 255, 255)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +169,7 @@ class Reader:
             height=height,
             fps=fps,
             interlaced=interlaced,
-            hdr=frame is not None and tones.is_hdr(frame),
+            hdr=frame is not None and is_hdr(frame),
         )
 
 
@@ -233,13 +236,12 @@ def _scaled(frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
     if frame.colorspace == UNSPECIFIED and frame.height >= SDR_LINES:
         frame.colorspace = BT709
     method = "AREA" if width <= frame.width else "BICUBIC"
-    if tones.is_hdr(frame):
+    if is_hdr(frame):
         deep = frame.reformat(width, height, "rgb48le", interpolation=method)
         return tones.to_sdr(deep.to_ndarray(), frame.color_trc)
     if any(component.is_alpha for component in frame.format.components):
         small = frame.reformat(width, height, "rgba", interpolation=method).to_ndarray()
-        colour, alpha = small[..., :3].astype(np.uint16), small[..., 3:].astype(np.uint16)
-        return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+        return over(small[None], WHITE)[0]
     return frame.reformat(width, height, "rgb24", interpolation=method).to_ndarray()
 
 

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import av
 import numpy as np
 
-PQ, HLG = 16, 18  # transfer characteristics in H.273
-PEAK = 1000.0  # nits of white in HLG (BT.2100's nominal display)
-WHITE = 203.0  # nits of diffuse white (BT.2408)
-BT2020_TO_709 = np.array(
-    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
-)  # BT.2087
+from openlumiere.media.light import HLG, LUMA_2020, PEAK, PQ, REFERENCE_WHITE, TO_709
 
-
-def is_hdr(frame: av.VideoFrame) -> bool:
-    """Whether a frame says that its levels are PQ's or HLG's."""
-    return frame.color_trc in (PQ, HLG)
+__all__ = ["HLG", "PQ", "to_sdr"]
 
 
 def to_sdr(levels: np.ndarray, transfer: int) -> np.ndarray:
@@ -26,9 +17,9 @@ def to_sdr(levels: np.ndarray, transfer: int) -> np.ndarray:
     """
     signal = levels.astype(np.float32) / 65535
     nits = pq_nits(signal) if transfer == PQ else hlg_nits(signal)
-    light = np.clip((nits / WHITE) @ BT2020_TO_709.T, 0, None)
+    light = np.clip((nits / REFERENCE_WHITE) @ TO_709.T, 0, None)
     strongest = light.max(-1, keepdims=True)
-    white = PEAK / WHITE
+    white = PEAK / REFERENCE_WHITE
     mapped = strongest * (1 + strongest / white**2) / (1 + strongest)
     light = light * (mapped / np.maximum(strongest, 1e-6))
     return (np.clip(bt709(light), 0, 1) * 255).round().astype(np.uint8)
@@ -46,7 +37,7 @@ def hlg_nits(signal: np.ndarray) -> np.ndarray:
     """Display light of an HLG signal in [0, 1] at 1000 nits (BT.2100, tables 5 and note 5f)."""
     a, b, c = 0.17883277, 0.28466892, 0.55991073
     scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
-    luma = scene @ np.array([0.2627, 0.6780, 0.0593], np.float32)
+    luma = scene @ LUMA_2020
     return PEAK * scene * np.maximum(luma, 1e-6)[..., None] ** 0.2
 
 
