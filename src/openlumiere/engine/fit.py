@@ -139,13 +139,13 @@ def blend(made: np.ndarray, to: Fit, index: int, loop: bool) -> UInt8[np.ndarray
 
 
 def enlarge(
-    frames: Iterable[UInt8[np.ndarray, "h w 3"]], width: int, height: int
-) -> UInt8[np.ndarray, "f H W 3"]:
-    """Frames brought to this size by Lanczos resampling."""
+    frames: Iterable[UInt8[np.ndarray, "h w *c"]], width: int, height: int
+) -> UInt8[np.ndarray, "f H W *c"]:
+    """Frames, or their alpha alone as grey pictures, brought to this size by Lanczos resampling."""
     small = np.asarray(frames)
     if small.shape[1:3] == (height, width):
         return small
-    enlarged = np.empty((len(small), height, width, 3), np.uint8)
+    enlarged = np.empty((len(small), height, width, *small.shape[3:]), np.uint8)
     for source, target in zip(small, enlarged, strict=True):
         large = Image.fromarray(source).resize((width, height), Image.Resampling.LANCZOS)
         target[:] = np.asarray(large)

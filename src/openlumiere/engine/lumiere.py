@@ -41,7 +41,7 @@ from openlumiere.engine.plan import (
 )
 from openlumiere.engine.run import OnStep, run
 from openlumiere.engine.shots import render_shots
-from openlumiere.engine.transparency import before, enlarged_alpha, solid
+from openlumiere.engine.transparency import before, solid
 from openlumiere.media import Clip
 from openlumiere.models.folder import UPSCALER, read_subjects
 from openlumiere.models.hub import locate
@@ -321,7 +321,7 @@ class Lumiere:
         count, height, width = large.shape[:3]
         whole = room_for((count, height, width, 4))
         whole[..., :3] = large
-        whole[..., 3] = enlarged_alpha(frames[..., 3], width, height)
+        whole[..., 3] = enlarge(frames[..., 3], width, height)
         return whole
 
     def _enlarged(

@@ -59,17 +59,6 @@ def with_alpha(
     return np.concatenate([colours.astype(np.uint8), opacity[..., None]], axis=-1)
 
 
-def enlarged_alpha(
-    opacity: UInt8[np.ndarray, "f h w"], width: int, height: int
-) -> UInt8[np.ndarray, "f H W"]:
-    """Alpha enlarged as a grey picture, by Lanczos resampling."""
-    enlarged = np.empty((len(opacity), height, width), np.uint8)
-    for source, target in zip(opacity, enlarged, strict=True):
-        large = Image.fromarray(source).resize((width, height), Image.Resampling.LANCZOS)
-        target[:] = np.asarray(large)
-    return enlarged
-
-
 def solid(frames: UInt8[np.ndarray, "f h w 4"]) -> UInt8[np.ndarray, "f h w 3"]:
     """Straight colours of a clip with alpha, those of transparent pixels taken from beside them:
     what can be enlarged or mended without a rim. A frame of nothing is white.
