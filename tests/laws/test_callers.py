@@ -18,9 +18,7 @@ CALLED_BY_OTHERS = {
     "run_many": "users of several tasks at once",
     "__getattr__": "Python, for the package's lazy public names",
     "temporal_parameters": "users' own training loops (README)",
-    "WanBackbone": "users' own code that brings a published Wan to `engine.run.run`",
-    "WanCodec": "the same code",
-    "Flow": "the same code",
+    "open_published": "users' own code that brings a published model to `engine.run.run`",
 }
 
 

@@ -6,7 +6,7 @@ Wan's own image-to-video nets, and the second net of Wan 2.2, are other classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from openlumiere.contract import Codec, Condition, Known, Level, Native, Process, Reads
+from openlumiere.diffusion.process import Flow
 from openlumiere.models.codec import check_sides, pooled_mask
 
 TOKENS = 512  # a prompt's tokens, padded with zeros
@@ -92,6 +93,17 @@ class WanBackbone:
     tokenizer: Any
     text_encoder: Any
     sparse: None = None
+
+    @classmethod
+    def from_parts(cls, parts: Mapping[str, Any]) -> WanBackbone:
+        """Of a published folder's components, by name."""
+        return cls(
+            net=parts["transformer"],
+            process=Flow(parts["scheduler"]),
+            codec=WanCodec(parts["vae"]),
+            tokenizer=parts["tokenizer"],
+            text_encoder=parts["text_encoder"],
+        )
 
     @property
     def native(self) -> Native:

@@ -1,0 +1,85 @@
+"""Published families by the class that a folder's `model_index.json` names: one row a family.
+
+A row says which classes a folder may name, component by component, and which backbone they make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from openlumiere.backbones.wan import WanBackbone
+from openlumiere.contract import Backbone
+from openlumiere.models.folder import INDEX, ModelError, check_config, read_json
+from openlumiere.models.published import read_published
+
+OURS = "LumierePipeline"
+T5_TOKENIZERS = ("T5Tokenizer", "T5TokenizerFast", "TokenizersBackend", "PreTrainedTokenizerFast")
+FLOW_SCHEDULERS = (
+    "FlowMatchEulerDiscreteScheduler",
+    "UniPCMultistepScheduler",
+    "DPMSolverMultistepScheduler",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """What a folder of one pipeline class holds, and the backbone that it makes.
+
+    `build` is given every component by name, those that are `optional` as None where they are
+    missing, and the entries `values` of the index.
+    """
+
+    build: Callable[[Mapping[str, Any]], Backbone]
+    parts: Mapping[str, Sequence[str]]
+    optional: Sequence[str] = ()
+    values: Sequence[str] = ()
+
+
+FAMILIES: dict[str, Family] = {
+    "WanPipeline": Family(
+        build=WanBackbone.from_parts,
+        parts={
+            "transformer": ["WanTransformer3DModel"],
+            "vae": ["AutoencoderKLWan"],
+            "scheduler": FLOW_SCHEDULERS,
+            "tokenizer": T5_TOKENIZERS,
+            "text_encoder": ["UMT5EncoderModel"],
+        },
+    ),
+}
+"""A row a family: the class that `model_index.json` names, and what its folder holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A published model: the name of its pipeline's class, its components, its backbone."""
+
+    name: str
+    parts: Mapping[str, Any]
+    backbone: Backbone
+
+
+def open_published(folder: Path, dtype: torch.dtype) -> Published:
+    """The model in a published pipeline's folder. Raises `ModelError`, in one line, for a family
+    that is not in the table and for whatever is wrong with the folder.
+    """
+    index = read_json(folder / INDEX)
+    name = str(index.get("_class_name"))
+    if name not in FAMILIES:
+        known = ", ".join([OURS, *FAMILIES])
+        raise ModelError(f"a model of {known}", name, "name a folder of one of these")
+    family = FAMILIES[name]
+    values = {key: index.get(key) for key in family.values}
+    check_config(values, INDEX)
+    parts = read_published(folder, index, family.parts, family.optional, dtype)
+    return Published(name=name, parts=parts, backbone=family.build({**parts, **values}))
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a folder's `model_index.json` names our own pipeline."""
+    return bool(read_json(folder / INDEX).get("_class_name") == OURS)
