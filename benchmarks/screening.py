@@ -12,8 +12,7 @@ import csv
 import sys
 from collections import Counter
 
-from openlumiere.safety.classifier import THRESHOLDS, scores
-from openlumiere.safety.prompts import find
+from openlumiere.safety.prompts import THRESHOLDS, find, scores
 from openlumiere_world.names import LANGUAGES, caption_rows
 
 SHIFTS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)

@@ -1,4 +1,4 @@
-"""Train the two nets that guess what a prompt is against (`safety/classifier.py`).
+"""Train the two nets that guess what a prompt is against (`safety/prompts.py`).
 
     python benchmarks/screening_nets.py             # some minutes of CPU; writes the bundled file
 
@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from openlumiere.models.e5 import bundled_encoder
 from openlumiere.safety import classifier
-from openlumiere.safety.classifier import FILE, RULES, THINGS
+from openlumiere.safety.prompts import FILE, GUESSED, THINGS
 
 LISTS = Path(__file__).parents[1] / "tests/safety/screen_train.json"
 DEVELOPMENT = ("prompts.csv", "prompts_unseen.csv", "prompts_idioms.csv", "prompts_scouts.csv")
@@ -47,7 +47,7 @@ def development() -> list[Example]:
     for name in DEVELOPMENT:
         with open(LISTS.with_name(name), encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
-                against = tuple(float(rule == row["kind"]) for rule in RULES)
+                against = tuple(float(rule == row["kind"]) for rule in GUESSED)
                 made.append(
                     (row["prompt"], {}, against if row["expected"] == "refuse" else (0.0,) * 3)
                 )
@@ -89,7 +89,7 @@ def beside(text: str, lists: dict, draw: random.Random) -> str:
 
 def new_nets(width: int) -> dict[str, torch.Tensor]:
     """Weights as `classifier.rule_scores` reads them, drawn anew."""
-    things, rules = len(THINGS), len(RULES)
+    things, rules = len(THINGS), len(GUESSED)
     layers = {
         "whole.in": (width, HIDDEN),
         "whole.things": (HIDDEN, things),

@@ -503,7 +503,7 @@ class Reads:
 @dataclass(frozen=True, kw_only=True)
 class SparseFirst:
     """From diffusion time `until` up a clip is looked at `spacing` native frames apart; see
-    `diffusion/sparse_first.py`.
+    `diffusion/wrappers.py`.
     """
 
     spacing: int

@@ -19,8 +19,8 @@ from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
 from openlumiere.backbones.wan import TOKENS, WanBackbone, WanCodec
 from openlumiere.contract import Backbone, Codec, Known
-from openlumiere.diffusion.noise import draw_noise
 from openlumiere.diffusion.process import Flow
+from openlumiere.diffusion.sampler import draw_noise
 from openlumiere.engine.run import Plan, run
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")

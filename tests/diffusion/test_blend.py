@@ -3,9 +3,8 @@ import torch
 
 from levels import at
 from openlumiere.contract import Condition
-from openlumiere.diffusion.blend import SHARES, blend_prompts, spread
-from openlumiere.diffusion.guidance import guided
 from openlumiere.diffusion.multidiffusion import Windows, multidiffuse
+from openlumiere.diffusion.wrappers import SHARES, blend_prompts, guided, spread
 
 
 def text(value):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from levels import at
 from openlumiere.contract import Condition, Known
-from openlumiere.diffusion.guidance import clipped, dynamic_clip, guided
+from openlumiere.diffusion.wrappers import clipped, dynamic_clip, guided
 
 
 def random(*shape, seed=0):

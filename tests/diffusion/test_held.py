@@ -7,9 +7,8 @@ import torch
 
 from levels import TRAINED, at, solver
 from openlumiere.contract import Condition, Known
-from openlumiere.diffusion.held import coarse, held, shaped
-from openlumiere.diffusion.noise import draw_noise
-from openlumiere.diffusion.sampler import sample
+from openlumiere.diffusion.sampler import draw_noise, sample
+from openlumiere.diffusion.wrappers import coarse, held, shaped
 
 SHAPE = (2, 4, 3, 3)
 

@@ -10,9 +10,8 @@ from diffusers import DDIMScheduler
 
 from levels import at
 from openlumiere.contract import Condition, Known
-from openlumiere.diffusion.multidiffusion import Windows, borders, cut_axis, multidiffuse
+from openlumiere.diffusion.multidiffusion import Windows, borders, cut_axis, multidiffuse, stream
 from openlumiere.diffusion.process import VariancePreserving
-from openlumiere.diffusion.stream import stream
 
 
 def random(*shape, seed=0):

@@ -7,7 +7,6 @@ from diffusers import DDIMScheduler
 
 from levels import solver
 from openlumiere.contract import Condition
-from openlumiere.diffusion.noise import draw_noise
 from openlumiere.diffusion.process import (
     CONVERSIONS,
     SCHEDULERS,
@@ -15,7 +14,7 @@ from openlumiere.diffusion.process import (
     make_scheduler,
     noise_level,
 )
-from openlumiere.diffusion.sampler import Step, sample
+from openlumiere.diffusion.sampler import Step, draw_noise, sample
 
 # diffusers 0.42 turns tensors to numpy in a way that numpy 2 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

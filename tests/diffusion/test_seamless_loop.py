@@ -5,7 +5,7 @@ import torch
 
 from levels import at
 from openlumiere.contract import Condition, Known
-from openlumiere.diffusion.loop import looped
+from openlumiere.diffusion.wrappers import looped
 
 TEXT = Condition(text=torch.zeros(1, 1, 4))
 

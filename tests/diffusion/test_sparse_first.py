@@ -6,7 +6,7 @@ import torch
 from levels import at, solver
 from openlumiere.contract import Condition, Known
 from openlumiere.diffusion.sampler import sample
-from openlumiere.diffusion.sparse_first import (
+from openlumiere.diffusion.wrappers import (
     LEAST,
     between,
     sparse_first,

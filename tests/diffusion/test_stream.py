@@ -6,11 +6,9 @@ from hypothesis import strategies as st
 
 from levels import TRAINED, solver
 from openlumiere.contract import Condition
-from openlumiere.diffusion.multidiffusion import Windows, multidiffuse
-from openlumiere.diffusion.noise import draw_noise
+from openlumiere.diffusion.multidiffusion import Windows, multidiffuse, stream
 from openlumiere.diffusion.process import VariancePreserving
-from openlumiere.diffusion.sampler import sample
-from openlumiere.diffusion.stream import stream
+from openlumiere.diffusion.sampler import draw_noise, sample
 
 # diffusers 0.42 turns tensors to numpy in a way that numpy 2 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from openlumiere.engine.lumiere import shots_of
 from openlumiere.engine.plan import know_first, plan_shot, shares_of, windows_at
 from openlumiere.engine.run import run
-from openlumiere.engine.shots import render_shots
 from openlumiere.tasks import Generate
-from openlumiere.tasks.schedule import Line, parse_schedule
+from openlumiere.tasks.values import Line, parse_schedule
 
 # diffusers 0.42 turns tensors to numpy in a way that numpy 2 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -80,20 +80,20 @@ def test_a_clip_of_five_seconds_is_one_pass_at_any_rate(tiny):
     plain = tiny.base(
         "a dog moves right", seeds=0, num_frames=8, num_inference_steps=2, guidance_scale=1.0
     ).frames[0]
-    assert np.array_equal(render_shots(tiny.base, asked()), plain)
+    assert np.array_equal(shots_of(tiny.base, asked()), plain)
 
 
 def test_a_long_clip_is_made_by_windows(tiny):
     """Frames of the first window alone know nothing of what follows within one step, so they are
     those of a shorter clip.
     """
-    long = render_shots(
+    long = shots_of(
         tiny.base, asked(frames=12, fps="2", steps=1)
     )  # windows of ten frames, two shared
     assert long.shape == (12, 16, 16, 3)
-    noise_differs = render_shots(tiny.base, asked(frames=12, fps="2", steps=1, seed=1))
+    noise_differs = shots_of(tiny.base, asked(frames=12, fps="2", steps=1, seed=1))
     assert not np.array_equal(long, noise_differs)
-    batched = render_shots(
+    batched = shots_of(
         tiny.base, asked(frames=12, fps="2", steps=1), windows_at(Fraction(2), batch=4)
     )
     assert np.abs(long.astype(int) - batched).max() <= 1
@@ -101,7 +101,7 @@ def test_a_long_clip_is_made_by_windows(tiny):
 
 def test_a_schedule_changes_the_clip_from_its_second_on(tiny):
     one, other = (
-        render_shots(tiny.base, asked(prompt=f"0s: a dog | 3s: {prompt}", steps=1, fps="2"))
+        shots_of(tiny.base, asked(prompt=f"0s: a dog | 3s: {prompt}", steps=1, fps="2"))
         for prompt in ("a red car", "a star")
     )
     same = [np.array_equal(a, b) for a, b in zip(one, other)]
@@ -110,9 +110,9 @@ def test_a_schedule_changes_the_clip_from_its_second_on(tiny):
 
 def test_shots_follow_each_other_and_share_a_keyframe(tiny):
     task = asked(shots=("a dog moves left", "a dog jumps"))
-    made = render_shots(tiny.base, task)
+    made = shots_of(tiny.base, task)
     assert made.shape == (24, 16, 16, 3)
-    assert np.array_equal(made[:8], render_shots(tiny.base, asked()))
+    assert np.array_equal(made[:8], shots_of(tiny.base, asked()))
     known, alone = (
         run(
             tiny.base.backbone,
@@ -143,6 +143,6 @@ def test_shots_do_not_loop_and_must_be_sentences():
 
 
 def test_a_loop_closes(tiny):
-    frames = render_shots(tiny.base, asked(frames=16, loop=True, steps=4)).astype(int)
+    frames = shots_of(tiny.base, asked(frames=16, loop=True, steps=4)).astype(int)
     steps = np.abs(np.diff(frames, axis=0)).mean((1, 2, 3))
     assert np.abs(frames[-1] - frames[0]).mean() <= 1.25 * np.median(steps)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from openlumiere import Clip, Lumiere
-from openlumiere.engine.transparency import before, cut_out, seen, with_alpha
+from openlumiere.engine.fit import before, cut_out, seen, with_alpha
 from openlumiere.tasks import Generate, Image, Inpaint, read_task
 
 BOX = (0.25, 0.25, 0.75, 0.75)

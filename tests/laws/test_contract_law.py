@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from openlumiere.diffusion import blend, guidance, held, loop, multidiffusion, sparse_first
+from openlumiere.diffusion import multidiffusion, wrappers
 
 SOURCE = Path(__file__).parents[2] / "src" / "openlumiere"
 WRAPPERS = [
-    blend.blend_prompts,
-    guidance.clipped,
-    guidance.guided,
-    held.held,
-    held.shaped,
-    loop.looped,
+    wrappers.blend_prompts,
+    wrappers.clipped,
+    wrappers.guided,
+    wrappers.held,
+    wrappers.shaped,
+    wrappers.looped,
     multidiffusion.multidiffuse,
-    sparse_first.sparse_first,
+    wrappers.sparse_first,
 ]
 PROCESS_ALONE = {"alphas_cumprod", "prediction_type", "init_noise_sigma", "scale_model_input"}
 ROOMS = ("backbones", "diffusion", "engine")

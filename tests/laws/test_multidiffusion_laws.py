@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from levels import TRAINED, at, solver
 from openlumiere.backbones.unet import UNetDenoiser
 from openlumiere.contract import Condition, Known
-from openlumiere.diffusion.guidance import guided
 from openlumiere.diffusion.multidiffusion import Windows, average, multidiffuse
-from openlumiere.diffusion.noise import draw_noise
 from openlumiere.diffusion.process import SCHEDULERS
-from openlumiere.diffusion.sampler import sample
+from openlumiere.diffusion.sampler import draw_noise, sample
+from openlumiere.diffusion.wrappers import guided
 from openlumiere.models.stunet import STUNet
 
 # diffusers 0.42 turns tensors to numpy in a way that numpy 2 deprecates

@@ -5,8 +5,7 @@ import torch
 from levels import solver
 from openlumiere.contract import Condition
 from openlumiere.diffusion.multidiffusion import Windows, borders, multidiffuse
-from openlumiere.diffusion.noise import draw_noise
-from openlumiere.diffusion.sampler import sample
+from openlumiere.diffusion.sampler import draw_noise, sample
 from openlumiere.quality.seams import mean_ratio, neighbour_errors
 
 AXES = ["frames", "height", "width"]

@@ -8,7 +8,6 @@ import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 
 from openlumiere.contract import Condition
-from openlumiere.diffusion.noise import draw_noise, seeded
 from openlumiere.diffusion.process import (
     SCHEDULERS,
     Flow,
@@ -16,7 +15,7 @@ from openlumiere.diffusion.process import (
     make_flow_scheduler,
     make_scheduler,
 )
-from openlumiere.diffusion.sampler import sample
+from openlumiere.diffusion.sampler import draw_noise, sample, seeded
 
 # diffusers 0.42 turns tensors to numpy in a way that numpy 2 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")

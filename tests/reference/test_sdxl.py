@@ -12,7 +12,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLPipeline, U
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from openlumiere import LumierePipeline, STUNet
-from openlumiere.diffusion.noise import draw_noise
+from openlumiere.diffusion.sampler import draw_noise
 from openlumiere.engine.inputs import open_picture
 from openlumiere.engine.learn_style import learn
 from openlumiere.models.text import PairedTextEncoder

@@ -8,13 +8,14 @@ import torch
 from cases import CASES
 from openlumiere.apps.cli import main
 from openlumiere.engine.lumiere import Lumiere
-from openlumiere.safety.classifier import rules_of, scores
 from openlumiere.safety.prompts import (
     Finding,
     find,
     met_words,
     plain,
     rules,
+    rules_of,
+    scores,
 )
 from openlumiere.safety.prompts import check as check_by
 from openlumiere.settings import MODES, POLICY, PROMPT_RULES, Settings

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from openlumiere.contract import TIMES, Level
-from openlumiere.diffusion.noise import seeded
+from openlumiere.diffusion.sampler import seeded
 
 Kind: TypeAlias = Literal["epsilon", "v_prediction", "sample"]
 """What a variance-preserving net predicts, in diffusers' words: noise, velocity or clean clip."""

@@ -71,7 +71,7 @@ class LumierePipeline(CheckedPipeline):
     Without `text_encoder` the bundled multilingual encoder is used, with a second one both, as in
     SDXL; without `vae` clips are pixels, unshuffled by `unshuffle`. `force_zeros_for_empty_prompt`
     is SDXL's, too. From timestep `path_until` up a clip's path is found on frames `path_spacing`
-    native frames apart (`diffusion/sparse_first.py`); 1 is on every frame, as in the paper. Raises
+    native frames apart (`diffusion/wrappers.py`); 1 is on every frame, as in the paper. Raises
     ValueError when the net's channels fit neither the codec nor the text encoder.
     """
 

@@ -11,18 +11,21 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from openlumiere.engine.inputs import open_media
-from openlumiere.engine.transparency import Outline
 from openlumiere.media import Clip
 from openlumiere.media.mask import mask_of
 from openlumiere.media.sound import Sound
 from openlumiere.tasks.region import Region
 
 log = logging.getLogger("openlumiere")
+
+Outline = Literal["own", "made"]
+"""Where the alpha of what is made comes from: the given clip's own, or what the net drew."""
 
 MIN_SIDE = 8  # pixels
 MAX_SIDE = 4096
@@ -35,7 +38,7 @@ class Canvas:
     """`frames` uint8 [f, h, w, 3], or [f, h, w, 4] with straight alpha, and which of their pixels
     are `known` (bool [f, h, w]); the others are made, whatever they hold.
 
-    `outline` says where the alpha of what is made comes from (`engine/transparency.py`).
+    `outline` says where the alpha of what is made comes from (`engine/fit.py`).
 
     `anchors` are frames that the net must see even where the rate asks for fewer frames
     (`engine/fit.py`). Raises ValueError where the two do not belong together, or for sides that no

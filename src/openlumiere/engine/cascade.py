@@ -18,10 +18,9 @@ from torch import Tensor, nn
 
 from openlumiere.backbones.unet import CLASSES
 from openlumiere.contract import Condition, Level, Process
-from openlumiere.diffusion.multidiffusion import Windows, multidiffuse
-from openlumiere.diffusion.noise import seeded
+from openlumiere.diffusion.multidiffusion import Windows, multidiffuse, stream
 from openlumiere.diffusion.process import VariancePreserving
-from openlumiere.diffusion.stream import stream
+from openlumiere.diffusion.sampler import seeded
 from openlumiere.engine.base import CheckedPipeline
 from openlumiere.models.codec import ResidualCodec, to_frames
 from openlumiere.models.e5 import bundled_encoder

@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from openlumiere.diffusion.multidiffusion import Windows
 from openlumiere.diffusion.process import make_scheduler
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.engine.cascade import LumiereUpscalePipeline
 from openlumiere.engine.finish import Provenance, check_keys, sources_of
-from openlumiere.engine.fit import enlarge, fit, restore
+from openlumiere.engine.fit import before, enlarge, fit, restore, solid
 from openlumiere.engine.inputs import (
     Given,
     Inputs,
@@ -38,10 +39,9 @@ from openlumiere.engine.plan import (
     loops,
     plan_edit,
     plan_picture,
+    plan_shot,
 )
 from openlumiere.engine.run import OnStep, run
-from openlumiere.engine.shots import render_shots
-from openlumiere.engine.transparency import before, solid
 from openlumiere.media import Clip
 from openlumiere.models.folder import UPSCALER, read_subjects
 from openlumiere.models.hub import locate
@@ -67,8 +67,7 @@ from openlumiere.tasks import (
     Task,
     Upscale,
 )
-from openlumiere.tasks.schedule import parse_schedule
-from openlumiere.tasks.values import UPSCALE_STEPS, Scheduler
+from openlumiere.tasks.values import UPSCALE_STEPS, Scheduler, parse_schedule
 
 Sampled = Generate | Image | Edit
 WEIGHTS = Path(__file__).parent.parent / "weights"
@@ -266,7 +265,7 @@ class Lumiere:
         base = self._styled(task)
         if isinstance(task, Generate):
             windows = pick_windows(base, task, task.memory_limit)
-            return self._sized(task, render_shots(base, task, windows, on_step))
+            return self._sized(task, shots_of(base, task, windows, on_step))
         if isinstance(task, Image):
             picture = plan_picture(task, base.native_size)
             made = run(base.backbone.picture, picture, task.sampling, on_step)[0]
@@ -355,7 +354,9 @@ class Lumiere:
         )
 
     def _styled(self, task: Sampled) -> LumierePipeline:
-        """A pipeline for this run alone, with a copy of the net under the task's styles."""
+        """The base; with styles, a pipeline for this run alone, whose net is a copy under them."""
+        if not styles_of(task):
+            return self.base
         own = copy.copy(self.base)
         styles = [(each.style.content.content, each.weight) for each in styles_of(task)]
         own.stunet = styled(self.base.stunet, styles, self._picture_net)
@@ -388,6 +389,26 @@ class Lumiere:
             threads=torch.get_num_threads(),
         )
         return Record(task=resolved(task), model=self.fingerprint, machine=machine)
+
+
+def shots_of(
+    base: LumierePipeline,
+    task: Generate,
+    windows: Windows | None = None,
+    on_step: OnStep | None = None,
+) -> UInt8[np.ndarray, "f h w 3"]:
+    """All shots of a task, one after the other: later ones begin with the middle of the first, so
+    that the subject stays, and draw from the next seeds. Our choice: the paper leaves shots to the
+    future.
+    """
+    count = task.length.count
+    first = plan_shot(task, task.prompt, base, windows)
+    shots = [run(base.backbone, first, task.sampling, on_step)[0]]
+    keyframe = shots[0][count // 2]
+    for number, prompt in enumerate(task.shots, 1):
+        plan = plan_shot(task, prompt, base, windows, keyframe, number)
+        shots.append(run(base.backbone, plan, task.sampling, on_step)[0][-count:])
+    return np.concatenate(shots)
 
 
 def behind(task: Task) -> str | Clip:

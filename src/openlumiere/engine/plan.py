@@ -19,9 +19,8 @@ from openlumiere.contract import NATIVE_RATE, Codec, Known
 from openlumiere.diffusion.multidiffusion import Windows
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.engine.canvas import Canvas, extended, filled, keyframes, partly_moving, unheld
-from openlumiere.engine.fit import Fit, encode, encode_whole
+from openlumiere.engine.fit import Fit, encode, encode_whole, solid
 from openlumiere.engine.run import Plan
-from openlumiere.engine.transparency import solid
 from openlumiere.media import Clip
 from openlumiere.media.frames import with_channels
 from openlumiere.quality.repair import mended
@@ -38,8 +37,7 @@ from openlumiere.tasks import (
     Restyle,
     Task,
 )
-from openlumiere.tasks.schedule import Line, check_within, parse_schedule
-from openlumiere.tasks.values import DEFAULT_FRAMES, check_cost
+from openlumiere.tasks.values import DEFAULT_FRAMES, Line, check_cost, check_within, parse_schedule
 
 FADE = Fraction(1, 2)  # seconds in which one prompt of a schedule takes over from another
 OVERLAP = 16

@@ -13,14 +13,19 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from openlumiere.contract import Backbone, Condition, Denoiser, Known
-from openlumiere.diffusion.blend import SHARES, blend_prompts, spread
-from openlumiere.diffusion.guidance import clipped, guided
-from openlumiere.diffusion.held import held, shaped
-from openlumiere.diffusion.loop import looped
 from openlumiere.diffusion.multidiffusion import Windows, multidiffuse
-from openlumiere.diffusion.noise import draw_noise
-from openlumiere.diffusion.sampler import Step, sample
-from openlumiere.diffusion.sparse_first import sparse_first
+from openlumiere.diffusion.sampler import Step, draw_noise, sample
+from openlumiere.diffusion.wrappers import (
+    SHARES,
+    blend_prompts,
+    clipped,
+    guided,
+    held,
+    looped,
+    shaped,
+    sparse_first,
+    spread,
+)
 from openlumiere.models.codec import to_frames
 
 OnStep: TypeAlias = Callable[[Step], None]

@@ -10,7 +10,6 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model
 from openlumiere.tasks.base import Value, one_line, shown
 from openlumiere.tasks.media import Backdrop, Given, Media
 from openlumiere.tasks.region import Where
-from openlumiere.tasks.schedule import check_within, parse_schedule
 from openlumiere.tasks.values import (
     DEFAULT_SIDE,
     MAX_FRAMES,
@@ -30,6 +29,8 @@ from openlumiere.tasks.values import (
     Size,
     Steps,
     check_cost,
+    check_within,
+    parse_schedule,
     real,
     several,
     whole,

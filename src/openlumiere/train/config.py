@@ -115,7 +115,7 @@ class VideoConfig:
     unknown: float = 0.3
     """Of conditional training: share of clips of which nothing is known, as in text to video."""
     path_spacing: int = 1
-    """Native frames apart that the model's clips find their path on (`diffusion/sparse_first.py`);
+    """Native frames apart that the model's clips find their path on (`diffusion/wrappers.py`);
     1 is every frame.
     """
     checkpointing: bool = False
