@@ -36,6 +36,12 @@ def config_folder(environment: Mapping[str, str]) -> Path:
     return Path(folder) / APPLICATION
 
 
+def data_folder(environment: Mapping[str, str]) -> Path:
+    """`$XDG_DATA_HOME/openlumiere`, or `~/.local/share/openlumiere`."""
+    folder = environment.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(folder) / APPLICATION
+
+
 @dataclass(frozen=True, kw_only=True)
 class Policy:
     """What the user says of screening, from a JSON file with these fields (`path` is that file).

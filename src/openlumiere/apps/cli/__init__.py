@@ -23,6 +23,7 @@ MADE = {  # each is a task of `openlumiere.tasks`, made by `make.py`
 }
 OTHERS = {  # each is a module of this room with a `main(words) -> exit code`
     "sticker": "sentences or clips become stickers for a messenger",
+    "queue": "jobs that wait: add, list, change, run",
     "verify": "where a file comes from: its mark and its manifest",
     "doctor": "device, memory and versions, and what a run will need",
     "train": "train the picture net, its temporal part, then the super-resolution net",

@@ -266,7 +266,7 @@ def extra(kind: str) -> list[Option]:
     return [*found, ALLOW_PARTIAL] if "clip" in KINDS[kind].model_fields else found
 
 
-ADDED = ("count", "allow_partial", "from_prompt", "written", "model")
+ADDED = ("count", "allow_partial", "from_prompt", "written", "model", "waiting")
 
 
 def values_of(kind: str, form: Any) -> dict[str, Any]:
