@@ -24,9 +24,8 @@ from openlumiere.train.config import PRESETS, LoopConfig, Preset, VideoConfig
 from openlumiere.train.data import CaptionStates
 from openlumiere.train.loop import measure
 from openlumiere.train.nets import build_unet
-from openlumiere.train.stages.conditional import conditional_stage
 from openlumiere.train.stages.image import image_stage
-from openlumiere.train.stages.video import video_stage
+from openlumiere.train.stages.video import conditional_stage, video_stage
 from openlumiere.train.step import Stage, Trainer
 from openlumiere.train.work import SIDE, wait
 

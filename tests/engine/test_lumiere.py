@@ -10,7 +10,7 @@ from openlumiere import Clip, Lumiere
 from openlumiere.diffusion.process import SCHEDULERS
 from openlumiere.engine.finish import Provenance, read_sidecar
 from openlumiere.engine.fit import enlarge
-from openlumiere.tasks import read_record
+from openlumiere.tasks import Generate, Upscale, read_record
 
 PROMPT = "a dog moves right on a green background"
 
@@ -154,3 +154,33 @@ def test_enlarging():
     assert enlarge(frames, 4, 4) is frames
     flat = np.full((2, 4, 4, 3), 77, np.uint8)
     assert np.array_equal(enlarge(flat, 9, 8), np.full((2, 8, 9, 3), 77))
+
+
+def test_many_tasks_in_batches_replay_to_the_bit(tiny, tmp_path):
+    """Those alike but for prompt and seed; the record says how many were denoised at once."""
+    asked = [
+        Generate(prompt=prompt, seed=seed, frames=6, steps=2, size=0, guidance=2.0)
+        for seed, prompt in enumerate(
+            ["a red dog", "a red cat", "a red car", "a red sun and a star"]
+        )
+    ]
+    other = Generate(prompt="a red dog", frames=4, steps=2, size=0)
+    steps = []
+    made = tiny.run_many([*asked, other], steps.append, batch=2)
+    assert [clip.origin.record.machine.batch for clip in made] == [2, 2, 1, 1, 1]
+    assert len(steps) == 2 * 4
+    for clip, task in zip(made, [*asked, other]):
+        alone = tiny.run(task).frames.astype(int)
+        assert clip.frames.shape == alone.shape and np.abs(alone - clip.frames).max() <= 1
+        assert tiny.replay(clip.origin.record) == clip
+
+
+def test_many_tasks_are_checked_before_the_first_runs(tiny):
+    steps = []
+    with pytest.raises(ValueError, match="expected"):
+        tiny.run_many(
+            [Generate(prompt="a dog", frames=2, steps=1), Upscale(clip="missing.mp4")], steps.append
+        )
+    with pytest.raises(ValueError, match="batch: expected 1 or more, got 0"):
+        tiny.run_many([], batch=0)
+    assert not steps

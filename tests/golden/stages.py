@@ -21,10 +21,9 @@ from openlumiere.train.data import CaptionStates
 from openlumiere.train.loop import train
 from openlumiere.train.nets import build_unet, inflate_upscaler
 from openlumiere.train.pairs import DrawnClips, Pairs
-from openlumiere.train.stages.conditional import conditional_stage
 from openlumiere.train.stages.image import image_stage
 from openlumiere.train.stages.upscaler import upscaler_stage
-from openlumiere.train.stages.video import video_stage
+from openlumiere.train.stages.video import conditional_stage, video_stage
 from openlumiere.train.step import Stage
 
 STEPS = 20

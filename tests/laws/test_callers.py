@@ -15,7 +15,6 @@ KINDS = ("function", "class", "method", "property")
 CALLED_BY_OTHERS = {
     "read_sidecar": "users who make a clip again (README)",
     "replay": "the same",
-    "run_many": "users of several tasks at once",
     "__getattr__": "Python, for the package's lazy public names",
     "temporal_parameters": "users' own training loops (README)",
     "open_published": "users' own code that brings a published model to `engine.run.run`",

@@ -2,16 +2,12 @@
 that learns from it.
 """
 
-import os
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-import openlumiere
 from openlumiere.data.sample import Sample
 from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.models.e5 import E5TextEncoder
@@ -19,14 +15,13 @@ from openlumiere.models.stunet import STUNet
 from openlumiere.train.config import PRESETS
 from openlumiere.train.data import CaptionStates
 from openlumiere.train.nets import build_unet
-from openlumiere.train.stages.conditional import conditional_stage
 from openlumiere.train.stages.image import image_stage
-from openlumiere.train.stages.video import video_stage
+from openlumiere.train.stages.video import conditional_stage, video_stage
 from openlumiere.train.step import Trainer
+from traced import files_entered
 
-HOUSE = os.fspath(Path(openlumiere.__file__).parent)
 TINY = PRESETS["tiny"]
-MOST = {"image": 10, "video": 10, "conditional": 13}  # masks and what is known come beside
+MOST = 10
 
 
 class Grey:
@@ -49,24 +44,6 @@ STAGES = {
 }
 
 
-def files_entered(act):
-    """Our files of which a function is entered by a call, constructors left out."""
-    found = set()
-
-    def note(frame, event, _argument):
-        code = frame.f_code
-        constructor = code.co_name in ("__init__", "__post_init__", "__new__", "<module>")
-        if event == "call" and code.co_filename.startswith(HOUSE) and not constructor:
-            found.add(os.path.relpath(code.co_filename, HOUSE))
-
-    sys.setprofile(note)
-    try:
-        act()
-    finally:
-        sys.setprofile(None)
-    return found
-
-
 @pytest.fixture(autouse=True)
 def fresh_accelerate():
     AcceleratorState._reset_state(reset_partial_state=True)
@@ -82,7 +59,7 @@ def test_a_batch_enters_few_files(name):
     trainer = Trainer(stage, replace(TINY.image.loop, batch=2))
     entered = files_entered(trainer.take_step)
     assert {"train/step.py", "diffusion/loss.py", "models/codec.py"} <= entered
-    assert len(entered) <= MOST[name], sorted(entered)
+    assert len(entered) <= MOST, sorted(entered)
 
 
 def test_the_trace_sees_what_is_called():

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from openlumiere.models.stunet import STUNet
 from openlumiere.train.config import PRESETS
 from openlumiere.train.nets import build_unet
-from openlumiere.train.stages.conditional import widen
+from openlumiere.train.stages.video import widen
 
 FRAMES, TOKENS, TEXT = 80, 21, 384
 

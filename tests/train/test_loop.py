@@ -11,11 +11,9 @@ import torch
 from torch import nn
 from toy import TARGET, Line, Regression, config, fork, groups, line_losses, run_to, same
 
-from openlumiere.train.ema import PowerEMA
-from openlumiere.train.guard import LEAST, Guard
 from openlumiere.train.log import Observer
 from openlumiere.train.loop import train
-from openlumiere.train.step import Losses, part_seed
+from openlumiere.train.step import LEAST, Guard, Losses, PowerEMA, part_seed
 
 
 def at_step(number, act):

@@ -24,9 +24,15 @@ from openlumiere.train.data import TEXTS, CaptionStates
 from openlumiere.train.loop import train
 from openlumiere.train.masks import first_frame
 from openlumiere.train.nets import save
-from openlumiere.train.stages.conditional import conditional_stage, known_channels, widen
 from openlumiere.train.stages.image import draw_pictures, image_stage
-from openlumiere.train.stages.video import draw_times, side_of, video_stage
+from openlumiere.train.stages.video import (
+    conditional_stage,
+    draw_times,
+    known_channels,
+    side_of,
+    video_stage,
+    widen,
+)
 from openlumiere.train.start import open_codec, open_net, open_picture_net
 
 TINY = PRESETS["tiny"]

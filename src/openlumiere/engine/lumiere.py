@@ -34,9 +34,11 @@ from openlumiere.engine.learn_style import learn
 from openlumiere.engine.memory import pick_tiles, pick_windows, room_for, weights_of
 from openlumiere.engine.plan import (
     Edit,
+    batches,
     canvas_of,
     clip_of,
     loops,
+    plan_batch,
     plan_edit,
     plan_picture,
     plan_shot,
@@ -203,19 +205,28 @@ class Lumiere:
 
         Raises ValueError for what can't be made, before anything is computed.
         """
-        task = open_task(task)
-        inputs = inputs_of(task)
-        screen.check(*task.sentences(), policy=self.settings.policy)
-        screen_inputs(inputs, self.settings.policy)
+        task, inputs = self._accepted(task)
         if isinstance(task, LearnStyle):
             return self._learnt(task, inputs)
-        check_keys(self.settings)
-        frames = before(self._frames(task, on_step), behind(task))
-        return self._finished(task, inputs, frames)
+        return self._finished(task, inputs, self._frames(task, on_step))
 
-    def run_many(self, tasks: Iterable[Task], on_step: OnStep | None = None) -> list[Clip]:
-        """The clips of several tasks, in their order."""
-        return [self.run(task, on_step) for task in tasks]
+    def run_many(
+        self, tasks: Iterable[Task], on_step: OnStep | None = None, *, batch: int = 1
+    ) -> list[Clip]:
+        """The clips of several tasks, in their order; all tasks are checked before the first runs.
+
+        With `batch` above 1, text-to-video tasks that differ in prompt and seed alone are denoised
+        together, up to so many at once, which keeps a GPU busy. A clip's last bits depend on how
+        many: the record says it. Raises ValueError as `run` does.
+        """
+        accepted = [self._accepted(task) for task in tasks]
+        made: dict[int, Clip] = {}
+        for numbers in batches([task for task, _ in accepted], self.base, batch):
+            group = [accepted[number] for number in numbers]
+            frames = self._frames_of_all([task for task, _ in group], on_step)
+            for number, (task, inputs), own in zip(numbers, group, frames, strict=True):
+                made[number] = self._finished(task, inputs, own, len(group))
+        return [made[number] for number in sorted(made)]
 
     def replay(
         self,
@@ -235,9 +246,9 @@ class Lumiere:
             )
         given = {role: Media.of(value) for role, value in (inputs or {}).items()}
         task = record.task.with_media(named_alike(record.task, given))
+        batch = record.machine.batch
         with threads(record.machine.threads):
-            made: Clip = self.run(task, on_step)
-        return made
+            return self.run_many([task] * batch, on_step, batch=batch)[0]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -251,11 +262,34 @@ class Lumiere:
     def _picture_net(self) -> str:
         return self.base.stunet.fingerprint()
 
+    def _accepted(self, task: Task) -> tuple[Task, Inputs]:
+        """An open task and what is given to it. Raises ValueError for what can't be made."""
+        task = open_task(task)
+        inputs = inputs_of(task)
+        screen.check(*task.sentences(), policy=self.settings.policy)
+        screen_inputs(inputs, self.settings.policy)
+        if not isinstance(task, LearnStyle):
+            check_keys(self.settings)
+        return task, inputs
+
     def _learnt(self, task: LearnStyle, inputs: Inputs) -> Style:
         pictures = [inputs[f"image {index}"].clip for index in range(len(task.images))]
         base = copy.copy(self.base)
         base.scheduler = make_scheduler("ddim", self.base.scheduler.config)
         return learn(base, pictures, task.name, task.prompts, task.learning)
+
+    def _frames_of_all(
+        self, tasks: Sequence[Task], on_step: OnStep | None
+    ) -> list[UInt8[np.ndarray, "f h w c"]]:
+        """The frames of one task, or of several text-to-video tasks denoised in one batch."""
+        if len(tasks) == 1:
+            return [self._frames(tasks[0], on_step)]
+        alike = [task for task in tasks if isinstance(task, Generate)]
+        first = alike[0]
+        windows = pick_windows(self.base, first, first.memory_limit)
+        plan = plan_batch(alike, self.base, windows)
+        made = run(self.base.backbone, plan, first.sampling, on_step)
+        return [self._sized(task, own) for task, own in zip(alike, made, strict=True)]
 
     def _frames(self, task: Task, on_step: OnStep | None) -> UInt8[np.ndarray, "f h w c"]:
         """The frames of an open task, at their final size."""
@@ -362,16 +396,20 @@ class Lumiere:
         own.stunet = styled(self.base.stunet, styles, self._picture_net)
         return own
 
-    def _finished(self, task: Task, inputs: Inputs, frames: UInt8[np.ndarray, "f h w c"]) -> Clip:
-        """The clip with its origin and the sound that it came with, looked at before anybody sees
-        it. What came back as it was keeps its own origin: what was not made here is not marked.
+    def _finished(
+        self, task: Task, inputs: Inputs, frames: UInt8[np.ndarray, "f h w c"], batch: int = 1
+    ) -> Clip:
+        """The clip before its background, with its origin and the sound that it came with, looked
+        at before anybody sees it. What came back as it was keeps its own origin: what was not made
+        here is not marked. It is one of `batch` clips that were made at once.
         """
+        frames = before(frames, behind(task))
         given = inputs["clip"].clip if "clip" in inputs else None
         length = getattr(task, "length", None)
         if given is not None and np.array_equal(frames, given.frames):
             origin = given.origin
         else:
-            origin = Provenance(self._record(task), sources_of(inputs), self.settings)
+            origin = Provenance(self._record(task, batch), sources_of(inputs), self.settings)
         fps = Fraction(16)
         if given is not None:
             fps = given.fps
@@ -382,11 +420,12 @@ class Lumiere:
         check_frames("what was made", made.over("white"), self.settings.policy)
         return made
 
-    def _record(self, task: Task) -> Record:
+    def _record(self, task: Task, batch: int = 1) -> Record:
         machine = Machine(
             dtype=str(self.base.stunet.dtype).removeprefix("torch."),
             device=str(self.base.device),
             threads=torch.get_num_threads(),
+            batch=batch,
         )
         return Record(task=resolved(task), model=self.fingerprint, machine=machine)
 

@@ -4,9 +4,11 @@ one pass over a clip as the net sees it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -197,6 +199,45 @@ def plan_shot(
         known=known,
         windows=windows or windows_at(fps),
         loop=task.loop,
+    )
+
+
+def batches(tasks: Sequence[Task], base: LumierePipeline, most: int) -> list[list[int]]:
+    """Numbers of the tasks that are denoised together, at most `most` of them. Raises ValueError
+    for less than one.
+    """
+    if most < 1:
+        raise ValueError(f"batch: expected 1 or more, got {most}, use 1 to make one after another")
+    groups: dict[Any, list[list[int]]] = {}
+    for number, task in enumerate(tasks):
+        alike = number if most == 1 else apart_from_words(task, base) or number
+        found = groups.setdefault(alike, [[]])
+        if len(found[-1]) == most:
+            found.append([])
+        found[-1].append(number)
+    return [numbers for found in groups.values() for numbers in found]
+
+
+def apart_from_words(task: Task, base: LumierePipeline) -> str:
+    """What must be the same of tasks in one batch: all but prompt and seed, and how many tokens the
+    prompt has, so that none is padded. "" for what is always made alone.
+    """
+    if not isinstance(task, Generate) or task.shots or task.styles:
+        return ""
+    if len(parse_schedule(task.prompt)) > 1:
+        return ""
+    tokens = base.backbone.condition([task.prompt], frames=1, height=1, width=1).text.shape[1]
+    sampling = task.sampling.model_copy(update={"seed": 0})
+    rest = task.model_copy(update={"prompt": "", "sampling": sampling})
+    return f"{tokens} {rest!r}"
+
+
+def plan_batch(tasks: Sequence[Generate], base: LumierePipeline, windows: Windows | None) -> Plan:
+    """Clips of words that `apart_from_words` finds alike, in one plan."""
+    return replace(
+        plan_shot(tasks[0], tasks[0].prompt, base, windows),
+        prompts=tuple(task.prompt for task in tasks),
+        seeds=tuple(task.sampling.seed for task in tasks),
     )
 
 

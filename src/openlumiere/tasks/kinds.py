@@ -325,6 +325,11 @@ class Animate(Task):
             raise ValueError(
                 "image: expected a picture or keyframes, got neither, give the first frame"
             )
+        if self.keep.feather != Keep().feather:
+            raise ValueError(
+                f"feather: expected none where whole frames are known, got {self.keep.feather}, "
+                "leave it out"
+            )
         frames = [each.frame for each in self.keyframes]
         taken = [0, *frames] if self.image is not None else frames
         if len(set(taken)) < len(taken):

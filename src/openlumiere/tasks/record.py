@@ -14,6 +14,7 @@ from openlumiere.tasks.values import whole
 
 FRAME = "frame "
 STYLE = "style "
+MAX_BATCH = 4096
 
 
 class Machine(Value):
@@ -23,6 +24,12 @@ class Machine(Value):
     device: str = Field(description="cpu, cuda:0 and the like.")
     threads: Annotated[int, BeforeValidator(whole(1, 1024))] = Field(
         description="Of torch on the CPU: the order of sums depends on them."
+    )
+    # Left out at 1, so that records of clips made alone stay as they were.
+    batch: Annotated[int, BeforeValidator(whole(1, MAX_BATCH))] = Field(
+        1,
+        exclude_if=lambda count: count == 1,
+        description="Clips that were denoised at once: the order of sums depends on them, too.",
     )
 
 

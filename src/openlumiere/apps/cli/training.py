@@ -27,10 +27,9 @@ from openlumiere.train.data import TEXTS, CaptionStates, Source
 from openlumiere.train.log import Line, Observer
 from openlumiere.train.loop import train
 from openlumiere.train.pairs import Pairs, open_base
-from openlumiere.train.stages.conditional import conditional_stage
 from openlumiere.train.stages.image import image_stage
 from openlumiere.train.stages.upscaler import clip_net, picture_net, upscaler_stage
-from openlumiere.train.stages.video import side_of, video_stage
+from openlumiere.train.stages.video import conditional_stage, side_of, video_stage
 from openlumiere.train.start import MODEL, open_net
 from openlumiere.train.step import Stage, split_batch
 

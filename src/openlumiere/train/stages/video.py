@@ -1,5 +1,6 @@
-"""Text-to-video training: the frozen picture net inflated, its temporal parameters alone trained
-(the paper's second stage).
+"""Training on clips: text to video, where the frozen picture net is inflated and its temporal
+parameters alone are trained (the paper's second stage), and conditional training, one net for every
+task (paper: input <J, C, M>, noisy clip, masked known clip, mask).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from diffusers import DDIMScheduler
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from openlumiere.contract import Known
 from openlumiere.diffusion.loss import clean_loss, draw_timesteps
 from openlumiere.diffusion.process import VariancePreserving
 from openlumiere.engine.base import LumierePipeline
@@ -23,6 +25,7 @@ from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.models.stunet import STUNet
 from openlumiere.train.config import VideoConfig
 from openlumiere.train.data import TEXTS, CaptionStates, Source
+from openlumiere.train.masks import draw_masks
 from openlumiere.train.nets import averaged, build_scheduler, save
 from openlumiere.train.show import save_sheet
 from openlumiere.train.step import Losses, Stage, noise_like
@@ -132,3 +135,41 @@ def draw_times(config: VideoConfig, generator: torch.Generator) -> Float[Tensor,
     """Moments of the frames, in whole native frames: every `stride`-th, from a random first one."""
     first = torch.randint(config.stride, (1,), generator=generator)
     return (first + config.stride * torch.arange(config.frames // config.stride)).float()
+
+
+def conditional_stage(
+    source: Source, texts: CaptionStates, net: STUNet, codec: UnshuffleCodec, config: VideoConfig
+) -> VideoStage:
+    """The temporal parameters and the widened input of a trained `net`, fine-tuned on clips of
+    which something is known.
+
+    A net that is not widened yet gets new input channels, zero at start, so that it begins as the
+    net it was. The share of masks where nothing is known keeps it a plain text-to-video net. The
+    loss is the whole clip's, known places too (our choice).
+    """
+    widen(net)
+    conditioning = partial(known_channels, unknown=config.unknown)
+    return video_stage(source, texts, net, codec, config, conditioning)
+
+
+def widen(net: STUNet) -> None:
+    """Make place for the known clip and the mask after the noisy clip, if there is none yet."""
+    channels = net.config.unet["in_channels"]
+    if net.config.in_channels != 2 * channels + 1:
+        net.widen_input(2 * channels + 1)
+
+
+def clean_size(clean: Tensor) -> tuple[int, int, int]:
+    """Frames, rows and columns."""
+    frames, height, width = clean.shape[2:]
+    return frames, height, width
+
+
+def known_channels(
+    clean: Float[Tensor, "b c f h w"], generator: torch.Generator, unknown: float
+) -> Float[Tensor, "b c_plus_1 f h w"]:
+    """`<C, M>` of a batch: masks drawn in their shares, that of none `unknown`, the true clip where
+    they are 1.
+    """
+    mask = draw_masks(generator, len(clean), clean_size(clean), unknown).to(clean.device)
+    return Known(content=clean, mask=mask).as_channels()
