@@ -211,13 +211,13 @@ class Lumiere:
         return self._finished(task, inputs, self._frames(task, on_step))
 
     def run_many(
-        self, tasks: Iterable[Task], on_step: OnStep | None = None, *, batch: int = 1
+        self, tasks: Iterable[Task], on_step: OnStep | None = None, *, batch: int | None = None
     ) -> list[Clip]:
         """The clips of several tasks, in their order; all tasks are checked before the first runs.
 
-        With `batch` above 1, text-to-video tasks that differ in prompt and seed alone are denoised
-        together, up to so many at once, which keeps a GPU busy. A clip's last bits depend on how
-        many: the record says it. Raises ValueError as `run` does.
+        Text-to-video tasks that differ in prompt and seed alone are denoised together, up to
+        `batch` at once (None: up to 8, as 1 GiB allows). A clip's last bits depend on how many: the
+        record says it. Raises ValueError as `run` does.
         """
         accepted = [self._accepted(task) for task in tasks]
         made: dict[int, Clip] = {}

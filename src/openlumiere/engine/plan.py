@@ -49,6 +49,8 @@ OVERLAP = 16
 WINDOWS = Windows(frames=DEFAULT_FRAMES, overlap=OVERLAP, tapered=True)
 """Of given clips longer than the net's five seconds (our choice)."""
 
+TOGETHER, TOGETHER_BYTES = 8, 2**30
+
 Edit = Animate | Inpaint | Outpaint | Mend | Cinemagraph | Restyle
 
 
@@ -202,20 +204,31 @@ def plan_shot(
     )
 
 
-def batches(tasks: Sequence[Task], base: LumierePipeline, most: int) -> list[list[int]]:
-    """Numbers of the tasks that are denoised together, at most `most` of them. Raises ValueError
-    for less than one.
+def batches(tasks: Sequence[Task], base: LumierePipeline, most: int | None) -> list[list[int]]:
+    """Numbers of the tasks that are denoised together, at most `most` of them; None: as many as
+    `fitting` says. Raises ValueError for less than one.
     """
-    if most < 1:
+    if most is not None and most < 1:
         raise ValueError(f"batch: expected 1 or more, got {most}, use 1 to make one after another")
-    groups: dict[Any, list[list[int]]] = {}
+    alike: dict[Any, list[int]] = {}
     for number, task in enumerate(tasks):
-        alike = number if most == 1 else apart_from_words(task, base) or number
-        found = groups.setdefault(alike, [[]])
-        if len(found[-1]) == most:
-            found.append([])
-        found[-1].append(number)
-    return [numbers for found in groups.values() for numbers in found]
+        alike.setdefault(apart_from_words(task, base) or number, []).append(number)
+    found = []
+    for numbers in alike.values():
+        first = tasks[numbers[0]]
+        size = most or (fitting(first, base) if isinstance(first, Generate) else 1)
+        found += [numbers[start : start + size] for start in range(0, len(numbers), size)]
+    return found
+
+
+def fitting(task: Generate, base: LumierePipeline) -> int:
+    """Clips that are denoised together without being asked for: passes over them take 1 GiB at
+    most, and they are 8 at most (our choice).
+    """
+    side = base.native_size
+    frames = min(task.length.count, DEFAULT_FRAMES)
+    shape = (2, base.codec.channels, *base.codec.grid(frames, side, side))
+    return max(1, min(TOGETHER, TOGETHER_BYTES // base.backbone.bytes_for(shape)))
 
 
 def apart_from_words(task: Task, base: LumierePipeline) -> str:
