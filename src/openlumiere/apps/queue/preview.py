@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from openlumiere.engine.lumiere import Lumiere
 
 FRAMES = 16  # of a preview, at most
+FIRST = 2.0  # seconds before the first one: short jobs go without
 SHARE = 0.03  # of the time that previews may take
 RATE = Fraction(8)  # frames a second
 
@@ -31,7 +32,7 @@ class Previews:
     def __init__(self, lumiere: Lumiere, file: Path):
         self.lumiere = lumiere
         self.file = file
-        self.next = time.monotonic()
+        self.next = time.monotonic() + FIRST
 
     def due(self) -> bool:
         """Whether it is time for another."""

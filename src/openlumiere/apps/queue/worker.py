@@ -154,6 +154,12 @@ class Worker:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def interrupt(self) -> None:
+        """End what is no denoising step, where this worker has the main thread."""
+        handler = signal.getsignal(signal.SIGUSR1)
+        if self.interrupts and getattr(handler, "__self__", None) is self:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if number != signal.SIGUSR1:
             if self.stopping.is_set() and number == signal.SIGINT:
@@ -206,15 +212,9 @@ class Run:
                 self.lost = True
             except sqlite3.Error as error:
                 log.warning("queue: progress of job %s is not noted: %s", self.held.job.id, error)
-            if (self.cancelled or self.lost) and self.worker.interrupts and in_main_thread():
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+            if self.cancelled or self.lost:
+                self.worker.interrupt()
         self.held.queue.store.close()
-
-
-def in_main_thread() -> bool:
-    """Whether the worker's own handler would get the signal."""
-    handler = signal.getsignal(signal.SIGUSR1)
-    return isinstance(getattr(handler, "__self__", None), Worker)
 
 
 @contextmanager
