@@ -20,7 +20,6 @@ import torch
 from openlumiere import Lumiere
 from openlumiere.apps.queue import Queue, Worker
 
-LONGEST = 0.6  # seconds that a worker lives at most
 AT_ONCE = 3  # jobs that wait
 
 
@@ -28,14 +27,15 @@ def main(folder: str, model: str, kills: int, seed: int) -> None:
     torch.set_num_threads(1)
     lumiere = Lumiere.from_pretrained(model)
     lumiere.generate("a dog", steps=1, frames=2, size=0)  # what is made once is made before
+    longest = seconds(folder, lumiere)
     moments = random.Random(seed)
     seen: dict[str, int] = {}
     replaced: list[str] = []
     interrupted = 0
-    for number in range(kills):
+    for number in range(1, kills + 1):
         add_jobs(Queue(folder), number)
         child = start(folder, lumiere)
-        time.sleep(moments.uniform(0, LONGEST))
+        time.sleep(moments.uniform(0, longest))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         interrupted += Queue(folder).counts()["running"]
@@ -43,6 +43,14 @@ def main(folder: str, model: str, kills: int, seed: int) -> None:
     os.waitpid(start(folder, lumiere), 0)
     replaced += look(folder, seen)
     print(json.dumps({"kills": kills, "interrupted": interrupted, "replaced": replaced}))
+
+
+def seconds(folder: str, lumiere: Lumiere) -> float:
+    """How long a worker takes for the jobs that wait at each kill, on this machine, now."""
+    add_jobs(Queue(folder), 0)
+    began = time.monotonic()
+    os.waitpid(start(folder, lumiere), 0)
+    return time.monotonic() - began
 
 
 def add_jobs(queue: Queue, number: int) -> None:

@@ -24,7 +24,7 @@ def test_killed_workers_lose_no_job_and_make_none_twice(tiny, tiny_model, tmp_pa
     assert report["interrupted"] >= kills // 3
     jobs = Queue(tmp_path).list()
     assert jobs and {job.state for job in jobs} == {"done"}
-    assert sum(job.attempts > 1 for job in jobs) >= kills // 5
+    assert len(jobs) > 3 and sum(job.attempts > 1 for job in jobs) >= kills // 5
     left = [path.name for path in tmp_path.rglob(".*")]
     assert left == []
     for job in jobs:
