@@ -43,7 +43,7 @@ CHILD = """
 import sys, torch, numpy
 torch.set_num_threads(1)
 from openlumiere import Clip, Lumiere
-from openlumiere.engine.memory import cascade_memory, pick_tiles, upscale_memory, weights_of
+from openlumiere.engine.memory import cascade_memory, pick_tiles, upscale_memory
 from openlumiere.tasks import Generate
 
 asked, out, model = eval(sys.argv[1]), sys.argv[2], sys.argv[3] or None
@@ -51,7 +51,7 @@ lumiere = Lumiere.from_pretrained(model)
 if asked.pop("task", "generate") == "upscale":
     side = asked.pop("side")
     size, limit = (asked["frames"], side, side), asked.get("memory_limit", 0)
-    beside = weights_of(lumiere.base)
+    beside = lumiere.base.weights
     print(upscale_memory(lumiere.upscaler, size, pick_tiles(lumiere.upscaler, size, limit, beside),
     beside))
     clip = Clip(numpy.random.default_rng(0).integers(0, 256, (*size, 3), dtype=numpy.uint8))

@@ -2,6 +2,8 @@
 family, and one table of them.
 """
 
+from dataclasses import replace
+
 import diffusers
 import torch
 from transformers import T5Tokenizer, UMT5Config, UMT5EncoderModel
@@ -63,6 +65,12 @@ TINY = {"WanPipeline": wan}
 """By the class that `model_index.json` names; `tests/backbones/test_families.py` runs every task on
 each.
 """
+
+
+def shrink_native(monkeypatch, backbone, frames=9, side=32, longer=48):
+    """As if a family had been trained on such small clips, which its tiny model can make."""
+    native = replace(backbone.native, side=side, longer=longer, frames=frames)
+    monkeypatch.setattr(type(backbone), "native", property(lambda self: native))
 
 
 def save_tiny(name, folder, seed=0):

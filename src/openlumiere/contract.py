@@ -472,11 +472,13 @@ class Codec(Protocol):
 class Native:
     """What a net was trained on: `side` in pixels of the shorter side, `frames` a clip at `fps`.
 
-    Sides in pixels must divide by `multiple`. The number of frames must be 1 plus a multiple of
-    `time_multiple`; 1 allows any.
+    Frames are square, or of `longer` pixels on the longer side and wide. Sides in pixels must
+    divide by `multiple`. The number of frames must be 1 plus a multiple of `time_multiple`; 1
+    allows any.
     """
 
     side: int
+    longer: int | None = None
     frames: int = 80
     fps: Fraction = NATIVE_RATE
     multiple: int = 1

@@ -242,6 +242,6 @@ def test_a_model_over_latents_of_frames_with_alpha(tmp_path):
     codec = StickerAutoencoder(latent_channels=6, widths=(8, 8, 8))
     pipeline = LumierePipeline(net, diffusers.DDIMScheduler(prediction_type="sample"), vae=codec)
     made = clip(pipeline, num_frames=3)
-    assert made.shape == (1, 3, 16, 16, 4) and pipeline.side_multiple == 16
+    assert made.shape == (1, 3, 16, 16, 4) and pipeline.backbone.native.multiple == 16
     pipeline.save_pretrained(tmp_path)
     assert np.array_equal(clip(LumierePipeline.from_pretrained(tmp_path), num_frames=3), made)

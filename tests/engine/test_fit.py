@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from openlumiere.contract import Native
 from openlumiere.engine.canvas import Canvas, filled, inside, unheld
 from openlumiere.engine.fit import blend, encode, encode_whole, fit, paste, restore
 from openlumiere.media import Clip
 from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.tasks import Region
+
+NET = Native(side=32, multiple=8)
 
 
 def noise(*shape, seed=0):
@@ -39,8 +42,7 @@ def test_proportions_are_kept_to_a_multiple(size, expected):
             known=np.zeros((1, *size), bool),
             fps=Fraction(16),
         ),
-        32,
-        8,
+        NET,
     )
     assert (to.height, to.width) == expected
 
@@ -50,26 +52,26 @@ def test_proportions_are_kept_to_a_multiple(size, expected):
     [(8, 6), (16, 6), (Fraction(24000, 1001), 6), (30, 4), (60, 3), (240, 2), (Fraction(1, 2), 6)],
 )
 def test_fast_clips_are_thinned_to_their_last_frame(fps, indices):
-    to = fit(replace(canvas(frames=6), fps=Fraction(fps)), 32, 8)
+    to = fit(replace(canvas(frames=6), fps=Fraction(fps)), NET)
     assert len(to.indices) == indices and to.indices[0] == 0 and to.indices[-1] == 5
     assert torch.allclose(to.times(Fraction(fps)), torch.tensor(to.indices) * 16 / float(fps))
 
 
 def test_anchors_are_seen_and_a_loop_is_even():
     given = replace(canvas(frames=9), fps=Fraction(60), anchors=(3,))
-    assert fit(given, 32, 8).indices == (0, 3, 4, 8)
-    assert fit(given, 32, 8, loop=True).indices == (0, 4, 8)
+    assert fit(given, NET).indices == (0, 3, 4, 8)
+    assert fit(given, NET, loop=True).indices == (0, 4, 8)
 
 
 def test_motion_is_the_pace_of_time():
-    assert fit(canvas(), 32, 8).times(Fraction(16), 0.5).tolist() == [0, 0.5, 1, 1.5, 2]
+    assert fit(canvas(), NET).times(Fraction(16), 0.5).tolist() == [0, 0.5, 1, 1.5, 2]
 
 
 @pytest.mark.parametrize("size", [(36, 64), (33, 47), (16, 16), (200, 120)])
 def test_a_place_is_known_only_where_all_its_pixels_are(size):
     """Whatever is under an unknown pixel can change without a change of what the net is given."""
     given = canvas(2, *size)
-    codec, to = UnshuffleCodec(2), fit(given, 32, 8)
+    codec, to = UnshuffleCodec(2), fit(given, NET)
     told = encode(given, to, codec).as_channels()
     changed = np.where(given.known[..., None], given.frames, noise(*given.frames.shape, seed=1))
     assert torch.equal(told, encode(replace(given, frames=changed), to, codec).as_channels())
@@ -81,7 +83,7 @@ def test_a_place_is_known_only_where_all_its_pixels_are(size):
 
 def test_sizes_that_divide_are_told_exactly():
     given = canvas(2, 32, 32, box=(0.25, 0.25, 0.5, 0.5))
-    known = encode(given, fit(given, 32, 8), UnshuffleCodec(2))
+    known = encode(given, fit(given, NET), UnshuffleCodec(2))
     pixels = UnshuffleCodec(2).decode(known.content)
     assert torch.equal(
         ((pixels + 1) * 127.5).round()[0].permute(1, 2, 3, 0).byte()[given.known],
@@ -93,15 +95,15 @@ def test_sizes_that_divide_are_told_exactly():
 def test_the_whole_is_told_for_restyling():
     given = unheld(Clip(noise(2, 32, 32, 3)))
     assert torch.equal(
-        encode_whole(given, fit(given, 32, 8), UnshuffleCodec(2)),
-        encode(replace(given, known=~given.known), fit(given, 32, 8), UnshuffleCodec(2)).content,
+        encode_whole(given, fit(given, NET), UnshuffleCodec(2)),
+        encode(replace(given, known=~given.known), fit(given, NET), UnshuffleCodec(2)).content,
     )
 
 
 @pytest.mark.parametrize("feather", [0, 1, 4, 30])
 def test_known_pixels_come_back_bit_by_bit(feather):
     given = canvas(3, 33, 47)
-    to = fit(given, 32, 8)
+    to = fit(given, NET)
     made = restore(noise(3, to.height, to.width, 3, seed=2), given, to, "exact", feather)
     assert np.array_equal(made[given.known], given.frames[given.known]) and not np.array_equal(
         made, given.frames
@@ -111,7 +113,7 @@ def test_known_pixels_come_back_bit_by_bit(feather):
 def test_soft_leaves_all_to_the_net():
     given = canvas(3, 32, 32)
     made = noise(3, 32, 32, 3, seed=2)
-    assert np.array_equal(restore(made, given, fit(given, 32, 8), "soft", 4), made)
+    assert np.array_equal(restore(made, given, fit(given, NET), "soft", 4), made)
 
 
 def test_a_seam_of_another_brightness_vanishes():
@@ -140,7 +142,7 @@ def test_what_the_region_held_does_not_come_through():
 def test_frames_between_are_mixed_and_a_loop_goes_round():
     given = replace(canvas(frames=8), fps=Fraction(60))
     made = np.stack([np.full((4, 4, 3), level, np.uint8) for level in (0, 100)])
-    to = fit(given, 32, 8, loop=True)
+    to = fit(given, NET, loop=True)
     assert to.indices == (0, 4)
     assert [int(blend(made, to, index, True)[0, 0, 0]) for index in range(8)] == [
         0,

@@ -154,7 +154,7 @@ def test_the_base_beside_counts_against_a_limit(build_tiny_upscaler):
 
 def test_a_limit_chooses_windows_and_tiles(tiny, build_tiny_upscaler):
     run, long = asked(), asked(frames=400)
-    assert pick_windows(tiny.base, run, 0) == windows_at(Fraction(16))
+    assert pick_windows(tiny.base, run, 0) == windows_at(tiny.base.backbone, Fraction(16))
     roomy = pick_windows(tiny.base, long, 2**34)
     assert roomy.batch == 8 and memory_needed(tiny.base, long, roomy) > memory_needed(
         tiny.base, long

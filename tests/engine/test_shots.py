@@ -73,14 +73,14 @@ def test_a_line_after_the_end_is_refused():
 
 def test_a_clip_of_five_seconds_is_one_pass_at_any_rate(tiny):
     assert (
-        windows_at(Fraction(16)).frames == 80
-        and windows_at(Fraction(32)).frames == 160
-        and windows_at(Fraction(1)).frames == 5
+        windows_at(tiny.base.backbone, Fraction(16)).frames == 80
+        and windows_at(tiny.base.backbone, Fraction(32)).frames == 160
+        and windows_at(tiny.base.backbone, Fraction(1)).frames == 5
     )
     plain = tiny.base(
         "a dog moves right", seeds=0, num_frames=8, num_inference_steps=2, guidance_scale=1.0
     ).frames[0]
-    assert np.array_equal(shots_of(tiny.base, asked()), plain)
+    assert np.array_equal(shots_of(tiny.base.backbone, asked()), plain)
 
 
 def test_a_long_clip_is_made_by_windows(tiny):
@@ -88,20 +88,22 @@ def test_a_long_clip_is_made_by_windows(tiny):
     those of a shorter clip.
     """
     long = shots_of(
-        tiny.base, asked(frames=12, fps="2", steps=1)
+        tiny.base.backbone, asked(frames=12, fps="2", steps=1)
     )  # windows of ten frames, two shared
     assert long.shape == (12, 16, 16, 3)
-    noise_differs = shots_of(tiny.base, asked(frames=12, fps="2", steps=1, seed=1))
+    noise_differs = shots_of(tiny.base.backbone, asked(frames=12, fps="2", steps=1, seed=1))
     assert not np.array_equal(long, noise_differs)
     batched = shots_of(
-        tiny.base, asked(frames=12, fps="2", steps=1), windows_at(Fraction(2), batch=4)
+        tiny.base.backbone,
+        asked(frames=12, fps="2", steps=1),
+        windows_at(tiny.base.backbone, Fraction(2), batch=4),
     )
     assert np.abs(long.astype(int) - batched).max() <= 1
 
 
 def test_a_schedule_changes_the_clip_from_its_second_on(tiny):
     one, other = (
-        shots_of(tiny.base, asked(prompt=f"0s: a dog | 3s: {prompt}", steps=1, fps="2"))
+        shots_of(tiny.base.backbone, asked(prompt=f"0s: a dog | 3s: {prompt}", steps=1, fps="2"))
         for prompt in ("a red car", "a star")
     )
     same = [np.array_equal(a, b) for a, b in zip(one, other)]
@@ -110,13 +112,13 @@ def test_a_schedule_changes_the_clip_from_its_second_on(tiny):
 
 def test_shots_follow_each_other_and_share_a_keyframe(tiny):
     task = asked(shots=("a dog moves left", "a dog jumps"))
-    made = shots_of(tiny.base, task)
+    made = shots_of(tiny.base.backbone, task)
     assert made.shape == (24, 16, 16, 3)
-    assert np.array_equal(made[:8], shots_of(tiny.base, asked()))
+    assert np.array_equal(made[:8], shots_of(tiny.base.backbone, asked()))
     known, alone = (
         run(
             tiny.base.backbone,
-            plan_shot(task, "a dog moves left", tiny.base, keyframe=keyframe, number=1),
+            plan_shot(task, "a dog moves left", tiny.base.backbone, keyframe=keyframe, number=1),
             task.sampling,
         )[0]
         for keyframe in (made[4], None)
@@ -127,7 +129,7 @@ def test_shots_follow_each_other_and_share_a_keyframe(tiny):
 
 def test_the_keyframe_is_known_at_its_frame_alone(tiny):
     picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    known = know_first(tiny.base, picture, 5)
+    known = know_first(tiny.base.backbone, picture, 5)
     assert known.mask[0, 0, :, 0, 0].tolist() == [1, 0, 0, 0, 0]
     made = tiny.base(
         "a dog", seeds=0, num_frames=5, num_inference_steps=2, guidance_scale=1.0, known=known
@@ -143,6 +145,6 @@ def test_shots_do_not_loop_and_must_be_sentences():
 
 
 def test_a_loop_closes(tiny):
-    frames = shots_of(tiny.base, asked(frames=16, loop=True, steps=4)).astype(int)
+    frames = shots_of(tiny.base.backbone, asked(frames=16, loop=True, steps=4)).astype(int)
     steps = np.abs(np.diff(frames, axis=0)).mean((1, 2, 3))
     assert np.abs(frames[-1] - frames[0]).mean() <= 1.25 * np.median(steps)

@@ -17,7 +17,6 @@ CALLED_BY_OTHERS = {
     "replay": "the same",
     "__getattr__": "Python, for the package's lazy public names",
     "temporal_parameters": "users' own training loops (README)",
-    "open_published": "users' own code that brings a published model to `engine.run.run`",
 }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from openlumiere.backbones.wan import WanBackbone
 from openlumiere.contract import Backbone
@@ -63,8 +64,13 @@ class Published:
     parts: Mapping[str, Any]
     backbone: Backbone
 
+    @property
+    def net(self) -> str:
+        """The name of the component that denoises."""
+        return "unet" if "unet" in self.parts else "transformer"
 
-def open_published(folder: Path, dtype: torch.dtype) -> Published:
+
+def open_published(folder: Path, dtype: torch.dtype, device: str = "cpu") -> Published:
     """The model in a published pipeline's folder. Raises `ModelError`, in one line, for a family
     that is not in the table and for whatever is wrong with the folder.
     """
@@ -77,6 +83,9 @@ def open_published(folder: Path, dtype: torch.dtype) -> Published:
     values = {key: index.get(key) for key in family.values}
     check_config(values, INDEX)
     parts = read_published(folder, index, family.parts, family.optional, dtype)
+    for part in parts.values():
+        if isinstance(part, nn.Module):
+            part.to(device)
     return Published(name=name, parts=parts, backbone=family.build({**parts, **values}))
 
 

@@ -107,9 +107,10 @@ class WanBackbone:
 
     @property
     def native(self) -> Native:
-        """81 frames at 16 fps, 480 pixels high."""
+        """81 frames of 832 x 480 pixels at 16 fps."""
         return Native(
             side=480,
+            longer=832,
             frames=81,
             fps=Fraction(16),
             multiple=self.codec.factor * self.net.config.patch_size[1],

@@ -4,11 +4,13 @@ habits.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,10 +26,12 @@ from openlumiere.backbones.unet import UNetBackbone, check_channels, codec_for, 
 from openlumiere.contract import Codec, Known, SparseFirst
 from openlumiere.diffusion.multidiffusion import Windows
 from openlumiere.diffusion.process import VariancePreserving
+from openlumiere.engine.model import Model, bytes_of
 from openlumiere.engine.run import OnStep, Plan, run
 from openlumiere.models.folder import read_parts, write_checksums
 from openlumiere.models.hub import locate
 from openlumiere.models.stunet import STUNet
+from openlumiere.models.style import Style, styled
 
 
 @dataclass
@@ -133,14 +137,36 @@ class LumierePipeline(CheckedPipeline):
         )
 
     @property
+    def name(self) -> str:
+        """The class of the pipeline."""
+        return type(self).__name__
+
+    @property
+    def still(self) -> UNetBackbone:
+        """The frozen picture net alone, for clips of one frame."""
+        return self.backbone.picture
+
+    @property
+    def weights(self) -> int:
+        """Bytes of the net's weights."""
+        return bytes_of(self.stunet)
+
+    @cached_property
+    def _picture_fingerprint(self) -> str:
+        return self.stunet.fingerprint()
+
+    def styled(self, styles: Sequence[tuple[Style, float]]) -> LumierePipeline:
+        """A pipeline for one run, with a copy of the net under the styles, each with its weight."""
+        if not styles:
+            return self
+        own = copy.copy(self)
+        own.stunet = styled(self.stunet, styles, self._picture_fingerprint)
+        return own
+
+    @property
     def native_size(self) -> int:
         """Side in pixels that the net was trained at."""
         return self.backbone.native.side
-
-    @property
-    def side_multiple(self) -> int:
-        """What sides in pixels must divide by, for every level of the net to halve them."""
-        return self.backbone.native.multiple
 
     def __call__(
         self,
@@ -248,6 +274,16 @@ class LumierePipeline(CheckedPipeline):
         """
         parts: dict[str, Any] = read_parts(locate(model), torch_dtype)
         return cls(**parts)
+
+
+def inflated(model: Model) -> LumierePipeline:
+    """A model of ours, around a picture net. Raises ValueError for a published one."""
+    if not isinstance(model, LumierePipeline):
+        raise ValueError(
+            f"model: expected one with an inflated picture net, got {model.name}, "
+            "give a folder that lumiere train or inflate wrote"
+        )
+    return model
 
 
 def fingerprint(components: dict[str, object], settings: dict[str, float]) -> str:

@@ -1,8 +1,12 @@
 """A canvas of any size, length and rate brought to the net, and what the net made brought back.
 
 Our choices, all of them: the shorter side becomes the net's own, the longer one keeps the
-proportions; a rate from 24 frames a second up is thinned to about 16, and what lies between is
-blended; what is known never goes through the net in the clip that comes out.
+proportions; a rate from half again the net's up is thinned to about the net's, and what lies
+between is blended; what is known never goes through the net in the clip that comes out.
+
+Where the codec puts several frames into one place, the last frame is repeated until they fit, and
+frames of which nothing is known hold the nearest one that is: a still clip is what a video
+autoencoder codes most plainly. A keyframe holds its whole place.
 
 Nets know colours alone. In files alpha is straight; a net sees a clip composited over white, as its
 training data were drawn, and what it makes gets alpha back by one of two rules: the clip's `own`,
@@ -16,15 +20,16 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeAlias
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from openlumiere.contract import NATIVE_RATE, Codec, Known
+from openlumiere.contract import NATIVE_RATE, Codec, Known, Native
 from openlumiere.engine.canvas import Canvas, Outline
 from openlumiere.media import Clip, alpha
 from openlumiere.media.keying import background_of, keyed
@@ -128,25 +133,42 @@ class Fit:
     height: int
     width: int
 
+    @property
+    def repeated(self) -> int:
+        """How often the last frame is repeated."""
+        return len(self.indices) - len(set(self.indices))
+
     def times(self, fps: Fraction, pace: float = 1.0) -> Tensor:
         """Moments of the frames in native frames (1/16 s), time running `pace` times as fast."""
         return torch.tensor(self.indices) * (float(NATIVE_RATE / fps) * pace)
 
 
-def fit(canvas: Canvas, side: int, multiple: int, loop: bool = False) -> Fit:
-    """The shorter side of `side` pixels, the longer one to the nearest `multiple`; a loop needs
-    evenly spaced frames and no last one.
+def fit(canvas: Canvas, native: Native, loop: bool = False) -> Fit:
+    """The shorter side as the net's, the longer one to the nearest multiple; as many frames as the
+    net takes. A loop needs evenly spaced frames, no last one, and full places.
     """
     (width, height), frames = canvas.size, len(canvas.frames)
     short = min(width, height)
-    stride = max(1, round(canvas.fps / NATIVE_RATE))
+    stride = stride_of(canvas.fps, native)
     must = () if loop else (*canvas.anchors, frames - 1)
+    indices = sorted({*range(0, frames, stride), *must})
+    wanted = in_places(len(indices), native) if loop else native.frames_for(len(indices))
     return Fit(
         frames=frames,
-        indices=tuple(sorted({*range(0, frames, stride), *must})),
-        height=nearest(side * height / short, multiple),
-        width=nearest(side * width / short, multiple),
+        indices=(*indices, *[indices[-1]] * (wanted - len(indices))),
+        height=nearest(native.side * height / short, native.multiple),
+        width=nearest(native.side * width / short, native.multiple),
     )
+
+
+def stride_of(fps: Fraction, native: Native) -> int:
+    """Of how many frames at this rate the net sees one."""
+    return max(1, round(fps / native.fps))
+
+
+def in_places(count: int, native: Native) -> int:
+    """The least number of frames of at least `count` that fills the places of a loop."""
+    return -(-count // native.time_multiple) * native.time_multiple
 
 
 def nearest(length: float, multiple: int) -> int:
@@ -154,40 +176,73 @@ def nearest(length: float, multiple: int) -> int:
     return max(1, round(length / multiple)) * multiple
 
 
-def encode(canvas: Canvas, to: Fit, codec: Codec) -> Known:
-    """What the net is told: a place of the codec's grid is known only where all pixels under it
-    are, and holds none that is not.
+def encode(canvas: Canvas, to: Fit, codec: Codec, loop: bool = False) -> Known:
+    """What the net is given: a place of the codec's grid is known only where all pixels and frames
+    under it are, and holds none that is not.
     """
     grid = to.height // codec.factor, to.width // codec.factor
-    pictures, masks = zip(
-        *(shrink(seen(canvas.frames[i]), canvas.known[i], to, grid) for i in to.indices),
-        strict=True,
-    )
-    return Known(
-        content=codec.encode(torch.stack(pictures, 1)[None]), mask=torch.stack(masks, 1)[None]
-    )
+    sources = sources_of(canvas, to, codec.time_factor, loop)
+    pictures = [known_colours(canvas, source, to) for source, _ in sources]
+    masks = [cells(np.all(canvas.known[list(frames)], axis=0), grid) for _, frames in sources]
+    pixels = torch.stack(pictures, 1)[None]
+    places = codec.grid(pixels.shape[2], to.height, to.width)
+    return Known(content=codec.encode(pixels), mask=codec.mask(torch.stack(masks, 1)[None], places))
 
 
-def encode_whole(canvas: Canvas, to: Fit, codec: Codec) -> Tensor:
-    """All pixels of the canvas, known or not, as the net sees them: `1 c f h w`."""
-    return codec.encode(
-        torch.stack([average(seen(canvas.frames[i]), to) for i in to.indices], 1)[None]
-    )
+Source: TypeAlias = tuple[int, tuple[int, ...]]
+"""Of a frame that the codec sees: the canvas's frame that it shows, and those that must be known
+for it to be.
+"""
 
 
-def shrink(
-    picture: np.ndarray, known: np.ndarray, to: Fit, grid: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """The known pixels in [-1, 1] (grey elsewhere) at the net's size, and the mask on the codec's
-    grid.
+def sources_of(canvas: Canvas, to: Fit, time_factor: int, loop: bool) -> list[Source]:
+    """Where each frame that the codec sees comes from.
+
+    A loop has no first frame, so all its places are of `time_factor` frames, the first as well.
     """
-    unknown = torch.from_numpy(~known)[None].float()
-    pixels = (
-        average(picture, to)
-        if known.all()
-        else average(np.where(known[..., None], picture, 127), to)
+    own: list[Source] = [(index, (index,)) for index in to.indices]
+    if time_factor == 1:
+        return own
+    if loop:
+        return [(to.indices[0], to.indices[:time_factor]), *own[time_factor:]]
+    known = np.flatnonzero([canvas.known[index].any() for index in to.indices])
+    if not len(known):
+        return own
+    found: list[Source] = []
+    for number, index in enumerate(to.indices):
+        near = int(known[np.abs(known - number).argmin()])
+        together = place(near, time_factor) == place(number, time_factor)
+        shown = to.indices[near]
+        found.append((shown, (shown if together and shown in canvas.anchors else index,)))
+    return found
+
+
+def place(frame: int, time_factor: int) -> int:
+    """The coded place of a frame: the first has one of its own, later ones share one by so many."""
+    return -(-frame // time_factor)
+
+
+def encode_whole(canvas: Canvas, to: Fit, codec: Codec, loop: bool = False) -> Tensor:
+    """All pixels of the canvas, known or not, as the net sees them: `1 c f h w`."""
+    first, *later = to.indices
+    seen_indices = (first, *later[codec.time_factor - 1 :]) if loop else to.indices
+    return codec.encode(
+        torch.stack([average(seen(canvas.frames[i]), to) for i in seen_indices], 1)[None]
     )
-    return pixels, 1 - F.adaptive_max_pool2d(unknown, grid)
+
+
+def known_colours(canvas: Canvas, index: int, to: Fit) -> Tensor:
+    """A frame's known pixels in [-1, 1], grey elsewhere, at the net's size."""
+    picture, known = seen(canvas.frames[index]), canvas.known[index]
+    if known.all():
+        return average(picture, to)
+    return average(np.where(known[..., None], picture, 127), to)
+
+
+def cells(known: Bool[np.ndarray, "h w"], grid: tuple[int, int]) -> Float[Tensor, "1 y x"]:
+    """1 where all pixels under a place are known."""
+    unknown = torch.from_numpy(~known)[None].float()
+    return 1 - F.adaptive_max_pool2d(unknown, grid)
 
 
 def average(picture: UInt8[np.ndarray, "h w 3"], to: Fit) -> Tensor:

@@ -16,9 +16,11 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from openlumiere.backbones.registry import is_ours, open_published
+from openlumiere.contract import Backbone
 from openlumiere.diffusion.multidiffusion import Windows
 from openlumiere.diffusion.process import make_scheduler
-from openlumiere.engine.base import LumierePipeline
+from openlumiere.engine.base import LumierePipeline, inflated
 from openlumiere.engine.cascade import LumiereUpscalePipeline
 from openlumiere.engine.finish import Provenance, check_keys, sources_of
 from openlumiere.engine.fit import before, enlarge, fit, restore, solid
@@ -31,9 +33,12 @@ from openlumiere.engine.inputs import (
     screen_inputs,
 )
 from openlumiere.engine.learn_style import learn
-from openlumiere.engine.memory import pick_tiles, pick_windows, room_for, weights_of
+from openlumiere.engine.memory import pick_tiles, pick_windows, room_for
+from openlumiere.engine.model import Model, PublishedModel
 from openlumiere.engine.plan import (
     Edit,
+    Sampled,
+    at_net_length,
     batches,
     canvas_of,
     clip_of,
@@ -42,12 +47,13 @@ from openlumiere.engine.plan import (
     plan_edit,
     plan_picture,
     plan_shot,
+    written_side,
 )
 from openlumiere.engine.run import OnStep, run
 from openlumiere.media import Clip
 from openlumiere.models.folder import UPSCALER, read_subjects
 from openlumiere.models.hub import locate
-from openlumiere.models.style import Style, styled
+from openlumiere.models.style import Style
 from openlumiere.safety import prompts as screen
 from openlumiere.safety.frames import check_frames
 from openlumiere.settings import Settings
@@ -65,13 +71,11 @@ from openlumiere.tasks import (
     Outpaint,
     Record,
     Restyle,
-    Styling,
     Task,
     Upscale,
 )
 from openlumiere.tasks.values import UPSCALE_STEPS, Scheduler, parse_schedule
 
-Sampled = Generate | Image | Edit
 WEIGHTS = Path(__file__).parent.parent / "weights"
 
 
@@ -100,13 +104,14 @@ class How(TypedDict, total=False):
 
 @dataclass(frozen=True, eq=False)
 class Lumiere:
-    """The base net and its super-resolution net. Frozen: several threads may share one.
+    """A base model, ours or a published one, and a super-resolution net. Frozen: several threads
+    may share one.
 
     `subjects` are what the model was shown, each with the words that name it, where its folder says
     so.
     """
 
-    base: LumierePipeline
+    base: Model
     upscaler: LumiereUpscalePipeline | None = None
     subjects: dict[str, list[str]] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings.load)
@@ -120,23 +125,29 @@ class Lumiere:
         dtype: torch.dtype = torch.float32,
         settings: Settings | None = None,
     ) -> Lumiere:
-        """The bundled weights, or a folder in diffusers' layout, or `owner/name` on the hub; its
-        super-resolution net is in `upscaler/`.
+        """The bundled weights, or a folder in diffusers' layout, or `owner/name` on the hub: our
+        pipeline or a published one (`backbones/registry.py`). Its super-resolution net is in
+        `upscaler/`; a published model takes the bundled one.
         """
         folder = locate(model or WEIGHTS)
-        base = LumierePipeline.from_pretrained(folder, torch_dtype=dtype).to(device)
+        ours = is_ours(folder)
+        base = open_ours(folder, device, dtype) if ours else open_theirs(folder, device, dtype)
+        enlarging = (folder if ours else WEIGHTS) / UPSCALER
         upscaler = None
-        if (folder / UPSCALER).is_dir():
-            upscaler = LumiereUpscalePipeline.from_pretrained(folder / UPSCALER, torch_dtype=dtype)
+        if enlarging.is_dir():
+            upscaler = LumiereUpscalePipeline.from_pretrained(enlarging, torch_dtype=dtype)
             upscaler = upscaler.to(device)
-        return cls(base, upscaler, read_subjects(folder), settings or Settings.load())
+        subjects = read_subjects(folder) if ours else {}
+        return cls(base, upscaler, subjects, settings or Settings.load())
 
     def generate(self, prompt: str, **how: Any) -> Clip:
         """Text to video (`tasks.Generate`): 80 frames, or `frames`, or `seconds` at `fps`."""
         return self._run(Generate, how, prompt=prompt)
 
     def generate_image(self, prompt: str, **how: Unpack[How]) -> Clip:
-        """Text to image by the frozen picture net (`tasks.Image`): a clip of one frame."""
+        """Text to image (`tasks.Image`) by the frozen picture net, or by a published model that
+        makes one frame: a clip of one frame.
+        """
         return self._run(Image, how, prompt=prompt)
 
     def animate(self, image: Any = None, prompt: str = "", **how: Any) -> Clip:
@@ -221,7 +232,7 @@ class Lumiere:
         """
         accepted = [self._accepted(task) for task in tasks]
         made: dict[int, Clip] = {}
-        for numbers in batches([task for task, _ in accepted], self.base, batch):
+        for numbers in batches([task for task, _ in accepted], self.base.backbone, batch):
             group = [accepted[number] for number in numbers]
             frames = self._frames_of_all([task for task, _ in group], on_step)
             for number, (task, inputs), own in zip(numbers, group, frames, strict=True):
@@ -258,10 +269,6 @@ class Lumiere:
             return base
         return sha256(f"{base} {self.upscaler.fingerprint()}".encode()).hexdigest()
 
-    @cached_property
-    def _picture_net(self) -> str:
-        return self.base.stunet.fingerprint()
-
     def _accepted(self, task: Task) -> tuple[Task, Inputs]:
         """An open task and what is given to it. Raises ValueError for what can't be made."""
         task = open_task(task)
@@ -274,8 +281,9 @@ class Lumiere:
 
     def _learnt(self, task: LearnStyle, inputs: Inputs) -> Style:
         pictures = [inputs[f"image {index}"].clip for index in range(len(task.images))]
-        base = copy.copy(self.base)
-        base.scheduler = make_scheduler("ddim", self.base.scheduler.config)
+        own = inflated(self.base)
+        base = copy.copy(own)
+        base.scheduler = make_scheduler("ddim", own.scheduler.config)
         return learn(base, pictures, task.name, task.prompts, task.learning)
 
     def _frames_of_all(
@@ -284,38 +292,40 @@ class Lumiere:
         """The frames of one task, or of several text-to-video tasks denoised in one batch."""
         if len(tasks) == 1:
             return [self._frames(tasks[0], on_step)]
-        alike = [task for task in tasks if isinstance(task, Generate)]
+        backbone = self.base.backbone
+        alike = [at_net_length(task, backbone) for task in tasks if isinstance(task, Generate)]
         first = alike[0]
         windows = pick_windows(self.base, first, first.memory_limit)
-        plan = plan_batch(alike, self.base, windows)
-        made = run(self.base.backbone, plan, first.sampling, on_step)
-        return [self._sized(task, own) for task, own in zip(alike, made, strict=True)]
+        made = run(backbone, plan_batch(alike, backbone, windows), first.sampling, on_step)
+        count = first.length.count
+        return [self._sized(task, own[:count]) for task, own in zip(alike, made, strict=True)]
 
     def _frames(self, task: Task, on_step: OnStep | None) -> UInt8[np.ndarray, "f h w c"]:
         """The frames of an open task, at their final size."""
         if isinstance(task, Upscale):
             return self._upscaled(task, clip_of(task.clip).frames)
         assert isinstance(task, Sampled)
-        base = self._styled(task)
+        task = at_net_length(task, self.base.backbone)
+        base = self.base.styled(styles_of(task))
         if isinstance(task, Generate):
             windows = pick_windows(base, task, task.memory_limit)
-            return self._sized(task, shots_of(base, task, windows, on_step))
+            return self._sized(task, shots_of(base.backbone, task, windows, on_step))
         if isinstance(task, Image):
-            picture = plan_picture(task, base.native_size)
-            made = run(base.backbone.picture, picture, task.sampling, on_step)[0]
+            picture = plan_picture(task, base.still.native)
+            made = run(base.still, picture, task.sampling, on_step)[0]
             return self._sized(task, made)
-        return self._edited(task, base, on_step)
+        return self._edited(task, base.backbone, on_step)
 
     def _edited(
-        self, task: Edit, base: LumierePipeline, on_step: OnStep | None
+        self, task: Edit, backbone: Backbone, on_step: OnStep | None
     ) -> UInt8[np.ndarray, "f h w c"]:
         """What is unknown of a canvas made by the net, at the canvas's size, length and rate."""
         canvas = canvas_of(task)
         if canvas.known.all():
             return np.array(canvas.frames)
-        to = fit(canvas, base.native_size, base.side_multiple, loops(task))
-        plan = plan_edit(task, canvas, to, base.codec)
-        made = run(base.backbone, plan, task.sampling, on_step)[0]
+        to = fit(canvas, backbone.native, loops(task))
+        plan = plan_edit(task, canvas, to, backbone)
+        made = run(backbone, plan, task.sampling, on_step)[0]
         if isinstance(task, Restyle):
             return restore(made, canvas, to, "soft", 0)
         return restore(made, canvas, to, task.keep.pixels, task.keep.feather, loops(task))
@@ -326,7 +336,8 @@ class Lumiere:
         """What is made of words, at the size asked for: by the super-resolution net, where there is
         one, then by Lanczos resampling.
         """
-        wanted = getattr(task, "upscale", True) and task.size > frames.shape[1]
+        side = written_side(task, self.base.backbone.native)
+        wanted = getattr(task, "upscale", True) and side > frames.shape[1]
         if wanted and self.upscaler is not None:
             frames = self._enlarged(
                 frames,
@@ -334,7 +345,10 @@ class Lumiere:
                 seed=task.sampling.seed,
                 limit=getattr(task, "memory_limit", 0),
             )
-        return enlarge(frames, task.size, task.size) if task.size else frames
+        if not side:
+            return frames
+        height, width = frames.shape[1:3]
+        return enlarge(frames, round(side * width / height), side)
 
     def _upscaled(
         self, task: Upscale, frames: UInt8[np.ndarray, "f h w c"]
@@ -376,7 +390,7 @@ class Lumiere:
         factor = self.upscaler.codec.factor
         count, height, width = frames.shape[:3]
         size = (count, height, width)
-        windows = pick_tiles(self.upscaler, size, limit, weights_of(self.base))
+        windows = pick_tiles(self.upscaler, size, limit, self.base.weights)
         return self.upscaler(
             frames,
             prompt,
@@ -386,15 +400,6 @@ class Lumiere:
             windows=windows,
             out=room_for((count, factor * height, factor * width, 3)),
         )
-
-    def _styled(self, task: Sampled) -> LumierePipeline:
-        """The base; with styles, a pipeline for this run alone, whose net is a copy under them."""
-        if not styles_of(task):
-            return self.base
-        own = copy.copy(self.base)
-        styles = [(each.style.content.content, each.weight) for each in styles_of(task)]
-        own.stunet = styled(self.base.stunet, styles, self._picture_net)
-        return own
 
     def _finished(
         self, task: Task, inputs: Inputs, frames: UInt8[np.ndarray, "f h w c"], batch: int = 1
@@ -422,8 +427,8 @@ class Lumiere:
 
     def _record(self, task: Task, batch: int = 1) -> Record:
         machine = Machine(
-            dtype=str(self.base.stunet.dtype).removeprefix("torch."),
-            device=str(self.base.device),
+            dtype=str(self.base.dtype).removeprefix("torch."),
+            device=str(self.base.backbone.device),
             threads=torch.get_num_threads(),
             batch=batch,
         )
@@ -431,22 +436,22 @@ class Lumiere:
 
 
 def shots_of(
-    base: LumierePipeline,
+    backbone: Backbone,
     task: Generate,
     windows: Windows | None = None,
     on_step: OnStep | None = None,
 ) -> UInt8[np.ndarray, "f h w 3"]:
     """All shots of a task, one after the other: later ones begin with the middle of the first, so
-    that the subject stays, and draw from the next seeds. Our choice: the paper leaves shots to the
-    future.
+    that the subject stays, and draw from the next seeds. Frames beyond those asked for, which some
+    nets make, are left out. Our choice: the paper leaves shots to the future.
     """
     count = task.length.count
-    first = plan_shot(task, task.prompt, base, windows)
-    shots = [run(base.backbone, first, task.sampling, on_step)[0]]
+    first = plan_shot(task, task.prompt, backbone, windows)
+    shots = [run(backbone, first, task.sampling, on_step)[0][:count]]
     keyframe = shots[0][count // 2]
     for number, prompt in enumerate(task.shots, 1):
-        plan = plan_shot(task, prompt, base, windows, keyframe, number)
-        shots.append(run(base.backbone, plan, task.sampling, on_step)[0][-count:])
+        plan = plan_shot(task, prompt, backbone, windows, keyframe, number)
+        shots.append(run(backbone, plan, task.sampling, on_step)[0][1 : 1 + count])
     return np.concatenate(shots)
 
 
@@ -456,9 +461,20 @@ def behind(task: Task) -> str | Clip:
     return clip_of(background) if isinstance(background, Media) else background
 
 
-def styles_of(task: Sampled) -> tuple[Styling, ...]:
-    """The styles of a task that takes some."""
-    return () if isinstance(task, Mend) else task.styles
+def styles_of(task: Sampled) -> list[tuple[Style, float]]:
+    """The open styles of a task that takes some, each with its weight."""
+    given = () if isinstance(task, Mend) else task.styles
+    return [(each.style.content.content, each.weight) for each in given]
+
+
+def open_ours(folder: Path, device: str, dtype: torch.dtype) -> LumierePipeline:
+    """Our pipeline's folder on a device."""
+    return LumierePipeline.from_pretrained(folder, torch_dtype=dtype).to(device)
+
+
+def open_theirs(folder: Path, device: str, dtype: torch.dtype) -> PublishedModel:
+    """A published pipeline's folder on a device."""
+    return PublishedModel(open_published(folder, dtype, device), folder)
 
 
 OLD_ROLES = {"picture": "image", "frame 0": "image"}

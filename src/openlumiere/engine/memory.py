@@ -19,14 +19,14 @@ import numpy as np
 import psutil
 import torch
 
+from openlumiere.contract import NATIVE_RATE
 from openlumiere.diffusion.multidiffusion import Windows
-from openlumiere.engine.base import LumierePipeline
 from openlumiere.engine.canvas import Canvas
 from openlumiere.engine.cascade import WINDOWS, LumiereUpscalePipeline
 from openlumiere.engine.fit import fit
-from openlumiere.engine.plan import windows_at
+from openlumiere.engine.model import Model
+from openlumiere.engine.plan import frames_of, windows_at, written_side
 from openlumiere.tasks import Generate
-from openlumiere.tasks.values import DEFAULT_FRAMES
 
 PROCESS = 640 * 2**20  # bytes of Python, torch, diffusers and the carried text encoder
 UPSCALE_STATES = 12  # tensors of the finest level's size alive at once in the super-resolution net
@@ -51,36 +51,39 @@ TILES = (
 )  # frames and low-resolution pixels of a side, in falling order
 
 
-def memory_needed(pipeline: LumierePipeline, run: Generate, windows: Windows | None = None) -> int:
+def memory_needed(model: Model, run: Generate, windows: Windows | None = None) -> int:
     """Bytes at the peak of making a clip by these windows: on the CPU of the whole process, on
     another device of what lies there.
     """
-    windows = windows or windows_at(run.length.fps)
+    backbone = model.backbone
+    windows = windows or windows_at(backbone, run.length.fps)
     asked = run.length.count
-    frames = asked if windows.frames is None else min(windows.batch * windows.frames, asked)
-    side = pipeline.native_size
-    needed = sampling_memory(pipeline, run.sampling.guidance, asked, frames, side, side)
-    if pipeline.device.type != "cpu":
+    side = backbone.native.side
+    size = (asked, side, backbone.native.longer or side)
+    needed = sampling_memory(model, run.sampling.guidance, size, windows)
+    if backbone.device.type != "cpu":
         return needed
-    pictures = 3 * asked * (1 + len(run.shots)) * (run.size or side) ** 2
-    return needed + min(pictures, MAPPED) + encoding(run.size)
+    written = written_side(run, backbone.native)
+    pictures = 3 * asked * (1 + len(run.shots)) * (written or side) ** 2
+    return needed + min(pictures, MAPPED) + encoding(written)
 
 
 def sampling_memory(
-    pipeline: LumierePipeline, guidance: float, frames: int, at_once: int, height: int, width: int
+    model: Model, guidance: float, size: tuple[int, int, int], windows: Windows
 ) -> int:
-    """Bytes of sampling `frames` frames, `at_once` of them in one pass, at a size in pixels: on the
-    CPU with the process and the noisy clip, on another device of what lies there.
+    """Bytes of sampling a clip of this size (frames, height, width) by these windows: on the CPU
+    with the process and the noisy clip, on another device of what lies there.
     """
-    backbone = pipeline.backbone
+    backbone = model.backbone
     channels = backbone.codec.channels
     passes = 1 if guidance == 1 else 2
-    _, rows, columns = backbone.codec.grid(frames, height, width)
-    needed = weights_of(pipeline)
-    needed += backbone.bytes_for((passes, channels, at_once, rows, columns))
-    if pipeline.device.type != "cpu":
+    frames, height, width = size
+    places, rows, columns = backbone.codec.grid(frames_of(frames, backbone), height, width)
+    at_once = min(places, windows.batch * (windows.frames or places))
+    needed = model.weights + backbone.bytes_for((passes, channels, at_once, rows, columns))
+    if backbone.device.type != "cpu":
         return needed
-    return PROCESS + needed + NOISY * 4 * frames * rows * columns * channels
+    return PROCESS + needed + NOISY * 4 * places * rows * columns * channels
 
 
 def encoding(size: int) -> int:
@@ -89,7 +92,7 @@ def encoding(size: int) -> int:
 
 
 def edit_memory(
-    pipeline: LumierePipeline, frames: int, size: tuple[int, int], fps: Fraction, guidance: float
+    model: Model, frames: int, size: tuple[int, int], fps: Fraction, guidance: float
 ) -> int:
     """Bytes at the peak of an edit of so many frames of `size` (width, height): the net at its own
     size, the clip at the given one.
@@ -100,18 +103,11 @@ def edit_memory(
         known=np.broadcast_to(np.False_, pixels),
         fps=fps,
     )
-    to = fit(nothing, pipeline.native_size, pipeline.side_multiple)
-    count = len(to.indices)
-    at_once = min(count, DEFAULT_FRAMES)
-    needed = sampling_memory(pipeline, guidance, count, at_once, to.height, to.width)
-    return needed if pipeline.device.type != "cpu" else needed + EDITED * prod(pixels)
-
-
-def weights_of(pipeline: LumierePipeline) -> int:
-    """Bytes of the net's weights."""
-    return pipeline.stunet.dtype.itemsize * sum(
-        value.numel() for value in pipeline.stunet.parameters()
-    )
+    backbone = model.backbone
+    to = fit(nothing, backbone.native)
+    seen = (len(to.indices), to.height, to.width)
+    needed = sampling_memory(model, guidance, seen, windows_at(backbone, NATIVE_RATE))
+    return needed if backbone.device.type != "cpu" else needed + EDITED * prod(pixels)
 
 
 def upscale_memory(
@@ -136,23 +132,23 @@ def upscale_memory(
     return PROCESS + WRITING + beside + UPSCALE_STATES * state + noisy + pictures
 
 
-def cascade_memory(
-    base: LumierePipeline, upscaler: LumiereUpscalePipeline | None, run: Generate
-) -> int:
+def cascade_memory(base: Model, upscaler: LumiereUpscalePipeline | None, run: Generate) -> int:
     """Bytes at the peak of a whole run: of the base or, where it is used, of the super-resolution
     net. Raises ValueError for a limit too low.
     """
     needed = memory_needed(base, run, pick_windows(base, run, run.memory_limit))
-    if upscaler is None or not run.upscale or run.size <= base.native_size:
+    native = base.backbone.native
+    side = written_side(run, native)
+    if upscaler is None or not run.upscale or side <= native.side:
         return needed
-    size = (run.length.count * (1 + len(run.shots)), base.native_size, base.native_size)
-    beside = weights_of(base)
+    size = (run.length.count * (1 + len(run.shots)), native.side, native.longer or native.side)
+    beside = base.weights
     windows = pick_tiles(upscaler, size, run.memory_limit, beside)
-    written = min(3 * size[0] * run.size**2, MAPPED) + encoding(run.size)
+    written = min(3 * size[0] * side**2, MAPPED) + encoding(side)
     return max(needed, upscale_memory(upscaler, size, windows, beside) + written)
 
 
-def pick_windows(pipeline: LumierePipeline, run: Generate, limit: int) -> Windows:
+def pick_windows(model: Model, run: Generate, limit: int) -> Windows:
     """Windows of the base net within so many bytes: as many at once as fit, or else shorter ones.
     Raises ValueError where none do.
 
@@ -160,12 +156,12 @@ def pick_windows(pipeline: LumierePipeline, run: Generate, limit: int) -> Window
     """
     rate = run.length.fps
     if not limit:
-        return windows_at(rate)
-    choices = [windows_at(rate, batch) for batch in (8, 4, 2, 1)] + [
-        windows_at(rate, part=Fraction(1, n)) for n in (2, 4)
+        return windows_at(model.backbone, rate)
+    choices = [windows_at(model.backbone, rate, batch) for batch in (8, 4, 2, 1)] + [
+        windows_at(model.backbone, rate, part=Fraction(1, n)) for n in (2, 4)
     ]
     return first_that_fits(
-        choices, [memory_needed(pipeline, run, windows) for windows in choices], limit
+        choices, [memory_needed(model, run, windows) for windows in choices], limit
     )
 
 

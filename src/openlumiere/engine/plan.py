@@ -4,11 +4,12 @@ one pass over a clip as the net sees it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,11 +18,18 @@ from jaxtyping import Float, UInt8
 from PIL import Image as Pillow
 from torch import Tensor
 
-from openlumiere.contract import NATIVE_RATE, Codec, Known
+from openlumiere.contract import NATIVE_RATE, Backbone, Codec, Known, Native
 from openlumiere.diffusion.multidiffusion import Windows
-from openlumiere.engine.base import LumierePipeline
 from openlumiere.engine.canvas import Canvas, extended, filled, keyframes, partly_moving, unheld
-from openlumiere.engine.fit import Fit, encode, encode_whole, solid
+from openlumiere.engine.fit import (
+    Fit,
+    encode,
+    encode_whole,
+    in_places,
+    place,
+    solid,
+    stride_of,
+)
 from openlumiere.engine.run import Plan
 from openlumiere.media import Clip
 from openlumiere.media.frames import with_channels
@@ -39,19 +47,27 @@ from openlumiere.tasks import (
     Restyle,
     Task,
 )
-from openlumiere.tasks.values import DEFAULT_FRAMES, Line, check_cost, check_within, parse_schedule
+from openlumiere.tasks.values import (
+    DEFAULT_SIDE,
+    Length,
+    Line,
+    check_cost,
+    check_within,
+    parse_schedule,
+)
 
 FADE = Fraction(1, 2)  # seconds in which one prompt of a schedule takes over from another
-OVERLAP = 16
-"""Native frames that windows share: the base decides where subjects are, so more than the paper's 2
-(our choice).
+OVERLAP = Fraction(1, 5)
+"""Share of a window that the next one shares, 16 of our net's 80 frames: the base decides where
+subjects are, so more than the paper's 2 (our choice).
 """
-WINDOWS = Windows(frames=DEFAULT_FRAMES, overlap=OVERLAP, tapered=True)
-"""Of given clips longer than the net's five seconds (our choice)."""
+
+log = logging.getLogger("openlumiere")
 
 TOGETHER, TOGETHER_BYTES = 8, 2**30
 
 Edit = Animate | Inpaint | Outpaint | Mend | Cinemagraph | Restyle
+Sampled = Generate | Image | Edit
 
 
 def canvas_of(task: Edit) -> Canvas:
@@ -139,8 +155,10 @@ def scaled(size: tuple[int, int], longer: int) -> tuple[int, int]:
     return max(1, round(width * share)), max(1, round(height * share))
 
 
-def plan_edit(task: Edit, canvas: Canvas, to: Fit, codec: Codec) -> Plan:
+def plan_edit(task: Edit, canvas: Canvas, to: Fit, backbone: Backbone) -> Plan:
     """What is unknown of a canvas, made around what is known."""
+    codec = backbone.codec
+    loop = loops(task)
     strength = task.strength if isinstance(task, Restyle) else 1.0
     structure = task.structure if isinstance(task, Restyle) else 0.0
     steps = task.sampling.steps
@@ -149,17 +167,29 @@ def plan_edit(task: Edit, canvas: Canvas, to: Fit, codec: Codec) -> Plan:
         prompts=(task.prompt,),
         negative=task.sampling.negative,
         seeds=(task.sampling.seed,),
-        frames=len(to.indices),
+        frames=seen_frames(len(to.indices), codec, loop),
         height=to.height,
         width=to.width,
         frame_times=to.times(canvas.fps, getattr(task, "motion", 1.0)),
-        known=encode(canvas, to, codec) if canvas.known.any() else None,
-        source=encode_whole(canvas, to, codec) if start or structure else None,
+        known=encode(canvas, to, codec, loop) if canvas.known.any() else None,
+        source=encode_whole(canvas, to, codec, loop) if start or structure else None,
         start=start,
         structure=structure,
-        windows=WINDOWS,
-        loop=loops(task),
+        windows=windows_at(backbone, NATIVE_RATE),
+        loop=loop,
     )
+
+
+def seen_frames(count: int, codec: Codec, loop: bool) -> int:
+    """Frames that a codec is given for `count` of a clip: in a loop its first place, of one frame,
+    stands for as many as the others.
+    """
+    return count - (codec.time_factor - 1) if loop else count
+
+
+def written_side(task: Generate | Image, native: Native) -> int:
+    """The shorter side of what is written, in pixels; 0 is the net's own."""
+    return max(DEFAULT_SIDE, native.side) if task.size is None else task.size
 
 
 def loops(task: Task) -> bool:
@@ -170,41 +200,44 @@ def loops(task: Task) -> bool:
 def plan_shot(
     task: Generate,
     prompt: str,
-    base: LumierePipeline,
+    backbone: Backbone,
     windows: Windows | None = None,
     keyframe: UInt8[np.ndarray, "h w 3"] | None = None,
     number: int = 0,
 ) -> Plan:
-    """The `number`-th shot of words, at the net's size, from a seed of its own.
+    """The `number`-th shot of words, at the net's size, from a seed of its own; it may be a little
+    longer than asked for, as the net's frames are.
 
     It begins after `keyframe`, a picture of the shot before it that is known to the net and not
     shown again; `windows` are `windows_at` its rate if not given.
     """
     lines = parse_schedule(prompt)
     fps = task.length.fps
-    frames = task.length.count
-    shares = shares_of(lines, frames, fps) if len(lines) > 1 else None
-    known = None
-    if keyframe is not None:
-        frames += 1
-        known = know_first(base, keyframe, frames)
-        shares = None if shares is None else torch.cat([shares[:, :1], shares], 1)
+    native = backbone.native
+    asked = task.length.count + (keyframe is not None)
+    frames = frames_of(asked, backbone, task.loop)
+    shares = None
+    if len(lines) > 1:
+        shares = shares_of(lines, task.length.count, fps)
+        before = shares[:, : int(keyframe is not None)]
+        after = shares[:, -1:].expand(-1, max(0, frames - asked))
+        shares = torch.cat([before, shares, after], 1)[:, :frames]
     return Plan(
         prompts=tuple(line.prompt for line in lines),
         negative=task.sampling.negative,
         seeds=(task.sampling.seed + number,),
         shares=shares,
         frames=frames,
-        height=base.native_size,
-        width=base.native_size,
+        height=native.side,
+        width=native.longer or native.side,
         frame_times=torch.arange(frames) * float(NATIVE_RATE / fps),
-        known=known,
-        windows=windows or windows_at(fps),
+        known=None if keyframe is None else know_first(backbone, keyframe, frames),
+        windows=windows or windows_at(backbone, fps),
         loop=task.loop,
     )
 
 
-def batches(tasks: Sequence[Task], base: LumierePipeline, most: int | None) -> list[list[int]]:
+def batches(tasks: Sequence[Task], backbone: Backbone, most: int | None) -> list[list[int]]:
     """Numbers of the tasks that are denoised together, at most `most` of them; None: as many as
     `fitting` says. Raises ValueError for less than one.
     """
@@ -212,26 +245,27 @@ def batches(tasks: Sequence[Task], base: LumierePipeline, most: int | None) -> l
         raise ValueError(f"batch: expected 1 or more, got {most}, use 1 to make one after another")
     alike: dict[Any, list[int]] = {}
     for number, task in enumerate(tasks):
-        alike.setdefault(apart_from_words(task, base) or number, []).append(number)
+        alike.setdefault(apart_from_words(task, backbone) or number, []).append(number)
     found = []
     for numbers in alike.values():
         first = tasks[numbers[0]]
-        size = most or (fitting(first, base) if isinstance(first, Generate) else 1)
+        size = most or (fitting(first, backbone) if isinstance(first, Generate) else 1)
         found += [numbers[start : start + size] for start in range(0, len(numbers), size)]
     return found
 
 
-def fitting(task: Generate, base: LumierePipeline) -> int:
+def fitting(task: Generate, backbone: Backbone) -> int:
     """Clips that are denoised together without being asked for: passes over them take 1 GiB at
     most, and they are 8 at most (our choice).
     """
-    side = base.native_size
-    frames = min(task.length.count, DEFAULT_FRAMES)
-    shape = (2, base.codec.channels, *base.codec.grid(frames, side, side))
-    return max(1, min(TOGETHER, TOGETHER_BYTES // base.backbone.bytes_for(shape)))
+    native = backbone.native
+    frames = frames_of(min(task.length.count, native.frames), backbone)
+    size = (frames, native.side, native.longer or native.side)
+    shape = (2, backbone.codec.channels, *backbone.codec.grid(*size))
+    return max(1, min(TOGETHER, TOGETHER_BYTES // backbone.bytes_for(shape)))
 
 
-def apart_from_words(task: Task, base: LumierePipeline) -> str:
+def apart_from_words(task: Task, backbone: Backbone) -> str:
     """What must be the same of tasks in one batch: all but prompt and seed, and how many tokens the
     prompt has, so that none is padded. "" for what is always made alone.
     """
@@ -239,39 +273,96 @@ def apart_from_words(task: Task, base: LumierePipeline) -> str:
         return ""
     if len(parse_schedule(task.prompt)) > 1:
         return ""
-    tokens = base.backbone.condition([task.prompt], frames=1, height=1, width=1).text.shape[1]
+    tokens = backbone.condition([task.prompt], frames=1, height=1, width=1).text.shape[1]
     sampling = task.sampling.model_copy(update={"seed": 0})
     rest = task.model_copy(update={"prompt": "", "sampling": sampling})
     return f"{tokens} {rest!r}"
 
 
-def plan_batch(tasks: Sequence[Generate], base: LumierePipeline, windows: Windows | None) -> Plan:
+def plan_batch(tasks: Sequence[Generate], backbone: Backbone, windows: Windows | None) -> Plan:
     """Clips of words that `apart_from_words` finds alike, in one plan."""
     return replace(
-        plan_shot(tasks[0], tasks[0].prompt, base, windows),
+        plan_shot(tasks[0], tasks[0].prompt, backbone, windows),
         prompts=tuple(task.prompt for task in tasks),
         seeds=tuple(task.sampling.seed for task in tasks),
     )
 
 
-def know_first(base: LumierePipeline, picture: UInt8[np.ndarray, "h w 3"], frames: int) -> Known:
+AnySampled = TypeVar("AnySampled", bound=Task)
+
+
+def at_net_length(task: AnySampled, backbone: Backbone) -> AnySampled:
+    """The task at a length that the net can make, and a line where that is another than was asked
+    for: a loop is lengthened, of another clip the frames that are too many are left out.
+    """
+    length = getattr(task, "length", None)
+    if not isinstance(length, Length):
+        return task
+    native = backbone.native
+    if length.fps != native.fps and not backbone.reads.frame_times:
+        log.warning(
+            "fps: this model moves at %s frames a second, got %s: time runs %.3g times as fast",
+            native.fps,
+            length.fps,
+            length.fps / native.fps,
+        )
+    stride = 1 if isinstance(task, Generate) else stride_of(length.fps, native)
+    if loops(task):
+        count = stride * in_places(-(-length.count // stride), native)
+        if count == length.count:
+            return task
+        log.warning(
+            "frames: a loop of this model is a multiple of %d, got %d: %d are made",
+            stride * native.time_multiple,
+            length.count,
+            count,
+        )
+        return task.model_copy(update={"length": Length(frames=count, fps=length.fps)})
+    count = native.frames_for(length.count)
+    if stride == 1 and count != length.count:
+        log.warning(
+            "frames: this model makes 1 and a multiple of %d, got %d: %d are made and the last %d "
+            "left out",
+            native.time_multiple,
+            length.count,
+            count,
+            count - length.count,
+        )
+    return task
+
+
+def frames_of(count: int, backbone: Backbone, loop: bool = False) -> int:
+    """Frames of a plan that makes `count` of a clip, or the few more that the net takes."""
+    if loop:
+        return seen_frames(in_places(count, backbone.native), backbone.codec, loop)
+    return backbone.native.frames_for(count)
+
+
+def know_first(backbone: Backbone, picture: UInt8[np.ndarray, "h w 3"], frames: int) -> Known:
     """The picture as frame 0 of a clip of which nothing else is known."""
     pixels = rearrange(torch.from_numpy(picture.copy()), "h w c -> 1 c 1 h w") / 127.5 - 1
-    coded = base.codec.encode(pixels)
-    known = Known.nothing((1, coded.shape[1], frames, *coded.shape[3:]))
+    coded = backbone.codec.encode(pixels)
+    places, *_ = backbone.codec.grid(frames, *picture.shape[:2])
+    known = Known.nothing((1, coded.shape[1], places, *coded.shape[3:]))
     known.content[:, :, :1] = coded
     known.mask[:, :, :1] = 1
     return known
 
 
-def windows_at(fps: Fraction, batch: int = 1, part: Fraction = Fraction(1)) -> Windows:
-    """Windows as long as the net was trained on, five seconds, at this rate; or a part of that,
-    which takes less memory.
+def windows_at(
+    backbone: Backbone, fps: Fraction, batch: int = 1, part: Fraction = Fraction(1)
+) -> Windows:
+    """Windows as long as the net was trained on, at this rate where it is given frame times; or a
+    part of that, which takes less memory. They count the codec's places.
     """
-    rate = part * fps / NATIVE_RATE
-    frames = max(2, round(DEFAULT_FRAMES * rate))
-    overlap = max(1, round(OVERLAP * rate))
-    return Windows(frames=frames, overlap=overlap, tapered=True, batch=batch)
+    native = backbone.native
+    rate = part * (fps / NATIVE_RATE if backbone.reads.frame_times else 1)
+    frames = max(2, round(native.frames * rate))
+    overlap = max(1, round(OVERLAP * native.frames * rate))
+    factor = backbone.codec.time_factor
+    places = place(frames - 1, factor) + 1
+    shared = min(places - 1, place(overlap, factor))
+    return Windows(frames=places, overlap=shared, tapered=True, batch=batch)
 
 
 def shares_of(lines: list[Line], frames: int, fps: Fraction) -> Float[Tensor, "k f"]:
@@ -292,13 +383,13 @@ def shares_of(lines: list[Line], frames: int, fps: Fraction) -> Float[Tensor, "k
     return shares
 
 
-def plan_picture(task: Image, side: int) -> Plan:
+def plan_picture(task: Image, native: Native) -> Plan:
     """A picture of words, at the net's size."""
     return Plan(
         prompts=(task.prompt,),
         negative=task.sampling.negative,
         seeds=(task.sampling.seed,),
         frames=1,
-        height=side,
-        width=side,
+        height=native.side,
+        width=native.longer or native.side,
     )

@@ -12,7 +12,7 @@ from accelerate import PartialState
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from openlumiere.contract import Backbone, Condition, Denoiser, Known
+from openlumiere.contract import Backbone, Codec, Condition, Denoiser, Known
 from openlumiere.diffusion.multidiffusion import Windows, multidiffuse
 from openlumiere.diffusion.sampler import Step, draw_noise, sample
 from openlumiere.diffusion.wrappers import (
@@ -27,6 +27,11 @@ from openlumiere.diffusion.wrappers import (
     spread,
 )
 from openlumiere.models.codec import to_frames
+
+LEAD = 2
+"""Coded places that a loop is decoded after: about as far back as a video decoder looks (our
+choice).
+"""
 
 OnStep: TypeAlias = Callable[[Step], None]
 
@@ -117,7 +122,20 @@ def run(
     for step in sample(denoise, solver, noise, condition, source=source):
         if on_step is not None:
             on_step(step)
-    return to_frames(backbone.codec.decode(step.noisy))
+    return to_frames(decoded(backbone.codec, step.noisy, plan.loop))
+
+
+def decoded(
+    codec: Codec, coded: Float[Tensor, "b c f h w"], loop: bool
+) -> Float[Tensor, "b k F H W"]:
+    """Frames of a coded clip. Where the codec knows time, a loop is decoded after its own last
+    places, so that its first frames follow its last, and each place gives as many frames.
+    """
+    if not loop or codec.time_factor == 1:
+        return codec.decode(coded)
+    places = coded.shape[2]
+    lead = coded[:, :, -min(LEAD, places) :]
+    return codec.decode(torch.cat([lead, coded], 2))[:, :, -codec.time_factor * places :]
 
 
 def denoiser_for(
@@ -179,8 +197,17 @@ def condition_for(backbone: Backbone, plan: Plan) -> Condition:
     if plan.shares is None:
         return condition
     _, height, width = backbone.codec.grid(plan.frames, plan.height, plan.width)
-    places = spread(plan.shares.to(condition.text), height, width)
+    shares = at_places(plan.shares, backbone.codec)
+    places = spread(shares.to(condition.text), height, width)
     return replace(condition, over_frames={**condition.over_frames, SHARES: places})
+
+
+def at_places(shares: Float[Tensor, "k f"], codec: Codec) -> Float[Tensor, "k p"]:
+    """Weights of frames as means over the frames of each coded place."""
+    if codec.time_factor == 1:
+        return shares
+    later = shares[:, 1:].unflatten(1, (-1, codec.time_factor)).mean(2)
+    return torch.cat([shares[:, :1], later], 1)
 
 
 def noise_for(backbone: Backbone, plan: Plan) -> Float[Tensor, "b c f h w"]:

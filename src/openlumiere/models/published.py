@@ -117,6 +117,13 @@ def weight_files(folder: Path) -> list[Path]:
     raise ModelError(f"safetensors weights in {folder.name}", got, do)
 
 
+def files_read(folder: Path) -> list[Path]:
+    """The files that a component is read from: configs, vocabularies, and a net's weights."""
+    small = [path for path in folder.iterdir() if path.suffix in (".json", ".txt", ".model")]
+    is_net = (folder / "config.json").is_file()
+    return sorted([*small, *(weight_files(folder) if is_net else [])])
+
+
 def shards_of(folder: Path, index: dict[str, Any]) -> list[Path]:
     """The files that an index of shards names, all of them there."""
     weight_map = index.get("weight_map")

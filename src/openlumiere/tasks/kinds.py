@@ -56,7 +56,9 @@ class Keyframe(Value):
 
 
 def read_keyframes(value: Any) -> Any:
-    """`79=end.png`, a mapping of frames to pictures, or keyframes; one or several, in order."""
+    """`end.png:79` or `79=end.png`, a mapping of frames to pictures, or keyframes; one or several,
+    in order.
+    """
     if isinstance(value, Mapping):
         value = [{"frame": frame, "image": image} for frame, image in value.items()]
     found = [read_keyframe(each) for each in several(value)]
@@ -69,13 +71,22 @@ def read_keyframe(value: Any) -> Keyframe:
         return value
     if isinstance(value, Mapping):
         return Keyframe(**value)
-    frame, equals, path = str(value).partition("=")
-    if not equals or not path or not frame.isdecimal() or len(frame) > 6:
+    frame, path = frame_and_path(str(value))
+    if not path or not frame.isdecimal() or len(frame) > 6:
         raise ValueError(
-            "keyframe: expected FRAME=PICTURE such as 79=end.png, "
-            f"got {shown(value)}, name the frame first"
+            "keyframe: expected PICTURE:FRAME such as end.png:79, "
+            f"got {shown(value)}, name the frame last"
         )
     return Keyframe(frame=int(frame), image=path)
+
+
+def frame_and_path(text: str) -> tuple[str, str]:
+    """Of `79=end.png` and of `end.png:79`."""
+    frame, equals, path = text.partition("=")
+    if equals and frame.isdecimal():
+        return frame, path
+    path, _, frame = text.rpartition(":")
+    return frame, path
 
 
 def read_stylings(value: Any) -> Any:
@@ -245,8 +256,10 @@ class Generate(Task):
     )
     sampling: Sampling = Sampling()
     length: Length = Length()
-    size: Side = Field(
-        DEFAULT_SIDE, description="Side of the written frames in pixels; 0 keeps the net's own."
+    size: Side | None = Field(
+        None,
+        description="Shorter side of the written frames in pixels; 0 keeps the net's own. Without "
+        f"it {DEFAULT_SIDE}, or the net's own where that is more.",
     )
     loop: bool = Field(False, description=LOOP)
     shots: Annotated[Sentences, Field(max_length=MAX_SHOTS)] = Field(
@@ -272,8 +285,13 @@ class Generate(Task):
         for prompt in (self.prompt, *self.shots):
             check_within(parse_schedule(prompt), seconds)
         frames = self.length.count * (1 + len(self.shots))
-        check_cost(max(self.size, 64) ** 2, frames, self.sampling.steps)
+        check_cost(least_pixels(self.size), frames, self.sampling.steps)
         return self
+
+
+def least_pixels(size: int | None) -> int:
+    """Pixels of a frame that this size asks for at least, whatever the net's own is."""
+    return max(DEFAULT_SIDE if size is None else size, 64) ** 2
 
 
 class Image(Task):
@@ -285,8 +303,10 @@ class Image(Task):
     )
     prompt: Sentence = Field(description="What the picture shows.")
     sampling: Sampling = Sampling()
-    size: Side = Field(
-        DEFAULT_SIDE, description="Side of the picture in pixels; 0 keeps the net's own."
+    size: Side | None = Field(
+        None,
+        description="Shorter side of the picture in pixels; 0 keeps the net's own. Without it "
+        f"{DEFAULT_SIDE}, or the net's own where that is more.",
     )
     styles: Stylings = Field((), description=STYLES)
     background: Backdrop = Field("", description=BACKGROUND)
@@ -294,7 +314,7 @@ class Image(Task):
     @model_validator(mode="after")
     def check(self) -> Image:
         """Not too much is asked for."""
-        check_cost(max(self.size, 64) ** 2, 1, self.sampling.steps)
+        check_cost(least_pixels(self.size), 1, self.sampling.steps)
         return self
 
 
@@ -304,11 +324,11 @@ class Animate(Task):
     kind: Literal["animate"] = "animate"
     examples: ClassVar[tuple[str, ...]] = (
         'lumiere animate cat.png "the cat jumps" -o cat.mp4',
-        "lumiere animate cat.png --keyframe 79=end.png -o cat.mp4",
+        "lumiere animate cat.png --keyframe end.png:79 -o cat.mp4",
     )
     image: Given | None = Field(None, description="The first frame.")
     prompt: MaybeSentence = Field("", description="What happens.")
-    keyframes: Keyframes = Field((), description="A picture at another frame, as 79=end.png.")
+    keyframes: Keyframes = Field((), description="A picture at another frame, as end.png:79.")
     sampling: Sampling = Sampling()
     length: Length = Length()
     size: Side = Field(0, description=LONGER_SIDE)

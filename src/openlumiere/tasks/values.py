@@ -276,7 +276,9 @@ class Sampling(Part):
         3.0, description="How closely to follow the prompt; 1 is off."
     )
     negative: MaybeSentence = Field("", description="What to stay away from.")
-    scheduler: Scheduler = Field("ddim", description="Which of diffusers' solvers.")
+    scheduler: Scheduler | None = Field(
+        None, description="Which of diffusers' solvers; the model's own without it."
+    )
     rescale: Share = Field(
         0.0, description="How far guidance keeps the contrast of the unguided clip; 0 is off."
     )

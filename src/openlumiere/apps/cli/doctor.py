@@ -15,9 +15,10 @@ from openlumiere.apps.cli.loading import check_device, load
 from openlumiere.engine.finish import PACKAGES
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.engine.memory import cascade_memory, free_memory, gigabytes
+from openlumiere.engine.plan import written_side
 from openlumiere.models.e5 import check_e5, e5_path
 from openlumiere.tasks import Generate, Length, Sampling
-from openlumiere.tasks.values import DEFAULT_FRAMES, DEFAULT_SIDE
+from openlumiere.tasks.values import DEFAULT_FRAMES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +29,8 @@ class Doctor:
 
     frames: int = DEFAULT_FRAMES
     """Frames of the run to weigh."""
-    size: int = DEFAULT_SIDE
-    """Side of its written frames in pixels."""
+    size: int | None = None
+    """Shorter side of its written frames in pixels; as `lumiere generate` would without it."""
     steps: int = Sampling().steps
     """Its denoising steps (they take time, not memory)."""
     model: str | None = None
@@ -91,16 +92,18 @@ def check_text() -> str:
 def check_weights(options: Doctor, run: Generate) -> str:
     """The model and what a run of it takes. Raises ValueError for weights that are damaged."""
     lumiere = load(options.model, options.device, "float32")
-    parameters = sum(value.numel() for value in lumiere.base.stunet.parameters())
-    net = f"{parameters / 1e6:.1f} M parameters, {lumiere.base.native_size} px, intact"
+    native = lumiere.base.backbone.native
+    parameters = lumiere.base.weights / lumiere.base.dtype.itemsize
+    net = f"{parameters / 1e6:.1f} M parameters, {native.side} px, intact"
     return f"{net}\n{weigh(lumiere, run)}"
 
 
 def weigh(lumiere: Lumiere, run: Generate) -> str:
     """A line on the memory of a run: what it takes, what is free, whether it fits."""
     needed = cascade_memory(lumiere.base, lumiere.upscaler, run)
-    free = free_memory(lumiere.base.device)
+    free = free_memory(lumiere.base.backbone.device)
     verdict = "fits" if needed <= free else "may not fit: ask for fewer frames or a smaller size"
-    asked = f"{run.length.count} frames of {run.size} px in {run.sampling.steps} steps"
+    side = written_side(run, lumiere.base.backbone.native)
+    asked = f"{run.length.count} frames of {side} px in {run.sampling.steps} steps"
     memory = f"about {gigabytes(needed)} in all, {gigabytes(free)} free"
     return f"{'run':<10}{asked}: {memory}, {verdict}"

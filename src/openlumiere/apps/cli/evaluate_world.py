@@ -60,6 +60,7 @@ def main(words: list[str]) -> int:
     check_between("floor", floor, 0, options.prompts)
     check_sampling(options.sampling)
     check_output(options.output)
+    from openlumiere.engine.base import inflated
     from openlumiere.engine.lumiere import Lumiere
     from openlumiere_world.measures.judge import load_judge
     from openlumiere_world.measures.world import draw_prompts, evaluate
@@ -68,7 +69,8 @@ def main(words: list[str]) -> int:
     world = World.open(options.world)
     judge = load_judge(options.judge)
     lumiere = load(options.weights)
-    side = checked_side(lumiere.base)
+    base = inflated(lumiere.base)
+    side = checked_side(base)
     sampling = options.sampling
     prompts = draw_prompts(world, -(-options.prompts // 2), sampling.seed)[: options.prompts]
     report = evaluate(
@@ -76,13 +78,13 @@ def main(words: list[str]) -> int:
         prompts,
         judge,
         LumiereModel(lumiere, sampling),
-        LumiereModel(Lumiere(untrained(lumiere.base)), sampling),
+        LumiereModel(Lumiere(untrained(base)), sampling),
         floor=floor,
         frames=sampling.frames,
         side=side,
         seed=sampling.seed,
     )
-    return finish(report, "world", words, lumiere.base.fingerprint(), options.output)
+    return finish(report, "world", words, base.fingerprint(), options.output)
 
 
 def checked_side(base: LumierePipeline) -> int:

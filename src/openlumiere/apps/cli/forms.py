@@ -212,7 +212,7 @@ def metavar_of(name: str, plain: Any = str) -> str | None:
         return "INT"
     if plain == float | None:
         return "FLOAT"
-    words = {"region": "R", "to": "WxH", "memory_limit": "SIZE", "keyframes": "N=FILE"}
+    words = {"region": "R", "to": "WxH", "memory_limit": "SIZE", "keyframes": "FILE:N"}
     words["background"] = "transparent|COLOUR|FILE"
     if name in words:
         return words[name]

@@ -130,7 +130,7 @@ def warn(task: Task, lumiere: Lumiere) -> None:
 
 def warn_of_memory(needed: int, lumiere: Lumiere) -> None:
     """Say so, on the error stream, where a run may take more bytes than are free."""
-    free = free_memory(lumiere.base.device)
+    free = free_memory(lumiere.base.backbone.device)
     if needed > free:
         print(
             f"lumiere: this may take {gigabytes(needed)} of memory and {gigabytes(free)} are free; "

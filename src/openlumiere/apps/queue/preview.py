@@ -57,7 +57,7 @@ class Previews:
 
     def frames(self, step: Step) -> np.ndarray:
         """Frames [f, h, w, c] spread evenly over the first clip of the batch."""
-        codec = self.lumiere.base.codec
+        codec = self.lumiere.base.backbone.codec
         clean = step.clean[:1]
         count = clean.shape[2]
         if codec.time_factor > 1 or count <= FRAMES:
