@@ -388,8 +388,8 @@ def test_a_training_net_stays_in_training():
         ({"mid_block_type": None}, "expected mid_block_type among .* got None"),
         ({"mid_block_type": "UNetMidBlock2D"}, "got UNetMidBlock2D"),
         (
-            {"class_embed_type": "projection", "projection_class_embeddings_input_dim": 8},
-            "expected class_embed_type among None, timestep, got projection",
+            {"class_embed_type": "identity"},
+            "expected class_embed_type among None, projection, timestep, got identity",
         ),
         (
             {"addition_embed_type": "image", "encoder_hid_dim": 8},

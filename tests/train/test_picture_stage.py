@@ -87,10 +87,11 @@ def test_the_kept_net_opens_and_inflates_without_a_change(tmp_path):
     unet = open_picture_net(tmp_path)
     latents, states = torch.randn(1, 16, 16, 16), torch.randn(1, 3, 384)
     with torch.no_grad():
-        expected = unet(latents, torch.tensor([500.0]), states).sample
+        pooled = states.mean(1)
+        expected = unet(latents, torch.tensor([500.0]), states, class_labels=pooled).sample
         clip = latents[:, :, None].expand(-1, -1, 4, -1, -1)
         got = STUNet.from_unet2d(unet, attention_blocks=(1, 1, 1))(
-            clip, torch.tensor([500.0]), states
+            clip, torch.tensor([500.0]), states, class_labels=pooled
         ).sample
     assert torch.allclose(got, expected[:, :, None].expand_as(got), atol=1e-4)
 
@@ -121,7 +122,7 @@ def test_sampling_a_perfect_flow_finds_the_picture():
     class Perfect(torch.nn.Module):
         """Points from any noise to a picture of threes, for whoever asks."""
 
-        def forward(self, noisy, time, states, encoder_attention_mask):
+        def forward(self, noisy, time, states, class_labels, encoder_attention_mask):
             from types import SimpleNamespace
 
             return SimpleNamespace(sample=(noisy - 3.0) / (time / 1000)[:, None, None, None])

@@ -35,6 +35,7 @@ from openlumiere.models.text import (
     TextEncoder,
     TextStates,
     TransformersTextEncoder,
+    mean_state,
 )
 
 CLASSES = "class_labels"
@@ -83,6 +84,7 @@ class UNetDenoiser:
             condition.text,
             encoder_attention_mask=condition.text_mask,
             added_cond_kwargs=added_of(condition),
+            class_labels=condition.whole.get(CLASSES),
         ).sample
         return prediction[:, :, None]
 
@@ -174,16 +176,20 @@ class UNetBackbone:
         known: Known | None = None,
     ) -> Condition:
         """Token states of the prompts, the moments of the frames (by default one native frame
-        apart) and what is known; SDXL-like nets are also given the size in pixels.
+        apart) and what is known; SDXL-like nets are also given the size in pixels, ours of latents
+        the mean state.
         """
         text = self.text.encode(list(prompts))
         times = torch.arange(frames).float() if frame_times is None else frame_times
+        whole = sizes_for(text, height, width)
+        if self.unet.get("class_embed_type") == "projection":
+            whole |= {CLASSES: mean_state(text.states, text.mask)}
         condition = Condition(
             text=text.states,
             text_mask=text.mask,
             known=known,
             frame_times=times,
-            whole=sizes_for(text, height, width),
+            whole=whole,
         )
         return condition.to(self.device, self.net.dtype)
 
@@ -262,7 +268,14 @@ def check_pooled(unet: Mapping[str, Any], text: TextEncoder) -> None:
         wanted = "two text encoders" if asks else "one text encoder"
         got = "one" if asks else "two"
         raise ValueError(f"model: expected {wanted} for this net, got {got}, give its own")
-    if pooled is None:
+    if unet.get("class_embed_type") == "projection":
+        pooled, taken = text.dim, unet["projection_class_embeddings_input_dim"]
+        if taken != pooled:
+            raise ValueError(
+                f"model: expected a net that takes {pooled} channels of pooled text, got {taken}, "
+                "give its own text encoder"
+            )
+    if pooled is None or not asks:
         return
     taken = unet["projection_class_embeddings_input_dim"]
     if taken != 6 * unet["addition_time_embed_dim"] + pooled:

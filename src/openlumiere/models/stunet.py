@@ -51,7 +51,7 @@ SUPPORTED: dict[str, set[Any]] = {
         "ResnetUpsampleBlock2D",
         "SimpleCrossAttnUpBlock2D",
     },
-    "class_embed_type": {None, "timestep"},
+    "class_embed_type": {None, "timestep", "projection"},
     "addition_embed_type": {None, "text", "text_time"},
     "encoder_hid_dim_type": {None, "text_proj"},
     "attention_type": {"default"},

@@ -26,6 +26,12 @@ class TextStates:
     pooled: Float[Tensor, "b p"] | None = None
 
 
+def mean_state(states: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b d"]:
+    """A whole prompt in one vector, of encoders that make none: the mean state of its tokens."""
+    share = mask[..., None].to(states)
+    return (states * share).sum(1) / share.sum(1)
+
+
 class TextEncoder(Protocol):
     """What turns prompts into token states of width `dim`; the empty prompt is unconditional."""
 

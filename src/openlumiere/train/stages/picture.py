@@ -20,6 +20,7 @@ from diffusers import UNet2DConditionModel
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from openlumiere.models.text import mean_state
 from openlumiere.train.config import PictureConfig
 from openlumiere.train.data import padded
 from openlumiere.train.nets import averaged, save
@@ -62,6 +63,8 @@ def build_picture_net(config: PictureConfig) -> UNet2DConditionModel:
         down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * attended),
         up_block_types=(*["CrossAttnUpBlock2D"] * attended, "UpBlock2D"),
         cross_attention_dim=TEXT_WIDTH,
+        class_embed_type="projection",  # of the mean state, which every block is conditioned on
+        projection_class_embeddings_input_dim=TEXT_WIDTH,
         attention_head_dim=tuple(max(width // config.head_width, 1) for width in config.widths),
         norm_num_groups=16,
     )
@@ -156,8 +159,26 @@ def flow_loss(
     share = time[:, None, None, None]
     noisy = torch.lerp(latents, noise, share).contiguous(memory_format=torch.channels_last)
     with torch.autocast(latents.device.type, torch.bfloat16, enabled=bf16):
-        velocity = net(noisy, TIMES * time, states, encoder_attention_mask=mask).sample
+        velocity = predicted(net, noisy, time, states, mask)
     return (velocity.float() - (noise - latents)).square().mean((1, 2, 3))
+
+
+def predicted(
+    net: nn.Module,
+    noisy: Float[Tensor, "b c h w"],
+    time: Float[Tensor, " b"],
+    states: Float[Tensor, "b n d"],
+    mask: Bool[Tensor, "b n"],
+) -> Float[Tensor, "b c h w"]:
+    """The velocity that the net predicts under token states and their mean."""
+    velocity: Tensor = net(
+        noisy,
+        TIMES * time,
+        states,
+        class_labels=mean_state(states, mask),
+        encoder_attention_mask=mask,
+    ).sample
+    return velocity
 
 
 @torch.no_grad()
@@ -183,9 +204,7 @@ def sample_pictures(
         doubled = torch.cat([latents, latents]).contiguous(memory_format=torch.channels_last)
         with torch.autocast(latents.device.type, torch.bfloat16, enabled=bf16):
             asked, free = (
-                net(doubled, TIMES * now.expand(2 * count), both, encoder_attention_mask=mask)
-                .sample.float()
-                .chunk(2)
+                predicted(net, doubled, now.expand(2 * count), both, mask).float().chunk(2)
             )
         latents = latents + (then - now) * (free + guidance * (asked - free))
     return latents
