@@ -6,7 +6,16 @@ from dataclasses import replace
 
 import diffusers
 import torch
-from transformers import T5Tokenizer, UMT5Config, UMT5EncoderModel
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+    UMT5Config,
+    UMT5EncoderModel,
+)
 
 WORDS = ["a", "red", "cat", "dog", "blurry", "the", "jumps"]
 
@@ -61,9 +70,97 @@ def wan():
     )
 
 
-TINY = {"WanPipeline": wan}
-"""By the class that `model_index.json` names; `tests/backbones/test_families.py` runs every task on
-each.
+def wan_large():
+    """The large Wan 2.2: a second net below nine tenths of the diffusion times."""
+    parts = wan().components
+    parts["transformer_2"] = diffusers.WanTransformer3DModel(**WAN_NET).eval()
+    return diffusers.WanPipeline(**parts, boundary_ratio=0.9)
+
+
+def wan_small():
+    """The small Wan 2.2: a time for each token."""
+    return diffusers.WanPipeline(**wan().components, expand_timesteps=True)
+
+
+def wan_image():
+    """Wan 2.1 image to video, with what CLIP sees."""
+    vision = CLIPVisionConfig(
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=32,
+        patch_size=16,
+    )
+    net = {**WAN_NET, "in_channels": 36, "image_dim": 8}
+    return diffusers.WanImageToVideoPipeline(
+        **{
+            **without_none(wan().components),
+            "transformer": diffusers.WanTransformer3DModel(**net).eval(),
+            "image_encoder": CLIPVisionModel(vision).eval(),
+            "image_processor": CLIPImageProcessorPil(
+                size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
+            ),
+        }
+    )
+
+
+def wan_vace():
+    """Wan VACE."""
+    net = {**WAN_NET, "num_layers": 3, "vace_layers": [0, 2], "vace_in_channels": 96}
+    parts = without_none(wan().components)
+    parts["transformer"] = diffusers.WanVACETransformer3DModel(**net).eval()
+    return diffusers.WanVACEPipeline(**parts)
+
+
+def without_none(parts):
+    return {name: part for name, part in parts.items() if part is not None}
+
+
+def ltx():
+    """LTX-Video."""
+    text = T5Config(
+        vocab_size=len(WORDS) + 3, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2
+    )
+    return diffusers.LTXPipeline(
+        transformer=diffusers.LTXVideoTransformer3DModel(
+            in_channels=8,
+            out_channels=8,
+            patch_size=1,
+            patch_size_t=1,
+            num_attention_heads=2,
+            attention_head_dim=8,
+            cross_attention_dim=16,
+            num_layers=1,
+            caption_channels=16,
+        ).eval(),
+        vae=diffusers.AutoencoderKLLTXVideo(
+            latent_channels=8,
+            block_out_channels=(8, 8, 8, 8),
+            decoder_block_out_channels=(8, 8, 8, 8),
+            layers_per_block=(1, 1, 1, 1, 1),
+            decoder_layers_per_block=(1, 1, 1, 1, 1),
+            spatio_temporal_scaling=(True, True, False, False),
+            decoder_spatio_temporal_scaling=(True, True, False, False),
+        ).eval(),
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(
+            use_dynamic_shifting=True, base_shift=0.95, max_shift=2.05, shift_terminal=0.1
+        ),
+        text_encoder=T5EncoderModel(text).eval(),
+        tokenizer=t5_tokenizer(128),
+    )
+
+
+TINY = {
+    "WanPipeline": wan,
+    "WanPipeline large": wan_large,
+    "WanPipeline small": wan_small,
+    "WanImageToVideoPipeline": wan_image,
+    "WanVACEPipeline": wan_vace,
+    "LTXPipeline": ltx,
+}
+"""By the class that `model_index.json` names and a word where a class has several kinds;
+`tests/backbones/test_families.py` runs every task on each.
 """
 
 

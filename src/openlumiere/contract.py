@@ -502,6 +502,18 @@ class Reads:
     frame_times: bool = False
 
 
+@runtime_checkable
+class ReadsPixels(Protocol):
+    """A backbone whose net reads what is known by itself, of pixels rather than of coded places."""
+
+    def read(self, condition: Condition, given: Known) -> Condition:
+        """The condition with what is known as the net reads it. `given` is in pixels in [-1, 1] at
+        the net's size, `[b, 3, f, h, w]`, with a mask for each; it is always there, also where
+        nothing is known.
+        """
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class SparseFirst:
     """From diffusion time `until` up a clip is looked at `spacing` native frames apart; see

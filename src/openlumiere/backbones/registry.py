@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from openlumiere.backbones.wan import WanBackbone
+from openlumiere.backbones.ltx import LTXBackbone
+from openlumiere.backbones.wan import WanBackbone, WanImageBackbone, WanVaceBackbone
 from openlumiere.contract import Backbone
 from openlumiere.models.folder import INDEX, ModelError, check_config, read_json
 from openlumiere.models.published import read_published
@@ -41,17 +42,54 @@ class Family:
     values: Sequence[str] = ()
 
 
+WAN: dict[str, Sequence[str]] = {
+    "transformer": ["WanTransformer3DModel"],
+    "transformer_2": ["WanTransformer3DModel"],
+    "vae": ["AutoencoderKLWan"],
+    "scheduler": FLOW_SCHEDULERS,
+    "tokenizer": T5_TOKENIZERS,
+    "text_encoder": ["UMT5EncoderModel"],
+}
+LTX = Family(
+    build=LTXBackbone.from_parts,
+    parts={
+        "transformer": ["LTXVideoTransformer3DModel"],
+        "vae": ["AutoencoderKLLTXVideo"],
+        "scheduler": ["FlowMatchEulerDiscreteScheduler"],
+        "tokenizer": T5_TOKENIZERS,
+        "text_encoder": ["T5EncoderModel"],
+    },
+)
 FAMILIES: dict[str, Family] = {
     "WanPipeline": Family(
         build=WanBackbone.from_parts,
-        parts={
-            "transformer": ["WanTransformer3DModel"],
-            "vae": ["AutoencoderKLWan"],
-            "scheduler": FLOW_SCHEDULERS,
-            "tokenizer": T5_TOKENIZERS,
-            "text_encoder": ["UMT5EncoderModel"],
-        },
+        parts=WAN,
+        optional=["transformer_2"],
+        values=["boundary_ratio", "expand_timesteps"],
     ),
+    "WanImageToVideoPipeline": Family(
+        build=WanImageBackbone.from_parts,
+        parts={
+            **WAN,
+            "image_encoder": ["CLIPVisionModel"],
+            "image_processor": ["CLIPImageProcessor", "CLIPImageProcessorPil"],
+        },
+        optional=["transformer_2", "image_encoder", "image_processor"],
+        values=["boundary_ratio", "expand_timesteps"],
+    ),
+    "WanVACEPipeline": Family(
+        build=WanVaceBackbone.from_parts,
+        parts={
+            **WAN,
+            "transformer": ["WanVACETransformer3DModel"],
+            "transformer_2": ["WanVACETransformer3DModel"],
+        },
+        optional=["transformer_2"],
+        values=["boundary_ratio"],
+    ),
+    "LTXPipeline": LTX,
+    "LTXImageToVideoPipeline": LTX,
+    "LTXConditionPipeline": LTX,
 }
 """A row a family: the class that `model_index.json` names, and what its folder holds."""
 

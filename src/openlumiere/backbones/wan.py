@@ -1,58 +1,48 @@
-"""Wan 2.1 text to video as a backbone: a flow transformer over latents of a video autoencoder.
+"""Wan 2.1 and 2.2 as backbones: flow transformers over latents of a video autoencoder.
 
-Its loop shifts the steps by the scheduler's `flow_shift`. What is known is held by replacement;
-Wan's own image-to-video nets, and the second net of Wan 2.2, are other classes.
+Its loop shifts the steps by the scheduler's `flow_shift`. The large Wan 2.2 has a second net for
+the low noise levels (`boundary_ratio`), the small one takes a time for each token, which is its own
+way to hold what is known; elsewhere that is held by replacement. Wan's image-to-video nets read a
+first frame beside the noisy clip, VACE reads any known content as a control.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
-from typing import Any
+from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 from diffusers.pipelines.wan.pipeline_wan import prompt_clean
-from jaxtyping import Float
+from einops import rearrange
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from openlumiere.contract import Codec, Condition, Known, Level, Native, Process, Reads
+from openlumiere.contract import TIMES, Codec, Condition, Known, Level, Native, Process, Reads
 from openlumiere.diffusion.process import Flow
-from openlumiere.models.codec import check_sides, pooled_mask
+from openlumiere.models.codec import VideoPlaces
 
 TOKENS = 512  # a prompt's tokens, padded with zeros
+GIVEN = "given"
+"""The name, among a condition's values over frames, of what is known as the net itself reads it."""
+FIRST_PICTURE = "first_picture"
+"""The name, among what is whole, of the states of an image encoder that saw the first frame."""
 STATES = 16  # tensors of a token's width that are alive at once, an estimate
 
 
-class WanCodec:
+class WanCodec(VideoPlaces):
     """Latents of `diffusers.AutoencoderKLWan`: 8 x 8 pixels and 4 frames a place, the first frame
     alone.
     """
-
-    colours = 3
-    bounded = False
 
     def __init__(self, vae: Any) -> None:
         self.vae = vae.eval().requires_grad_(False)
         self.channels: int = vae.config.z_dim
         self.factor: int = vae.config.scale_factor_spatial
         self.time_factor: int = vae.config.scale_factor_temporal
-
-    def grid(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
-        """(f, h, w) of the coded clip. Raises ValueError for sizes that do not fit."""
-        check_sides(height, width, self.factor)
-        if frames != self.frames_for(frames):
-            raise ValueError(
-                f"frames: expected 1 and a multiple of {self.time_factor}, got {frames}, "
-                f"take {self.frames_for(frames)}"
-            )
-        places = 1 + (frames - 1) // self.time_factor
-        return places, height // self.factor, width // self.factor
-
-    def frames_for(self, count: int) -> int:
-        """The least number of frames of at least `count` that fits."""
-        return 1 + -(-(count - 1) // self.time_factor) * self.time_factor
 
     @torch.no_grad()
     def encode(self, pixels: Float[Tensor, "b 3 f H W"]) -> Float[Tensor, "b c g h w"]:
@@ -69,12 +59,6 @@ class WanCodec:
         pixels: Tensor = self.vae.decode((coded * spread + mean).to(self.vae.dtype)).sample
         return pixels
 
-    def mask(
-        self, known: Float[Tensor, "b 1 f H W"], grid: tuple[int, int, int]
-    ) -> Float[Tensor, "b 1 g h w"]:
-        """A place is known only if every pixel and frame under it is."""
-        return pooled_mask(known, grid, self.time_factor)
-
     def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and spread of each latent channel."""
         config = self.vae.config
@@ -85,42 +69,57 @@ class WanCodec:
 
 @dataclass(frozen=True, kw_only=True)
 class WanBackbone:
-    """`WanTransformer3DModel` with its flow, autoencoder and umT5 encoder."""
+    """`WanTransformer3DModel` with its flow, autoencoder and umT5 encoder.
+
+    Below `boundary`, a share of the diffusion times, `low` stands in for `net`. A net `by_token`
+    takes a time for each token, 0 for those that are known.
+    """
 
     net: Any
     process: Process
     codec: Codec
     tokenizer: Any
     text_encoder: Any
+    low: Any = None
+    boundary: float = 0.0
+    by_token: bool = False
+    image_encoder: Any = None
+    image_processor: Any = None
     sparse: None = None
 
     @classmethod
-    def from_parts(cls, parts: Mapping[str, Any]) -> WanBackbone:
-        """Of a published folder's components, by name."""
+    def from_parts(cls, parts: Mapping[str, Any]) -> Self:
+        """Of a published folder's components and entries, by name."""
         return cls(
             net=parts["transformer"],
             process=Flow(parts["scheduler"]),
             codec=WanCodec(parts["vae"]),
             tokenizer=parts["tokenizer"],
             text_encoder=parts["text_encoder"],
+            low=parts.get("transformer_2"),
+            boundary=parts.get("boundary_ratio") or 0.0,
+            by_token=bool(parts.get("expand_timesteps")),
+            image_encoder=parts.get("image_encoder"),
+            image_processor=parts.get("image_processor"),
         )
 
     @property
     def native(self) -> Native:
-        """81 frames of 832 x 480 pixels at 16 fps."""
+        """81 frames of 832 x 480 pixels at 16 fps; the small Wan 2.2 121 of 1280 x 704 at 24."""
+        small = self.by_token
         return Native(
-            side=480,
-            longer=832,
-            frames=81,
-            fps=Fraction(16),
+            side=704 if small else 480,
+            longer=1280 if small else 832,
+            frames=121 if small else 81,
+            fps=Fraction(24 if small else 16),
             multiple=self.codec.factor * self.net.config.patch_size[1],
             time_multiple=self.codec.time_factor,
         )
 
     @property
     def reads(self) -> Reads:
-        """Text alone."""
-        return Reads()
+        """Text, and what is known where each token has its time."""
+        return Reads(known=self.by_token)
 
     @property
     def device(self) -> torch.device:
@@ -133,12 +132,37 @@ class WanBackbone:
     ) -> Float[Tensor, "b c f h w"]:
         """The clean clip in float32."""
         condition = condition.to(noisy.device, self.net.dtype)
-        prediction: Tensor = self.net(
-            hidden_states=noisy.to(self.net.dtype),
-            timestep=level.time.to(noisy.device).expand(len(noisy)),
+        time = level.time.to(noisy.device).expand(len(noisy))
+        if not self.by_token:
+            return self.process.clean(self._predict(noisy, time, condition), noisy, level)
+        known = condition.known or Known.nothing(noisy.shape, device=noisy.device)
+        unknown = self._unknown_tokens(known.mask)
+        _, rows, columns = self.net.config.patch_size
+        places = unknown.repeat_interleave(rows, 3).repeat_interleave(columns, 4)
+        shown = torch.where(places, noisy, known.content.to(noisy))
+        prediction = self._predict(shown, time[:, None] * unknown.flatten(1), condition)
+        return known.paste(self.process.clean(prediction, noisy, level))
+
+    def _unknown_tokens(self, mask: Float[Tensor, "b 1 f h w"]) -> Bool[Tensor, "b 1 f y x"]:
+        """The tokens of which some place is unknown."""
+        return F.max_pool3d((mask != 1).float(), tuple(self.net.config.patch_size)) > 0
+
+    def _predict(self, noisy: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        """The net's own prediction in float32, by the net of this time."""
+        late = self.low is not None and float(time.max()) < self.boundary * TIMES
+        net = self.low if late else self.net
+        shown, further = self._inputs(noisy, condition)
+        prediction: Tensor = net(
+            hidden_states=shown.to(net.dtype),
+            timestep=time,
             encoder_hidden_states=condition.text,
+            **further,
         ).sample
-        return self.process.clean(prediction.float(), noisy, level)
+        return prediction.float()
+
+    def _inputs(self, noisy: Tensor, condition: Condition) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the net sees in place of the noisy clip, and what else it is given."""
+        return noisy, {}
 
     def condition(
         self,
@@ -171,3 +195,81 @@ class WanBackbone:
         width: int = self.net.config.num_attention_heads * self.net.config.attention_head_dim
         number: int = self.net.dtype.itemsize
         return STATES * number * batch * prod(grid) // patch * width
+
+
+@dataclass(frozen=True, kw_only=True)
+class WanImageBackbone(WanBackbone):
+    """Wan image to video: the net reads, beside the noisy clip, which frames are known and the
+    latents of a clip that is grey elsewhere; the older one also what CLIP sees in the first frame.
+    """
+
+    @property
+    def reads(self) -> Reads:
+        """A first frame; what is known elsewhere is held."""
+        return Reads(known=self.by_token, first_frame=True)
+
+    def read(self, condition: Condition, given: Known) -> Condition:
+        """The condition with the frames that are known as wholes; see `contract.ReadsPixels`."""
+        if self.by_token:
+            return condition
+        whole = given.mask.amin((1, 3, 4), keepdim=True)
+        latents = self.codec.encode((given.content * whole).to(self.device))
+        factor = self.codec.time_factor
+        first, later = whole[:, :, :1], whole[:, :, 1:]
+        shown = torch.cat([first.expand(-1, -1, factor, -1, -1), later], 2)
+        mask = rearrange(shown, "b 1 (f k) h w -> b k f h w", k=factor)
+        mask = mask.expand(-1, -1, -1, *latents.shape[3:]).to(latents)
+        seen = condition.whole
+        if self.image_encoder is not None:
+            seen = {**seen, FIRST_PICTURE: self._picture_states(given.content[:, :, 0])}
+        over = {**condition.over_frames, GIVEN: torch.cat([mask, latents], 1)}
+        return replace(condition, over_frames=over, whole=seen)
+
+    def _picture_states(self, pictures: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b n d"]:
+        """The image encoder's last states but one."""
+        levels = ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte()
+        images = list(levels.permute(0, 2, 3, 1).cpu().numpy())
+        shown = self.image_processor(images=images, return_tensors="pt")
+        encoder = self.image_encoder
+        states = encoder(
+            shown.pixel_values.to(encoder.device, encoder.dtype), output_hidden_states=True
+        )
+        found: Tensor = states.hidden_states[-2]
+        return found
+
+    def _inputs(self, noisy: Tensor, condition: Condition) -> tuple[Tensor, dict[str, Tensor]]:
+        if self.by_token:
+            return noisy, {}
+        shown = torch.cat([noisy, condition.over_frames[GIVEN].to(noisy)], 1)
+        picture = condition.whole.get(FIRST_PICTURE)
+        return shown, {} if picture is None else {"encoder_hidden_states_image": picture}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WanVaceBackbone(WanBackbone):
+    """Wan VACE: a control of what is kept, what is made anew, and a mask whose 1 is new: the
+    reverse of ours.
+    """
+
+    @property
+    def reads(self) -> Reads:
+        """What is known, anywhere."""
+        return Reads(known=True)
+
+    def read(self, condition: Condition, given: Known) -> Condition:
+        """The condition with the control; see `contract.ReadsPixels`."""
+        new = (given.mask != 1).to(given.content)
+        kept = self.codec.encode((given.content * (1 - new)).to(self.device))
+        made = self.codec.encode((given.content * new).to(self.device))
+        side = self.codec.factor
+        squares = rearrange(new, "b 1 f (h y) (w x) -> b (y x) f h w", y=side, x=side)
+        mask = F.interpolate(squares, size=kept.shape[2:], mode="nearest-exact").to(kept)
+        control = torch.cat([kept, made, mask], 1)
+        return replace(condition, over_frames={**condition.over_frames, GIVEN: control})
+
+    def _inputs(self, noisy: Tensor, condition: Condition) -> tuple[Tensor, dict[str, Tensor]]:
+        layers = len(self.net.config.vace_layers)
+        return noisy, {
+            "control_hidden_states": condition.over_frames[GIVEN].to(self.net.dtype),
+            "control_hidden_states_scale": torch.ones(layers).to(noisy.device, self.net.dtype),
+        }

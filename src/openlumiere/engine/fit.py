@@ -189,6 +189,16 @@ def encode(canvas: Canvas, to: Fit, codec: Codec, loop: bool = False) -> Known:
     return Known(content=codec.encode(pixels), mask=codec.mask(torch.stack(masks, 1)[None], places))
 
 
+def given_pixels(canvas: Canvas, to: Fit, loop: bool, time_factor: int) -> Known:
+    """What is known in the net's pixels, frame by frame: one is known only where all pixels under
+    it are.
+    """
+    own = (to.indices[0], *to.indices[time_factor:]) if loop else to.indices
+    masks = [cells(canvas.known[index], (to.height, to.width)) for index in own]
+    pictures = [known_colours(canvas, index, to) for index in own]
+    return Known(content=torch.stack(pictures, 1)[None], mask=torch.stack(masks, 1)[None])
+
+
 Source: TypeAlias = tuple[int, tuple[int, ...]]
 """Of a frame that the codec sees: the canvas's frame that it shows, and those that must be known
 for it to be.

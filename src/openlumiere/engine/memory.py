@@ -19,7 +19,6 @@ import numpy as np
 import psutil
 import torch
 
-from openlumiere.contract import NATIVE_RATE
 from openlumiere.diffusion.multidiffusion import Windows
 from openlumiere.engine.canvas import Canvas
 from openlumiere.engine.cascade import WINDOWS, LumiereUpscalePipeline
@@ -106,7 +105,7 @@ def edit_memory(
     backbone = model.backbone
     to = fit(nothing, backbone.native)
     seen = (len(to.indices), to.height, to.width)
-    needed = sampling_memory(model, guidance, seen, windows_at(backbone, NATIVE_RATE))
+    needed = sampling_memory(model, guidance, seen, windows_at(backbone, backbone.native.fps))
     return needed if backbone.device.type != "cpu" else needed + EDITED * prod(pixels)
 
 

@@ -18,13 +18,14 @@ from jaxtyping import Float, UInt8
 from PIL import Image as Pillow
 from torch import Tensor
 
-from openlumiere.contract import NATIVE_RATE, Backbone, Codec, Known, Native
+from openlumiere.contract import NATIVE_RATE, Backbone, Codec, Known, Native, ReadsPixels
 from openlumiere.diffusion.multidiffusion import Windows
 from openlumiere.engine.canvas import Canvas, extended, filled, keyframes, partly_moving, unheld
 from openlumiere.engine.fit import (
     Fit,
     encode,
     encode_whole,
+    given_pixels,
     in_places,
     place,
     solid,
@@ -172,12 +173,20 @@ def plan_edit(task: Edit, canvas: Canvas, to: Fit, backbone: Backbone) -> Plan:
         width=to.width,
         frame_times=to.times(canvas.fps, getattr(task, "motion", 1.0)),
         known=encode(canvas, to, codec, loop) if canvas.known.any() else None,
+        given=given_for(backbone, canvas, to, loop),
         source=encode_whole(canvas, to, codec, loop) if start or structure else None,
         start=start,
         structure=structure,
-        windows=windows_at(backbone, NATIVE_RATE),
+        windows=windows_at(backbone, backbone.native.fps),
         loop=loop,
     )
+
+
+def given_for(backbone: Backbone, canvas: Canvas, to: Fit, loop: bool) -> Known | None:
+    """What is known in pixels, for a net that reads those."""
+    if not isinstance(backbone, ReadsPixels):
+        return None
+    return given_pixels(canvas, to, loop, backbone.codec.time_factor)
 
 
 def seen_frames(count: int, codec: Codec, loop: bool) -> int:
@@ -232,6 +241,7 @@ def plan_shot(
         width=native.longer or native.side,
         frame_times=torch.arange(frames) * float(NATIVE_RATE / fps),
         known=None if keyframe is None else know_first(backbone, keyframe, frames),
+        given=None if keyframe is None else give_first(keyframe, frames),
         windows=windows or windows_at(backbone, fps),
         loop=task.loop,
     )
@@ -340,13 +350,25 @@ def frames_of(count: int, backbone: Backbone, loop: bool = False) -> int:
 
 def know_first(backbone: Backbone, picture: UInt8[np.ndarray, "h w 3"], frames: int) -> Known:
     """The picture as frame 0 of a clip of which nothing else is known."""
-    pixels = rearrange(torch.from_numpy(picture.copy()), "h w c -> 1 c 1 h w") / 127.5 - 1
-    coded = backbone.codec.encode(pixels)
+    coded = backbone.codec.encode(pixels_of(picture))
     places, *_ = backbone.codec.grid(frames, *picture.shape[:2])
     known = Known.nothing((1, coded.shape[1], places, *coded.shape[3:]))
     known.content[:, :, :1] = coded
     known.mask[:, :, :1] = 1
     return known
+
+
+def give_first(picture: UInt8[np.ndarray, "h w 3"], frames: int) -> Known:
+    """The same in pixels."""
+    given = Known.nothing((1, 3, frames, *picture.shape[:2]))
+    given.content[:, :, :1] = pixels_of(picture)
+    given.mask[:, :, :1] = 1
+    return given
+
+
+def pixels_of(picture: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 3 1 h w"]:
+    """A picture in [-1, 1]."""
+    return rearrange(torch.from_numpy(picture.copy()), "h w c -> 1 c 1 h w") / 127.5 - 1
 
 
 def windows_at(
@@ -356,7 +378,7 @@ def windows_at(
     part of that, which takes less memory. They count the codec's places.
     """
     native = backbone.native
-    rate = part * (fps / NATIVE_RATE if backbone.reads.frame_times else 1)
+    rate = part * (fps / native.fps if backbone.reads.frame_times else 1)
     frames = max(2, round(native.frames * rate))
     overlap = max(1, round(OVERLAP * native.frames * rate))
     factor = backbone.codec.time_factor

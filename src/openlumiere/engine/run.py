@@ -12,7 +12,7 @@ from accelerate import PartialState
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from openlumiere.contract import Backbone, Codec, Condition, Denoiser, Known
+from openlumiere.contract import Backbone, Codec, Condition, Denoiser, Known, ReadsPixels
 from openlumiere.diffusion.multidiffusion import Windows, multidiffuse
 from openlumiere.diffusion.sampler import Step, draw_noise, sample
 from openlumiere.diffusion.wrappers import (
@@ -42,7 +42,8 @@ class Plan:
     of several prompts.
 
     `seeds` are one a clip. `height` and `width` are in pixels, `frame_times` `[f]` in native frames
-    (None: one apart). `known` is coded content and its mask. Sampling begins at step `start` from
+    (None: one apart). `known` is coded content and its mask, `given` the same in pixels, for nets
+    that read those. Sampling begins at step `start` from
     the coded clip `source` under noise (SDEdit), whose coarse shapes are held for the share
     `structure` of the noise levels. `shares` `[k, f]` are the weights of k prompts at each frame.
     `windows` cut long clips; with `loop` the last frame leads seamlessly into the first. `noise`
@@ -58,6 +59,7 @@ class Plan:
     shares: Float[Tensor, "k f"] | None = None
     frame_times: Float[Tensor, " f"] | None = None
     known: Known | None = None
+    given: Known | None = None
     source: Float[Tensor, "b c f h w"] | None = None
     start: int = 0
     structure: float = 0.0
@@ -150,7 +152,7 @@ def denoiser_for(
     if plan.shares is not None:
         prompts = [prompt_condition(backbone, plan, prompt) for prompt in plan.prompts]
         denoise = blend_prompts(denoise, prompts)
-    if plan.known is not None and not backbone.reads.known:
+    if plan.known is not None and holds(backbone, plan.known):
         denoise = held(denoise)
     denoise = over_time(denoise, backbone, plan.windows, processes)
     if plan.loop:
@@ -159,6 +161,13 @@ def denoiser_for(
         quarter = backbone.native.side // backbone.codec.factor // 4
         denoise = shaped(denoise, plan.source, quarter, plan.structure)
     return denoise
+
+
+def holds(backbone: Backbone, known: Known) -> bool:
+    """Whether known places are held because the net does not read them by itself."""
+    if backbone.reads.known:
+        return False
+    return not backbone.reads.first_frame or bool(known.mask[:, :, 1:].any())
 
 
 def over_time(
@@ -194,12 +203,19 @@ def condition_for(backbone: Backbone, plan: Plan) -> Condition:
         frame_times=plan.frame_times,
         known=plan.known,
     )
+    if isinstance(backbone, ReadsPixels):
+        condition = backbone.read(condition, plan.given or nothing_given(plan, len(prompts)))
     if plan.shares is None:
         return condition
     _, height, width = backbone.codec.grid(plan.frames, plan.height, plan.width)
     shares = at_places(plan.shares, backbone.codec)
     places = spread(shares.to(condition.text), height, width)
     return replace(condition, over_frames={**condition.over_frames, SHARES: places})
+
+
+def nothing_given(plan: Plan, clips: int) -> Known:
+    """Grey pixels, of which none is known."""
+    return Known.nothing((clips, 3, plan.frames, plan.height, plan.width))
 
 
 def at_places(shares: Float[Tensor, "k f"], codec: Codec) -> Float[Tensor, "k p"]:

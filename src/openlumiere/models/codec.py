@@ -24,6 +24,7 @@ __all__ = [
     "ResidualCodec",
     "UnshuffleCodec",
     "VAECodec",
+    "VideoPlaces",
     "pooled_mask",
     "to_frames",
 ]
@@ -56,6 +57,39 @@ class PerFrame:
         self, known: Float[Tensor, "b 1 f H W"], grid: tuple[int, int, int]
     ) -> Float[Tensor, "b 1 g h w"]:
         """A place is known only if every pixel under it is."""
+        return pooled_mask(known, grid, self.time_factor)
+
+
+class VideoPlaces:
+    """What video autoencoders have in common: the first frame has a place of its own, each later
+    place is of `time_factor` frames. Concrete codecs state `channels`, `factor` and `time_factor`.
+    """
+
+    channels: int
+    colours: int = 3
+    factor: int
+    time_factor: int
+    bounded: bool = False
+
+    def grid(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
+        """(f, h, w) of the coded clip. Raises ValueError for sizes that do not fit."""
+        check_sides(height, width, self.factor)
+        if frames != self.frames_for(frames):
+            raise ValueError(
+                f"frames: expected 1 and a multiple of {self.time_factor}, got {frames}, "
+                f"take {self.frames_for(frames)}"
+            )
+        places = 1 + (frames - 1) // self.time_factor
+        return places, height // self.factor, width // self.factor
+
+    def frames_for(self, count: int) -> int:
+        """The least number of frames of at least `count` that fits."""
+        return 1 + -(-(count - 1) // self.time_factor) * self.time_factor
+
+    def mask(
+        self, known: Float[Tensor, "b 1 f H W"], grid: tuple[int, int, int]
+    ) -> Float[Tensor, "b 1 g h w"]:
+        """A place is known only if every pixel and frame under it is."""
         return pooled_mask(known, grid, self.time_factor)
 
 
