@@ -26,6 +26,7 @@ OTHERS = {  # each is a module of this room with a `main(words) -> exit code`
     "queue": "jobs that wait: add, list, change, run",
     "verify": "where a file comes from: its mark and its manifest",
     "doctor": "device, memory and versions, and what a run will need",
+    "inflate": "a text-to-image model becomes a video model to be trained",
     "train": "train the picture net, its temporal part, then the super-resolution net",
     "data": "build and inspect the sticker world",
     "evaluate": "measure what the weights make",
