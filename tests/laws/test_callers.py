@@ -16,7 +16,6 @@ CALLED_BY_OTHERS = {
     "read_sidecar": "users who make a clip again (README)",
     "replay": "the same",
     "__getattr__": "Python, for the package's lazy public names",
-    "temporal_parameters": "users' own training loops (README)",
 }
 
 
