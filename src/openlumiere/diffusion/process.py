@@ -332,6 +332,20 @@ class FlowSolver:
         return following[0]
 
 
+def process_of(scheduler: Scheduler) -> VariancePreserving | Flow:
+    """The process of a net that came with this scheduler. Flows of ours take evenly spaced levels,
+    which the scheduler's shift then moves towards noise (our choice).
+    """
+    if isinstance(scheduler, diffusers.FlowMatchEulerDiscreteScheduler):
+        return Flow(scheduler, sigmas=even_levels)
+    return VariancePreserving(scheduler)
+
+
+def even_levels(steps: int) -> list[float]:
+    """From 1, all noise, in so many even steps towards 0."""
+    return [1 - step / steps for step in range(steps)]
+
+
 def make_scheduler(name: str, config: Mapping[str, Any]) -> Scheduler:
     """The scheduler of this name for a net trained under `config` (another scheduler's). Raises
     ValueError for an unknown name.

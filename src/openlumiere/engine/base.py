@@ -25,7 +25,7 @@ from torch import Tensor
 from openlumiere.backbones.unet import UNetBackbone, check_channels, codec_for, text_for
 from openlumiere.contract import Codec, Known, SparseFirst
 from openlumiere.diffusion.multidiffusion import Windows
-from openlumiere.diffusion.process import VariancePreserving
+from openlumiere.diffusion.process import process_of
 from openlumiere.engine.model import Model, bytes_of
 from openlumiere.engine.run import OnStep, Plan, run
 from openlumiere.models.folder import read_parts, write_checksums
@@ -130,7 +130,7 @@ class LumierePipeline(CheckedPipeline):
         spacing, until = self.config.path_spacing, self.config.path_until
         return UNetBackbone(
             net=self.stunet,
-            process=VariancePreserving(self.scheduler),
+            process=process_of(self.scheduler),
             codec=self.codec,
             text=self.text,
             sparse=SparseFirst(spacing=spacing, until=until),

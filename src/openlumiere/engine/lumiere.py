@@ -331,8 +331,8 @@ class Lumiere:
         return restore(made, canvas, to, task.keep.pixels, task.keep.feather, loops(task))
 
     def _sized(
-        self, task: Generate | Image, frames: UInt8[np.ndarray, "f h w 3"]
-    ) -> UInt8[np.ndarray, "f H W 3"]:
+        self, task: Generate | Image, frames: UInt8[np.ndarray, "f h w c"]
+    ) -> UInt8[np.ndarray, "f H W c"]:
         """What is made of words, at the size asked for: by the super-resolution net, where there is
         one, then by Lanczos resampling.
         """
@@ -440,7 +440,7 @@ def shots_of(
     task: Generate,
     windows: Windows | None = None,
     on_step: OnStep | None = None,
-) -> UInt8[np.ndarray, "f h w 3"]:
+) -> UInt8[np.ndarray, "f h w c"]:
     """All shots of a task, one after the other: later ones begin with the middle of the first, so
     that the subject stays, and draw from the next seeds. Frames beyond those asked for, which some
     nets make, are left out. Our choice: the paper leaves shots to the future.

@@ -211,7 +211,7 @@ def plan_shot(
     prompt: str,
     backbone: Backbone,
     windows: Windows | None = None,
-    keyframe: UInt8[np.ndarray, "h w 3"] | None = None,
+    keyframe: UInt8[np.ndarray, "h w c"] | None = None,
     number: int = 0,
 ) -> Plan:
     """The `number`-th shot of words, at the net's size, from a seed of its own; it may be a little
@@ -348,7 +348,7 @@ def frames_of(count: int, backbone: Backbone, loop: bool = False) -> int:
     return backbone.native.frames_for(count)
 
 
-def know_first(backbone: Backbone, picture: UInt8[np.ndarray, "h w 3"], frames: int) -> Known:
+def know_first(backbone: Backbone, picture: UInt8[np.ndarray, "h w c"], frames: int) -> Known:
     """The picture as frame 0 of a clip of which nothing else is known."""
     coded = backbone.codec.encode(pixels_of(picture))
     places, *_ = backbone.codec.grid(frames, *picture.shape[:2])

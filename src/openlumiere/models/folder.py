@@ -54,6 +54,7 @@ SCHEDULERS = (
     "UniPCMultistepScheduler",
     "LCMScheduler",
     "PNDMScheduler",
+    "FlowMatchEulerDiscreteScheduler",
 )
 CLASSES: dict[str, dict[str, str]] = {  # all that a folder may name: component, class, package
     "stunet": {"STUNet": "openlumiere.models.stunet"},

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -159,52 +158,11 @@ def flow_loss(
     share = time[:, None, None, None]
     noisy = torch.lerp(latents, noise, share).contiguous(memory_format=torch.channels_last)
     with torch.autocast(latents.device.type, torch.bfloat16, enabled=bf16):
-        velocity = predicted(net, noisy, time, states, mask)
+        velocity = net(
+            noisy,
+            TIMES * time,
+            states,
+            class_labels=mean_state(states, mask),
+            encoder_attention_mask=mask,
+        ).sample
     return (velocity.float() - (noise - latents)).square().mean((1, 2, 3))
-
-
-def predicted(
-    net: nn.Module,
-    noisy: Float[Tensor, "b c h w"],
-    time: Float[Tensor, " b"],
-    states: Float[Tensor, "b n d"],
-    mask: Bool[Tensor, "b n"],
-) -> Float[Tensor, "b c h w"]:
-    """The velocity that the net predicts under token states and their mean."""
-    velocity: Tensor = net(
-        noisy,
-        TIMES * time,
-        states,
-        class_labels=mean_state(states, mask),
-        encoder_attention_mask=mask,
-    ).sample
-    return velocity
-
-
-@torch.no_grad()
-def sample_pictures(
-    net: nn.Module,
-    states: list[Float[Tensor, "_ d"]],
-    empty: Float[Tensor, "_ d"],
-    steps: int = 16,
-    guidance: float = 3.0,
-    shift: float = 2.5,
-    seed: int = 0,
-    bf16: bool = True,
-) -> Float[Tensor, "b 16 16 16"]:
-    """Latents by Euler's steps from noise, times moved towards noise by `shift`, guided by what
-    the empty prompt predicts.
-    """
-    count = len(states)
-    generator = torch.Generator().manual_seed(seed)
-    latents = torch.randn(count, LATENT_CHANNELS, LATENT_SIDE, LATENT_SIDE, generator=generator)
-    both, mask = padded_states([*states, *[empty] * count], empty, 0.0, generator)
-    times = shifted(torch.linspace(1, 0, steps + 1), shift)
-    for now, then in pairwise(times):
-        doubled = torch.cat([latents, latents]).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(latents.device.type, torch.bfloat16, enabled=bf16):
-            asked, free = (
-                predicted(net, doubled, now.expand(2 * count), both, mask).float().chunk(2)
-            )
-        latents = latents + (then - now) * (free + guidance * (asked - free))
-    return latents
