@@ -4,13 +4,13 @@ VENV := .venv
 STAMP := $(VENV)/.up-to-date
 PROCESSES ?= 2
 
-.PHONY: demo check lint format types test test-long wheel venv
+.PHONY: demo check lint format types test test-long docs wheel venv
 
 demo: venv
 	@mkdir -p out
 	$(VENV)/bin/lumiere generate "a rocket stays still on a blue background" --seed 7 --preview -o out/demo.mp4
 
-check: lint types test
+check: lint types test docs
 
 lint: venv
 	$(VENV)/bin/ruff check .
@@ -31,6 +31,10 @@ test: venv
 
 test-long: venv
 	$(VENV)/bin/python -m pytest -m long --timeout 3600
+
+# The site, from docs/ and the code: a broken link is an error.
+docs: venv
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet
 
 # A wheel, installed into an empty environment away from the sources, makes a clip.
 wheel:
