@@ -30,7 +30,7 @@ from openlumiere.contract import (
     Reads,
 )
 from openlumiere.diffusion.process import Flow
-from openlumiere.models.codec import VideoPlaces
+from openlumiere.models.codec import VideoPlaces, device_of, on_device_of
 
 TOKENS = 128  # of a prompt; longer ones are cut
 FPS = 25.0  # frames a second that the net was trained at
@@ -55,14 +55,14 @@ class LTXCodec(VideoPlaces):
         """The mean of the posterior, each channel brought to about unit variance."""
         self.grid(*pixels.shape[2:])
         mean, spread = self._statistics(pixels)
-        latents: Tensor = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.mode()
-        return (latents - mean) / spread
+        latents: Tensor = self.vae.encode(on_device_of(self.vae, pixels)).latent_dist.mode()
+        return (latents.to(pixels) - mean) / spread
 
     @torch.no_grad()
     def decode(self, coded: Float[Tensor, "b c g h w"]) -> Float[Tensor, "b 3 f H W"]:
         """The autoencoder's frames."""
         mean, spread = self._statistics(coded)
-        latents = (coded * spread + mean).to(self.vae.dtype)
+        latents = on_device_of(self.vae, coded * spread + mean)
         clean = self.vae.config.timestep_conditioning
         time = torch.zeros(len(latents)).to(latents) if clean else None
         pixels: Tensor = self.vae.decode(latents, time).sample
@@ -138,8 +138,7 @@ class LTXBackbone:
     @property
     def device(self) -> torch.device:
         """Where the net lies."""
-        device: torch.device = self.net.device
-        return device
+        return device_of(self.net)
 
     def denoise(
         self, noisy: Float[Tensor, "b c f h w"], level: Level, condition: Condition
@@ -192,7 +191,7 @@ class LTXBackbone:
             max_length=TOKENS,
             truncation=True,
             return_tensors="pt",
-        ).to(self.text_encoder.device)
+        ).to(device_of(self.text_encoder))
         states = self.text_encoder(asked.input_ids).last_hidden_state
         whole = {}
         if frame_times is not None and len(frame_times) > 1:

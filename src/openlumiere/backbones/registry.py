@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
-from torch import nn
 
 from openlumiere.backbones.ltx import LTXBackbone
 from openlumiere.backbones.wan import WanBackbone, WanImageBackbone, WanVaceBackbone
@@ -96,11 +96,20 @@ FAMILIES: dict[str, Family] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A published model: the name of its pipeline's class, its components, its backbone."""
+    """A published model: the name of its pipeline's class, its components, the entries of its
+    index, its backbone.
+    """
 
     name: str
     parts: Mapping[str, Any]
+    values: Mapping[str, Any]
     backbone: Backbone
+
+    def pipeline(self) -> Any:
+        """diffusers' own pipeline of the same components: what loads LoRAs and offloads."""
+        present = {name: part for name, part in self.parts.items() if part is not None}
+        given = {name: value for name, value in self.values.items() if value is not None}
+        return getattr(diffusers, self.name)(**present, **given)
 
     @property
     def net(self) -> str:
@@ -108,7 +117,7 @@ class Published:
         return "unet" if "unet" in self.parts else "transformer"
 
 
-def open_published(folder: Path, dtype: torch.dtype, device: str = "cpu") -> Published:
+def open_published(folder: Path, dtype: torch.dtype) -> Published:
     """The model in a published pipeline's folder. Raises `ModelError`, in one line, for a family
     that is not in the table and for whatever is wrong with the folder.
     """
@@ -121,10 +130,8 @@ def open_published(folder: Path, dtype: torch.dtype, device: str = "cpu") -> Pub
     values = {key: index.get(key) for key in family.values}
     check_config(values, INDEX)
     parts = read_published(folder, index, family.parts, family.optional, dtype)
-    for part in parts.values():
-        if isinstance(part, nn.Module):
-            part.to(device)
-    return Published(name=name, parts=parts, backbone=family.build({**parts, **values}))
+    backbone = family.build({**parts, **values})
+    return Published(name=name, parts=parts, values=values, backbone=backbone)
 
 
 def is_ours(folder: Path) -> bool:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from openlumiere.contract import TIMES, Codec, Condition, Known, Level, Native, Process, Reads
 from openlumiere.diffusion.process import Flow
-from openlumiere.models.codec import VideoPlaces
+from openlumiere.models.codec import VideoPlaces, device_of, on_device_of
 
 TOKENS = 512  # a prompt's tokens, padded with zeros
 GIVEN = "given"
@@ -49,14 +49,14 @@ class WanCodec(VideoPlaces):
         """The mean of the posterior, each channel brought to about unit variance."""
         self.grid(*pixels.shape[2:])
         mean, spread = self._statistics(pixels)
-        latents: Tensor = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.mode()
-        return (latents - mean) / spread
+        latents: Tensor = self.vae.encode(on_device_of(self.vae, pixels)).latent_dist.mode()
+        return (latents.to(pixels) - mean) / spread
 
     @torch.no_grad()
     def decode(self, coded: Float[Tensor, "b c g h w"]) -> Float[Tensor, "b 3 f H W"]:
         """The autoencoder's frames."""
         mean, spread = self._statistics(coded)
-        pixels: Tensor = self.vae.decode((coded * spread + mean).to(self.vae.dtype)).sample
+        pixels: Tensor = self.vae.decode(on_device_of(self.vae, coded * spread + mean)).sample
         return pixels
 
     def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,8 +124,7 @@ class WanBackbone:
     @property
     def device(self) -> torch.device:
         """Where the net lies."""
-        device: torch.device = self.net.device
-        return device
+        return device_of(self.net)
 
     def denoise(
         self, noisy: Float[Tensor, "b c f h w"], level: Level, condition: Condition
@@ -183,7 +182,7 @@ class WanBackbone:
             max_length=TOKENS,
             truncation=True,
             return_tensors="pt",
-        ).to(self.text_encoder.device)
+        ).to(device_of(self.text_encoder))
         states = self.text_encoder(asked.input_ids, asked.attention_mask).last_hidden_state
         text = states * asked.attention_mask[..., None]
         return Condition(text=text, known=known).to(self.device, self.net.dtype)
@@ -231,9 +230,7 @@ class WanImageBackbone(WanBackbone):
         images = list(levels.permute(0, 2, 3, 1).cpu().numpy())
         shown = self.image_processor(images=images, return_tensors="pt")
         encoder = self.image_encoder
-        states = encoder(
-            shown.pixel_values.to(encoder.device, encoder.dtype), output_hidden_states=True
-        )
+        states = encoder(on_device_of(encoder, shown.pixel_values), output_hidden_states=True)
         found: Tensor = states.hidden_states[-2]
         return found
 

@@ -147,6 +147,11 @@ class LumierePipeline(CheckedPipeline):
         return self.backbone.picture
 
     @property
+    def part(self) -> Fraction:
+        """Windows are as long as the net was trained on."""
+        return Fraction(1)
+
+    @property
     def weights(self) -> int:
         """Bytes of the net's weights."""
         return bytes_of(self.stunet)

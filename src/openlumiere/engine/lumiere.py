@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from openlumiere.backbones.registry import is_ours, open_published
 from openlumiere.contract import Backbone
 from openlumiere.diffusion.multidiffusion import Windows
 from openlumiere.diffusion.process import make_scheduler
+from openlumiere.engine.adapters import merge_loras, read_loras
 from openlumiere.engine.base import LumierePipeline, inflated
 from openlumiere.engine.cascade import LumiereUpscalePipeline
 from openlumiere.engine.finish import Provenance, check_keys, sources_of
@@ -35,6 +37,7 @@ from openlumiere.engine.inputs import (
 from openlumiere.engine.learn_style import learn
 from openlumiere.engine.memory import pick_tiles, pick_windows, room_for
 from openlumiere.engine.model import Model, PublishedModel
+from openlumiere.engine.offload import Way, arrange, choose, sizes_of
 from openlumiere.engine.plan import (
     Edit,
     Sampled,
@@ -75,6 +78,9 @@ from openlumiere.tasks import (
     Upscale,
 )
 from openlumiere.tasks.values import UPSCALE_STEPS, Scheduler, parse_schedule
+from openlumiere.tasks.values import memory as read_memory
+
+log = logging.getLogger("openlumiere")
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 
@@ -124,14 +130,27 @@ class Lumiere:
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
         settings: Settings | None = None,
+        memory: int | str = 0,
+        loras: Sequence[str] = (),
     ) -> Lumiere:
         """The bundled weights, or a folder in diffusers' layout, or `owner/name` on the hub: our
         pipeline or a published one (`backbones/registry.py`). Its super-resolution net is in
-        `upscaler/`; a published model takes the bundled one.
+        `upscaler/`; a published model takes the bundled one. Of a published model, `memory` bytes
+        (or `8GiB`) decide where its parts lie (`engine/offload.py`; 0 is no limit), and `loras`,
+        each `FILE` or `FILE:0.8`, are merged in.
         """
         folder = locate(model or WEIGHTS)
         ours = is_ours(folder)
-        base = open_ours(folder, device, dtype) if ours else open_theirs(folder, device, dtype)
+        if ours and (loras or memory):
+            raise ValueError(
+                "model: expected a published one for memory and LoRAs, got ours, "
+                "give a LoRA as a style and a limit as memory_limit"
+            )
+        base: Model
+        if ours:
+            base = LumierePipeline.from_pretrained(folder, torch_dtype=dtype).to(device)
+        else:
+            base = open_theirs(folder, device, dtype, read_memory(memory), read_loras(loras))
         enlarging = (folder if ours else WEIGHTS) / UPSCALER
         upscaler = None
         if enlarging.is_dir():
@@ -314,17 +333,18 @@ class Lumiere:
             picture = plan_picture(task, base.still.native)
             made = run(base.still, picture, task.sampling, on_step)[0]
             return self._sized(task, made)
-        return self._edited(task, base.backbone, on_step)
+        return self._edited(task, base, on_step)
 
     def _edited(
-        self, task: Edit, backbone: Backbone, on_step: OnStep | None
+        self, task: Edit, base: Model, on_step: OnStep | None
     ) -> UInt8[np.ndarray, "f h w c"]:
         """What is unknown of a canvas made by the net, at the canvas's size, length and rate."""
         canvas = canvas_of(task)
         if canvas.known.all():
             return np.array(canvas.frames)
+        backbone = base.backbone
         to = fit(canvas, backbone.native, loops(task))
-        plan = plan_edit(task, canvas, to, backbone)
+        plan = plan_edit(task, canvas, to, backbone, base.part)
         made = run(backbone, plan, task.sampling, on_step)[0]
         if isinstance(task, Restyle):
             return restore(made, canvas, to, "soft", 0)
@@ -467,14 +487,22 @@ def styles_of(task: Sampled) -> list[tuple[Style, float]]:
     return [(each.style.content.content, each.weight) for each in given]
 
 
-def open_ours(folder: Path, device: str, dtype: torch.dtype) -> LumierePipeline:
-    """Our pipeline's folder on a device."""
-    return LumierePipeline.from_pretrained(folder, torch_dtype=dtype).to(device)
-
-
-def open_theirs(folder: Path, device: str, dtype: torch.dtype) -> PublishedModel:
-    """A published pipeline's folder on a device."""
-    return PublishedModel(open_published(folder, dtype, device), folder)
+def open_theirs(
+    folder: Path,
+    device: str,
+    dtype: torch.dtype,
+    limit: int,
+    loras: Sequence[tuple[Path, float]],
+) -> PublishedModel:
+    """A published pipeline's folder with its LoRAs merged in, on a device, within a limit."""
+    published = open_published(folder, dtype)
+    merged = merge_loras(published, loras)
+    way = Way()
+    if limit:
+        way = choose(published.backbone, sizes_of(published), limit, torch.device(device).type)
+        log.warning("memory: about %.1f GiB by %s", way.peak / 2**30, way)
+    arrange(published, way, device)
+    return PublishedModel(published, folder, merged, way.part)
 
 
 OLD_ROLES = {"picture": "image", "frame 0": "image"}

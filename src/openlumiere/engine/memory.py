@@ -55,7 +55,7 @@ def memory_needed(model: Model, run: Generate, windows: Windows | None = None) -
     another device of what lies there.
     """
     backbone = model.backbone
-    windows = windows or windows_at(backbone, run.length.fps)
+    windows = windows or windows_at(backbone, run.length.fps, part=model.part)
     asked = run.length.count
     side = backbone.native.side
     size = (asked, side, backbone.native.longer or side)
@@ -105,7 +105,8 @@ def edit_memory(
     backbone = model.backbone
     to = fit(nothing, backbone.native)
     seen = (len(to.indices), to.height, to.width)
-    needed = sampling_memory(model, guidance, seen, windows_at(backbone, backbone.native.fps))
+    windows = windows_at(backbone, backbone.native.fps, part=model.part)
+    needed = sampling_memory(model, guidance, seen, windows)
     return needed if backbone.device.type != "cpu" else needed + EDITED * prod(pixels)
 
 
@@ -155,7 +156,7 @@ def pick_windows(model: Model, run: Generate, limit: int) -> Windows:
     """
     rate = run.length.fps
     if not limit:
-        return windows_at(model.backbone, rate)
+        return windows_at(model.backbone, rate, part=model.part)
     choices = [windows_at(model.backbone, rate, batch) for batch in (8, 4, 2, 1)] + [
         windows_at(model.backbone, rate, part=Fraction(1, n)) for n in (2, 4)
     ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -18,6 +19,7 @@ from openlumiere.models.published import files_read
 from openlumiere.models.style import Style
 
 
+@runtime_checkable
 class Model(Protocol):
     """A base model: a backbone for clips and one for pictures, under styles of a run."""
 
@@ -46,6 +48,11 @@ class Model(Protocol):
         """Bytes of weights that a run needs at once."""
         ...
 
+    @property
+    def part(self) -> Fraction:
+        """The share of the native frames that a window has."""
+        ...
+
     def fingerprint(self) -> str:
         """sha256 of all that a clip depends on."""
         ...
@@ -57,10 +64,15 @@ class Model(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class PublishedModel:
-    """A published family's model; see `backbones/registry.py`."""
+    """A published family's model; see `backbones/registry.py`.
+
+    `loras` says which are merged in, `part` how much of the native frames a window has.
+    """
 
     published: Published
     folder: Path
+    loras: str = ""
+    part: Fraction = Fraction(1)
 
     @property
     def name(self) -> str:
@@ -96,7 +108,9 @@ class PublishedModel:
         names = [name for name, part in self.published.parts.items() if part is not None]
         paths = [path for name in names for path in files_read(self.folder / name)]
         sums = {str(path.relative_to(self.folder)): digest(path) for path in paths}
-        return sha256(json.dumps([self.name, sums], sort_keys=True).encode()).hexdigest()
+        return sha256(
+            json.dumps([self.name, sums, self.loras], sort_keys=True).encode()
+        ).hexdigest()
 
     def styled(self, styles: Sequence[tuple[Style, float]]) -> PublishedModel:
         """Itself. Raises ValueError for a style, which belongs to an inflated picture net."""

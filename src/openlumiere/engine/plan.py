@@ -156,8 +156,12 @@ def scaled(size: tuple[int, int], longer: int) -> tuple[int, int]:
     return max(1, round(width * share)), max(1, round(height * share))
 
 
-def plan_edit(task: Edit, canvas: Canvas, to: Fit, backbone: Backbone) -> Plan:
-    """What is unknown of a canvas, made around what is known."""
+def plan_edit(
+    task: Edit, canvas: Canvas, to: Fit, backbone: Backbone, part: Fraction = Fraction(1)
+) -> Plan:
+    """What is unknown of a canvas, made around what is known, by windows of this part of the native
+    frames.
+    """
     codec = backbone.codec
     loop = loops(task)
     strength = task.strength if isinstance(task, Restyle) else 1.0
@@ -177,7 +181,7 @@ def plan_edit(task: Edit, canvas: Canvas, to: Fit, backbone: Backbone) -> Plan:
         source=encode_whole(canvas, to, codec, loop) if start or structure else None,
         start=start,
         structure=structure,
-        windows=windows_at(backbone, backbone.native.fps),
+        windows=windows_at(backbone, backbone.native.fps, part=part),
         loop=loop,
     )
 

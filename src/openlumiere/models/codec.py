@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from diffusers.utils.torch_utils import get_module_execution_device
 from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -93,6 +94,17 @@ class VideoPlaces:
         return pooled_mask(known, grid, self.time_factor)
 
 
+def device_of(net: Any) -> torch.device:
+    """Where a net's inputs belong: where it lies, or where its parts are brought when it runs."""
+    found: torch.device = get_module_execution_device(net)
+    return found
+
+
+def on_device_of(net: Any, tensor: Tensor) -> Tensor:
+    """A net's input, where it belongs and in its precision."""
+    return tensor.to(device_of(net), net.dtype)
+
+
 class UnshuffleCodec(PerFrame):
     """Each square of `factor` x `factor` pixels becomes the channels of one place (lossless).
 
@@ -143,7 +155,7 @@ class VAECodec(PerFrame):
         """
         check_sides(pixels.shape[-2], pixels.shape[-1], self.factor)
         means = [
-            self.vae.encode(part).latent_dist.mode()
+            self.vae.encode(on_device_of(self.vae, part)).latent_dist.mode().to(pixels)
             for part in fold_frames(pixels).split(self.batch)
         ]
         return unfold_frames(
@@ -155,7 +167,12 @@ class VAECodec(PerFrame):
         """The VAE's pictures."""
         latents = fold_frames(coded) / self.vae.config.scaling_factor + self._shift
         return unfold_frames(
-            torch.cat([self.vae.decode(part).sample for part in latents.split(self.batch)]),
+            torch.cat(
+                [
+                    self.vae.decode(on_device_of(self.vae, part)).sample
+                    for part in latents.split(self.batch)
+                ]
+            ),
             coded.shape[0],
         )
 

@@ -227,11 +227,13 @@ Rate = Annotated[
     WithJsonSchema({"type": "string", "examples": ["16", "30000/1001"]}),
 ]
 
-BYTES = re.compile(r"\s*(\d{1,6}(?:\.\d{1,3})?)\s*([KMGT]i?B)\s*")
+BYTES = re.compile(r"\s*(\d{1,6}(?:\.\d{1,3})?)\s*([KMGT](?:i?B)?)\s*")
 
 
 def memory(value: Any, info: ValidationInfo | None = None) -> int:
-    """Bytes: a whole number, or text such as `6GiB`, `1500 MiB` or `2GB`; empty is 0, no limit."""
+    """Bytes: a whole number, or text such as `6GiB`, `1500 MiB`, `2GB` or `8G`, which is 8 GiB;
+    empty is 0, no limit.
+    """
     found = number(value)
     if isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= 2**50:
         return found
@@ -243,7 +245,7 @@ def memory(value: Any, info: ValidationInfo | None = None) -> int:
             f"memory limit: expected a size such as 6GiB or 1500MB, got {shown(value)}, "
             "give a number and a unit"
         )
-    unit = 1024 if "i" in told[2] else 1000
+    unit = 1000 if told[2].endswith("B") and "i" not in told[2] else 1024
     return round(Fraction(told[1]) * unit ** (1 + "KMGT".index(told[2][0])))
 
 

@@ -7,14 +7,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Literal
 
 import torch
 
 from openlumiere.apps.cli.arguments import parse
 from openlumiere.apps.cli.loading import check_device, load
+from openlumiere.backbones.registry import Published
 from openlumiere.engine.finish import PACKAGES
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.engine.memory import cascade_memory, free_memory, gigabytes
+from openlumiere.engine.model import PublishedModel
+from openlumiere.engine.offload import sizes_of, ways
+from openlumiere.engine.offload import weigh as weighed
 from openlumiere.engine.plan import written_side
 from openlumiere.models.e5 import check_e5, e5_path
 from openlumiere.tasks import Generate, Length, Sampling
@@ -34,7 +39,9 @@ class Doctor:
     steps: int = Sampling().steps
     """Its denoising steps (they take time, not memory)."""
     model: str | None = None
-    """A model folder instead of the carried weights."""
+    """A model folder instead of the bundled weights; of a published one, every way to run it."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Precision of the weights."""
     device: str = "cpu"
     """cpu, cuda, cuda:1, mps."""
 
@@ -91,11 +98,27 @@ def check_text() -> str:
 
 def check_weights(options: Doctor, run: Generate) -> str:
     """The model and what a run of it takes. Raises ValueError for weights that are damaged."""
-    lumiere = load(options.model, options.device, "float32")
+    lumiere = load(options.model, options.device, options.dtype)
     native = lumiere.base.backbone.native
     parameters = lumiere.base.weights / lumiere.base.dtype.itemsize
     net = f"{parameters / 1e6:.1f} M parameters, {native.side} px, intact"
-    return f"{net}\n{weigh(lumiere, run)}"
+    lines = [net, weigh(lumiere, run)]
+    if isinstance(lumiere.base, PublishedModel):
+        lines += every_way(lumiere.base.published, options.device)
+    return "\n".join(lines)
+
+
+def every_way(published: Published, device: str) -> list[str]:
+    """What each way to run a published model takes, and whether it fits what is free."""
+    free = free_memory(torch.device(device))
+    sizes = sizes_of(published)
+    found = [weighed(way, published.backbone, sizes) for way in ways(torch.device(device).type)]
+    return [f"{fits(way.peak, free):<10}about {gigabytes(way.peak)}: {way}" for way in found]
+
+
+def fits(needed: int, free: int) -> str:
+    """In a word."""
+    return "fits" if needed <= free else "too much"
 
 
 def weigh(lumiere: Lumiere, run: Generate) -> str:

@@ -84,6 +84,21 @@ class Model:
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"], arg(help="Precision of the weights.")
     ] = "float32"
+    memory: Annotated[
+        str,
+        arg(
+            metavar="SIZE",
+            help="Of a published model: the most that it may take on the device, as 8G; what is "
+            "done for it is said.",
+        ),
+    ] = ""
+    lora: Annotated[
+        UseAppendAction[tuple[str, ...]],
+        arg(
+            metavar="FILE:X",
+            help="Of a published model: a LoRA and its weight; may be given again.",
+        ),
+    ] = ()
     certificate: Annotated[
         str | None,
         arg(

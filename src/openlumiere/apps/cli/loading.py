@@ -29,7 +29,14 @@ from openlumiere.tasks.values import DEFAULT_SIDE
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def load(model: str | None, device: str, dtype: str, settings: Settings | None = None) -> Lumiere:
+def load(
+    model: str | None,
+    device: str,
+    dtype: str,
+    settings: Settings | None = None,
+    memory: str = "",
+    loras: tuple[str, ...] = (),
+) -> Lumiere:
     """The model on its device. Raises ValueError for a device or a precision that torch does not
     have here.
     """
@@ -37,7 +44,14 @@ def load(model: str | None, device: str, dtype: str, settings: Settings | None =
     check_device(device)
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    return Lumiere.from_pretrained(model, device=device, dtype=DTYPES[dtype], settings=settings)
+    return Lumiere.from_pretrained(
+        model,
+        device=device,
+        dtype=DTYPES[dtype],
+        settings=settings,
+        memory=memory,
+        loras=loras,
+    )
 
 
 def settings_of(certificate: str | None, key: str | None) -> Settings:

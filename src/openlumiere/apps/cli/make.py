@@ -63,7 +63,10 @@ def make_all(tasks: list[Task], outputs: list[str], form: Any, bar: Progress) ->
     for output in outputs:
         loading.check_path(opened[0], output, form.written)
     bar.say("loading the model")
-    lumiere = loading.load(form.model.model, form.model.device, form.model.dtype, settings)
+    asked = form.model
+    lumiere = loading.load(
+        asked.model, asked.device, asked.dtype, settings, asked.memory, asked.lora
+    )
     loading.warn(opened[0], lumiere)
     for task, output in zip(opened, outputs, strict=True):
         make_one(lumiere, task, output, form, bar)
