@@ -73,6 +73,7 @@ CODEC_LOOP = LoopConfig(
     optimizer="muon",
 )
 PICTURE_LOOP = LoopConfig(learning_rate=1e-3, batch=32, count_work=False, optimizer="muon")
+LATENT_CLIP_LOOP = LoopConfig(learning_rate=1e-3, batch=4, count_work=False, optimizer="muon")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,6 +266,25 @@ class PictureConfig:
     bf16: bool = True
     """Multiply in bfloat16."""
     loop: LoopConfig = PICTURE_LOOP
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentClipConfig:
+    """The temporal part of a picture net on latents. All our choice."""
+
+    stride: int = 5
+    """Native frames between two of the coded clips; 1 is every frame."""
+    attention_blocks: tuple[int, int, int] = (1, 2, 1)
+    """Temporal attention blocks on the way down, in the middle and on the way up."""
+    text_dropout: float = 0.1
+    """Share of captions that become the empty prompt, for guidance."""
+    time_mean: float = 0.3
+    """Mean of the normal numbers that become times."""
+    time_shift: float = 4.0
+    """Moves times towards noise, further than for pictures: what moves where is decided there."""
+    bf16: bool = True
+    """Multiply in bfloat16."""
+    loop: LoopConfig = LATENT_CLIP_LOOP
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,11 @@
-"""Pictures of the toy world, coded once: latents of the frozen codec and token states of their
+"""Pictures or clips of the toy world, coded once: latents of the frozen codec and token states of their
 captions, in shards.
 
     python -m openlumiere_world.toys.bank --cache CACHE --codec CODEC --bank BANK --shards 20
 
-A shard is 1,024 frames of training clips; which ones follows from its number, so several processes
-may make shards of one bank, and one that is there is not made again.
+A shard is 1,024 frames, each of a clip of its own, or with `--frames 16` as many clips of evenly
+spaced frames as that makes; which ones follows from its number, so several processes may make
+shards of one bank, and one that is there is not made again.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from torch import Tensor
 from openlumiere.media.write import write_whole
 from openlumiere.models.autoencoder import StickerAutoencoder
 from openlumiere.models.e5 import E5TextEncoder, bundled_encoder
+from openlumiere.models.temporal import unfold_frames
 from openlumiere.train.stages.picture import Coded
 from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.captions import caption
 from openlumiere_world.toys.scene import SECONDS, Planner, Scene, render
 
-PICTURES = 1024  # of a shard
+SHARD_FRAMES = 1024
 BATCH = 16
 EMPTY = "empty.safetensors"
 
@@ -40,8 +42,9 @@ def main(
     shards: int = 20,
     threads: int = 1,
     split: str = "train",
+    frames: int = 1,
 ) -> None:
-    """Make the shards from `first` on that are missing."""
+    """Make the shards from `first` on that are missing, of pictures or of clips of `frames`."""
     torch.set_num_threads(threads)
     bank.mkdir(parents=True, exist_ok=True)
     planner = Planner(Cache(cache))
@@ -51,7 +54,7 @@ def main(
     for number in range(first, first + shards):
         file = bank / f"shard-{number:04}.safetensors"
         if not file.is_file():
-            make_shard(planner, net, encoder, number, file, split)
+            make_shard(planner, net, encoder, number, file, split, frames)
             print(f"{file.name}", flush=True)
 
 
@@ -62,11 +65,13 @@ def make_shard(
     number: int,
     file: Path,
     split: str,
+    frames: int,
 ) -> None:
     latents, states, captions = [], [], []
-    for start in range(number * PICTURES, (number + 1) * PICTURES, BATCH):
-        scenes = [planner.plan(seed, split) for seed in range(start, start + BATCH)]
-        latents.append(coded(planner, net, scenes))
+    count, together = max(SHARD_FRAMES // frames, 1), max(BATCH // frames, 1)
+    for start in range(number * count, (number + 1) * count, together):
+        scenes = [planner.plan(seed, split) for seed in range(start, start + together)]
+        latents.append(coded(planner, net, scenes, frames))
         told = [caption_of(planner, scene) for scene in scenes]
         states += rows_of(encoder, told)
         captions += told
@@ -86,17 +91,28 @@ def caption_of(planner: Planner, scene: Scene) -> str:
 
 @torch.no_grad()
 def coded(
-    planner: Planner, net: StickerAutoencoder, scenes: list[Scene]
-) -> Float[Tensor, "b 16 16 16"]:
-    """A frame of each, from the middle half of its clip, where what appears or goes is there."""
-    frames = torch.cat([render(planner.cache, scene, moment_of(scene)) for scene in scenes])
+    planner: Planner, net: StickerAutoencoder, scenes: list[Scene], frames: int
+) -> Float[Tensor, "b 16 *places"]:
+    """Latents of a frame of each, or of `frames` evenly spaced ones as clips."""
+    moments = [moment_of(scene) if frames == 1 else moments_of(frames) for scene in scenes]
+    shown = [
+        render(planner.cache, scene, times) for scene, times in zip(scenes, moments, strict=True)
+    ]
+    pixels = (2 * torch.cat(shown) - 1).contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
-        return net.encode((2 * frames - 1).contiguous(memory_format=torch.channels_last))
+        latents = net.encode(pixels)
+    return latents if frames == 1 else unfold_frames(latents, len(scenes))
 
 
 def moment_of(scene: Scene) -> Float[Tensor, " 1"]:
+    """From the middle half of the clip, where what appears or goes is there."""
     generator = torch.Generator().manual_seed(scene.seed)
     return (0.25 + 0.5 * torch.rand(1, generator=generator)) * SECONDS
+
+
+def moments_of(frames: int) -> Float[Tensor, " f"]:
+    """Evenly spaced from the first frame on."""
+    return torch.arange(frames) * (SECONDS / frames)
 
 
 def rows_of(encoder: E5TextEncoder, captions: list[str]) -> list[Float[Tensor, "n d"]]:

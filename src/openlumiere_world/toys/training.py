@@ -4,30 +4,36 @@
     python -m openlumiere_world.toys.training export-codec --cache CACHE --codec RUN/codec \\
         --folder CODEC
     python -m openlumiere_world.toys.training picture --bank BANK --codec CODEC --run RUN
+    python -m openlumiere_world.toys.training clips --bank CLIPS --codec CODEC --picture RUN/unet \\
+        --run RUN2
 
 A run is resumed from its newest checkpoint; all that is drawn follows from the seed and the step.
 """
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import torch
 import tyro
 from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from openlumiere.backbones.unet import UNetBackbone
 from openlumiere.diffusion.process import process_of
-from openlumiere.engine.run import Plan, run
+from openlumiere.engine.base import LumierePipeline
+from openlumiere.engine.run import Plan, run as run_plan
 from openlumiere.models.autoencoder import StickerAutoencoder
 from openlumiere.models.codec import AutoencoderCodec
 from openlumiere.models.e5 import bundled_encoder
 from openlumiere.tasks.values import Sampling
-from openlumiere.train.config import PictureConfig
+from openlumiere.train.config import LatentClipConfig, PictureConfig
 from openlumiere.train.loop import train
 from openlumiere.train.stages.codec import over_grey, save_sheet, standardised
+from openlumiere.train.stages.latent_clips import latent_clip_stage
 from openlumiere.train.stages.picture import picture_stage
 from openlumiere_world.toys.bank import Bank
 from openlumiere_world.toys.batches import Frames, Mixed, WorldFrames
@@ -39,8 +45,10 @@ from openlumiere_world.toys.scene import Planner
 TESTED = 64  # drawings that the codec never sees
 TESTED_PHOTOGRAPHS = 30
 PICTURE = PictureConfig()
+CLIPS = LatentClipConfig()
 WORLD = 0.5  # of the codec's frames
 SHIFT = 2.5  # of the levels of a sheet's pictures towards noise
+CLIP_SHIFT = 5.0  # of those of clips
 ACROSS = 8  # pictures of a sheet beside each other
 PROMPTS = (  # of the sheets that a run makes
     "a fox walks to the left on a transparent background", "a shark swims to the right underwater", "a horse gallops to the right on a meadow",
@@ -53,6 +61,13 @@ PROMPTS = (  # of the sheets that a run makes
     "a red apple on a white background in Twemoji style", "a pizza on a green background in flat style", "a strawberry on a transparent background",
     "a cactus on a beach", "a tiger in a forest in 3D style", "an owl under a night sky", "a birthday cake in a room",
     "a guitar on an orange background", "a sparkling heart on a black background", "ein Oktopus unter Wasser",
+)  # fmt: skip
+
+
+MOVING = (
+    "a fox bounces on a transparent background in 3D style", "a crying face on a transparent background", "a red heart beats on a pink background",
+    "a rocket moves up in space", "a butterfly flies on a meadow", "a face with tears of joy on a blue background", "ein Pinguin geht im Schnee nach links",
+    "a turtle moves to the right on a beach", "a party popper on a transparent background", "a lion shakes on a yellow background",
 )  # fmt: skip
 
 
@@ -87,6 +102,49 @@ def picture(
     sheet = SheetOf(StickerAutoencoder.from_pretrained(codec).float().eval())
     stage = picture_stage(source, config, start, sheet)
     train(stage, config.loop, run, max_minutes=minutes)
+
+
+def clips(
+    bank: Path,
+    codec: Path,
+    picture: Path,
+    run: Path,
+    shards: int | None = None,
+    start: Path | None = None,
+    minutes: float = float("inf"),
+    threads: int = 1,
+    config: LatentClipConfig = CLIPS,
+) -> None:
+    """Train the temporal part of a picture net on a bank of clips; `picture` is the net's folder."""
+    torch.set_num_threads(threads)
+    unet = UNet2DConditionModel.from_pretrained(picture, torch_dtype=torch.float32)
+    net = StickerAutoencoder.from_pretrained(codec).float().eval()
+    stage = latent_clip_stage(
+        Bank(bank, shards), unet, net, config, shift=CLIP_SHIFT, start=start, sheet=strips
+    )
+    train(stage, config.loop, run, max_minutes=minutes)
+
+
+def strips(pipeline: LumierePipeline, file: Path) -> None:
+    """Eight of sixteen frames for each of some prompts, in 12 steps at guidance 3, over grey."""
+    rows = []
+    for seed, prompt in enumerate(MOVING):
+        with torch.autocast("cpu", torch.bfloat16):
+            made = pipeline(
+                prompt,
+                seeds=seed,
+                num_frames=16,
+                frame_rate=Fraction(16, 5),
+                num_inference_steps=12,
+            ).frames[0, ::2]
+        rows.append(torch.cat(list(over_grey(premultiplied_levels(made))), dim=2))
+    save_sheet(torch.cat(rows, dim=1), file)
+
+
+def premultiplied_levels(frames: UInt8[np.ndarray, "b h w 4"]) -> Float[Tensor, "b 4 h w"]:
+    """Frames of straight alpha as levels in [0, 1]."""
+    levels = torch.from_numpy(frames).permute(0, 3, 1, 2) / 255
+    return torch.cat([levels[:, :3] * levels[:, 3:], levels[:, 3:]], 1)
 
 
 def export_codec(
@@ -125,10 +183,8 @@ class SheetOf:
                 width=SIDE,
             )
             with torch.autocast("cpu", torch.bfloat16):
-                made = run(backbone, plan, Sampling(steps=16, guidance=3.0))
-            pixels = torch.from_numpy(made[:, 0]).permute(0, 3, 1, 2) / 255
-            pixels[:, :3] *= pixels[:, 3:]
-            rows.append(torch.cat(list(over_grey(pixels)), dim=2))
+                made = run_plan(backbone, plan, Sampling(steps=16, guidance=3.0))
+            rows.append(torch.cat(list(over_grey(premultiplied_levels(made[:, 0]))), dim=2))
         save_sheet(torch.cat(rows, dim=1), file)
 
 
@@ -142,4 +198,4 @@ def opened(file: Path) -> Tensor:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"picture": picture, "export-codec": export_codec})
+    tyro.extras.subcommand_cli_from_dict({"picture": picture, "clips": clips, "export-codec": export_codec})

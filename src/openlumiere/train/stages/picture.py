@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from openlumiere.models.text import mean_state
-from openlumiere.train.config import PictureConfig
+from openlumiere.train.config import LatentClipConfig, PictureConfig
 from openlumiere.train.data import padded
 from openlumiere.train.nets import averaged, save
 from openlumiere.train.start import load_into
@@ -32,22 +32,24 @@ TEXT_WIDTH = 384  # of the bundled encoder's states
 
 
 class Coded(NamedTuple):
-    """Latents of pictures, and the token states of what each shows."""
+    """Latents of pictures `b c h w` or clips `b c f h w`, and the token states of what each
+    shows.
+    """
 
-    latents: Float[Tensor, "b 16 h w"]
+    latents: Float[Tensor, "b c *places"]
     states: list[Float[Tensor, "_ d"]]
 
 
 @runtime_checkable
 class CodedSource(Protocol):
-    """Where coded pictures come from, by the generator alone; `empty` are the states of the empty
-    prompt.
+    """Where coded pictures or clips come from, by the generator alone; `empty` are the states of
+    the empty prompt.
     """
 
     empty: Float[Tensor, "n d"]
 
     def draw(self, generator: torch.Generator, count: int) -> Coded:
-        """`count` pictures."""
+        """`count` of them."""
 
 
 def build_picture_net(config: PictureConfig) -> UNet2DConditionModel:
@@ -132,7 +134,7 @@ def padded_states(
 
 
 def draw_times(
-    count: int, config: PictureConfig, generator: torch.Generator
+    count: int, config: PictureConfig | LatentClipConfig, generator: torch.Generator
 ) -> Float[Tensor, " b"]:
     """In (0, 1); 1 is noise."""
     time = torch.sigmoid(torch.randn(count, generator=generator) + config.time_mean)
@@ -146,17 +148,22 @@ def shifted(time: Tensor, shift: float) -> Tensor:
 
 def flow_loss(
     net: nn.Module,
-    latents: Float[Tensor, "b c h w"],
+    latents: Float[Tensor, "b c *places"],
     states: Float[Tensor, "b n d"],
     mask: Bool[Tensor, "b n"],
     time: Float[Tensor, " b"],
     bf16: bool,
     generator: torch.Generator,
+    **beside: Tensor,
 ) -> Float[Tensor, " b"]:
-    """Mean squared error of the velocity."""
+    """Mean squared error of the velocity, of pictures or clips; the net is given what is `beside`
+    by name.
+    """
     noise = noise_like(latents, generator)
-    share = time[:, None, None, None]
-    noisy = torch.lerp(latents, noise, share).contiguous(memory_format=torch.channels_last)
+    share = time.reshape(-1, *[1] * (latents.ndim - 1))
+    noisy = torch.lerp(latents, noise, share)
+    if noisy.ndim == 4:
+        noisy = noisy.contiguous(memory_format=torch.channels_last)
     with torch.autocast(latents.device.type, torch.bfloat16, enabled=bf16):
         velocity = net(
             noisy,
@@ -164,5 +171,6 @@ def flow_loss(
             states,
             class_labels=mean_state(states, mask),
             encoder_attention_mask=mask,
+            **beside,
         ).sample
-    return (velocity.float() - (noise - latents)).square().mean((1, 2, 3))
+    return (velocity.float() - (noise - latents)).square().flatten(1).mean(1)

@@ -1,0 +1,102 @@
+"""Training on coded clips: the picture net of `picture.py`, frozen and inflated, whose temporal
+parameters learn the same flow over all frames of a clip at once (the paper's second stage, in
+latents).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
+from torch import nn
+
+from openlumiere.engine.base import LumierePipeline
+from openlumiere.media.write import write_whole
+from openlumiere.models.autoencoder import StickerAutoencoder
+from openlumiere.models.stunet import STUNet
+from openlumiere.train.config import LatentClipConfig
+from openlumiere.train.nets import averaged, save
+from openlumiere.train.stages.picture import CodedSource, draw_times, flow_loss, padded_states
+from openlumiere.train.step import Average, Losses, Stage
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LatentClipStage(Stage):
+    """The temporal parameters of an inflated picture net, and their loss on coded clips.
+
+    A run's averaged temporal weights are at `run/temporal`, the whole model in half precision at
+    `run/model`. `sheet(pipeline, file)` makes strips of samples.
+    """
+
+    net: STUNet
+    source: CodedSource
+    codec: StickerAutoencoder
+    scheduler: FlowMatchEulerDiscreteScheduler
+    config: LatentClipConfig
+    sheet: Callable[[LumierePipeline, Path], None] | None = None
+
+    def losses(self, net: nn.Module, count: int, generator: torch.Generator) -> Losses:
+        """Of `count` coded clips under captions, some of them dropped."""
+        drawn = self.source.draw(generator, count)
+        dropout = self.config.text_dropout
+        states, mask = padded_states(drawn.states, self.source.empty, dropout, generator)
+        time = draw_times(count, self.config, generator)
+        moments = self.config.stride * torch.arange(drawn.latents.shape[2]).float()
+        loss = flow_loss(
+            net,
+            drawn.latents,
+            states,
+            mask,
+            time,
+            self.config.bf16,
+            generator,
+            frame_times=moments,
+        )
+        return Losses(loss, time)
+
+    def export(self, average: Average, run: Path) -> None:
+        """Write `run/temporal` in full precision and `run/model` in half."""
+        write_whole(run / "temporal", averaged(self.net, average).save_temporal)
+        self.release(average, run / "model")
+
+    def release(self, average: Average, folder: Path) -> None:
+        """Write the whole model in half precision."""
+        save(self.pipeline(averaged(self.net, average).half(), self.codec.half()), folder)
+        self.codec.float()
+
+    def show(self, average: Average, file: Path) -> None:
+        """Save the sheet, where there is one."""
+        if self.sheet is not None:
+            self.sheet(self.pipeline(averaged(self.net, average), self.codec), file)
+
+    def pipeline(self, net: STUNet, codec: StickerAutoencoder) -> LumierePipeline:
+        """The net as a model that tasks run on."""
+        return LumierePipeline(net, self.scheduler, vae=codec)
+
+
+def latent_clip_stage(
+    source: CodedSource,
+    unet: UNet2DConditionModel,
+    codec: StickerAutoencoder,
+    config: LatentClipConfig,
+    *,
+    shift: float,
+    start: Path | None = None,
+    sheet: Callable[[LumierePipeline, Path], None] | None = None,
+) -> LatentClipStage:
+    """The stage of a picture net that is inflated anew, or whose temporal weights lie in `start`.
+
+    `shift` moves the levels that clips are sampled at towards noise.
+    """
+    torch.manual_seed(config.loop.seed)
+    net = STUNet.from_unet2d(unet, attention_blocks=config.attention_blocks)
+    if start is not None:
+        net.load_temporal(start)
+    net.to(memory_format=torch.channels_last).train()
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=shift)
+    return LatentClipStage(
+        net=net, source=source, codec=codec, scheduler=scheduler, config=config, sheet=sheet
+    )
