@@ -404,6 +404,13 @@ class Process(Protocol):
     prediction kinds, schedules and diffusers' schedulers.
     """
 
+    @property
+    def thresholding(self) -> tuple[float | None, float]:
+        """Dynamic thresholding of clean pixels: the quantile of their magnitudes (None: plain
+        clipping) and the most that it may be.
+        """
+        ...
+
     def level(self, time: Tensor | float) -> Level:
         """The noise level at a diffusion time, scalar or `[b]`."""
         ...

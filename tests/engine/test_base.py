@@ -245,3 +245,14 @@ def test_a_model_over_latents_of_frames_with_alpha(tmp_path):
     assert made.shape == (1, 3, 16, 16, 4) and pipeline.backbone.native.multiple == 16
     pipeline.save_pretrained(tmp_path)
     assert np.array_equal(clip(LumierePipeline.from_pretrained(tmp_path), num_frames=3), made)
+
+
+def test_the_models_own_scheduler_says_how_pixels_are_thresholded(build_tiny):
+    """As DeepFloyd IF's does; the quantile 1 divides each clip by its largest magnitude."""
+    plain, dynamic = build_tiny(), build_tiny()
+    options = {"thresholding": True, "dynamic_thresholding_ratio": 1.0, "sample_max_value": 50.0}
+    dynamic.scheduler = type(plain.scheduler).from_config(plain.scheduler.config, **options)
+    assert dynamic.backbone.process.thresholding == (1.0, 50.0)
+    assert plain.backbone.process.thresholding[0] is None
+    loud = {"guidance_scale": 20.0, "num_inference_steps": 1}
+    assert (clip(plain, **loud) == 255).mean() > 10 * (clip(dynamic, **loud) == 255).mean()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
@@ -91,6 +92,14 @@ class VariancePreserving:
     def steps(self) -> int:
         """Timesteps that the net was trained with."""
         return len(self.scheduler.alphas_cumprod)
+
+    @property
+    def thresholding(self) -> tuple[float | None, float]:
+        """As the model's own scheduler says, DeepFloyd IF's for one."""
+        config = self.scheduler.config
+        if not config.get("thresholding", False):
+            return None, math.inf
+        return config.dynamic_thresholding_ratio, config.sample_max_value
 
     def signal(self, timestep: Tensor) -> Tensor:
         """alpha squared at whole trained timesteps, exactly as the schedule has it."""
@@ -239,6 +248,11 @@ class Flow:
     scheduler: Scheduler
     sigmas: Callable[[int], Sequence[float]] | None = None
     mu: Callable[[int], float] | None = None
+
+    @property
+    def thresholding(self) -> tuple[float | None, float]:
+        """None: flows are of latents."""
+        return None, math.inf
 
     def level(self, time: Tensor | float) -> Level:
         """The level at a diffusion time: sigma is a thousandth of it."""

@@ -148,7 +148,8 @@ def denoiser_for(
     empty = prompt_condition(backbone, plan, plan.negative)
     denoise = guided(denoise, empty, sampling.guidance, rescale=sampling.rescale)
     if backbone.codec.bounded:  # as in the original cascade (Imagen)
-        denoise = clipped(denoise)
+        quantile, limit = backbone.process.thresholding
+        denoise = clipped(denoise, quantile=quantile, limit=limit)
     if plan.shares is not None:
         prompts = [prompt_condition(backbone, plan, prompt) for prompt in plan.prompts]
         denoise = blend_prompts(denoise, prompts)
