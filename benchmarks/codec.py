@@ -1,4 +1,4 @@
-"""How good the carried codec is on frames and clips that it was not trained on, and how fast.
+"""How good the bundled codec is on frames and clips that it was not trained on, and how fast.
 
     python benchmarks/codec.py --cache CACHE [--codec FOLDER] [--sheet docs/images/codec-worst.png]
 

@@ -67,7 +67,7 @@ print(1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmH
 
 
 def run(asked: dict, model: str) -> tuple[int, int]:
-    """Bytes told and bytes taken."""
+    """Bytes estimated and bytes taken."""
     with tempfile.TemporaryDirectory() as folder:
         words = [
             sys.executable,
@@ -81,8 +81,8 @@ def run(asked: dict, model: str) -> tuple[int, int]:
         done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr)
-    told, taken = map(int, done.stdout.split())
-    return told, taken
+    estimated, taken = map(int, done.stdout.split())
+    return estimated, taken
 
 
 def main() -> None:
@@ -90,15 +90,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="*", help=f"of: {'; '.join(RUNS)}")
-    parser.add_argument("--model", default="", help="a model folder instead of the carried weights")
+    parser.add_argument("--model", default="", help="a model folder instead of the bundled weights")
     options = parser.parse_args()
     print("| run, one step | estimate | peak | estimate / peak |\n| --- | --- | --- | --- |")
     for name in options.runs or RUNS:
-        told, taken = run(RUNS[name], options.model)
-        print(
-            f"| {name} | {told / 2**20:.0f} MiB | {taken / 2**20:.0f} MiB | {told / taken:.2f} |",
-            flush=True,
-        )
+        estimated, taken = run(RUNS[name], options.model)
+        ratio = estimated / taken
+        sizes = f"{estimated / 2**20:.0f} MiB | {taken / 2**20:.0f} MiB"
+        print(f"| {name} | {sizes} | {ratio:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

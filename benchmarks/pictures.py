@@ -1,4 +1,4 @@
-"""The pictures of docs/tasks.md, one a task, by the carried weights: what is given, where it is
+"""The pictures of docs/tasks.md, one a task, by the bundled weights: what is given, where it is
 known (white), what comes out.
 
     # every task: about a minute of one CPU core

@@ -190,8 +190,8 @@ def measure_upscale(net: LumiereUpscalePipeline, world: World, options: argparse
     }
     steps = f"{options.steps} step{'s' * (options.steps > 1)}"
     clips = f"{options.clips} world clips of {options.frames} frames"
-    told = f"{clips}, {steps}, noise {options.noise:g}"
-    report(f"windows of {WINDOW} frames, {told}", made, places, "frames", sources)
+    how = f"{clips}, {steps}, noise {options.noise:g}"
+    report(f"windows of {WINDOW} frames, {how}", made, places, "frames", sources)
     if options.picture is not None:
         save_image(draw_ways(made, places, sources), options.picture)
     few = [clip[: options.tile_frames] for clip in sources]
@@ -215,7 +215,7 @@ def main() -> None:
     )
     parser.add_argument("net", choices=("base", "upscale"))
     parser.add_argument("--world", type=Path, help="a built world, for upscale")
-    parser.add_argument("--model", help="a model folder instead of the carried weights")
+    parser.add_argument("--model", help="a model folder instead of the bundled weights")
     parser.add_argument(
         "--upscaler", help="the folder of a super-resolution net alone, such as RUN/upscaler"
     )

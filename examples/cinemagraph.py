@@ -1,4 +1,4 @@
-"""A picture of which only the middle moves, for ever: the last frame goes over into the first."""
+"""A picture of which only the middle moves, in a seamless loop."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a user has set, read once at the door and passed down as values.
+"""What a user has set, read once, when a program begins, and passed down as values.
 
 | variable | what it says |
 |---|---|

@@ -49,7 +49,7 @@ def test_files_read_under_limits_below_ours(files, suffix, kind, bound):
 
 @pytest.mark.parametrize(
     ("kind", "bound", "said"),
-    [("RLIMIT_AS", 250_000_000, "ulimit -v"), ("RLIMIT_FSIZE", 20_000, "ulimit -f")],
+    [("RLIMIT_AS", 210_000_000, "ulimit -v"), ("RLIMIT_FSIZE", 20_000, "ulimit -f")],
 )
 def test_limits_that_are_too_low_are_named_not_the_file(files, kind, bound, said):
     line = loaded_under(files[".mp4"], kind, bound)
@@ -80,7 +80,7 @@ def test_a_reader_that_cannot_start_is_our_trouble(files, tmp_path, monkeypatch)
 def test_a_reader_that_dies_over_the_file_names_it(files, monkeypatch):
     def cut_short(*arguments, **settings):
         done = subprocess.CompletedProcess([], -11, b"", b"")
-        folder = child.Path(child.json.loads(settings["input"])["room"])
+        folder = child.Path(child.json.loads(settings["input"])["folder"])
         (folder / child.STARTED).touch()
         return done
 

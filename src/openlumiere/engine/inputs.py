@@ -1,4 +1,4 @@
-"""What a task is given, opened once at the door: pictures, clips, masks and styles, each with its
+"""What a task is given, opened once, before a run: pictures, clips, masks and styles, each with its
 file and the sha256 of its content.
 """
 

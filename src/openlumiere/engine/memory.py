@@ -4,7 +4,7 @@ Constants from the peak resident memory of real runs of a random net of widths (
 px (codec factor 4), guidance on, one step, one thread, each run in a process of its own: 727, 853
 and 1085 MiB for 16, 80 and 160 frames written at 256 px. `pytest -m long
 tests/engine/test_memory.py` repeats that and holds the estimate to 20 %. Nets with a VAE take
-more. Those of the super-resolution net are from the carried one (`benchmarks/memory.py`).
+more. Those of the super-resolution net are from the bundled one (`benchmarks/memory.py`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from openlumiere.engine.model import Model
 from openlumiere.engine.plan import frames_of, windows_at, written_side
 from openlumiere.tasks import Generate
 
-PROCESS = 640 * 2**20  # bytes of Python, torch, diffusers and the carried text encoder
+PROCESS = 640 * 2**20  # bytes of Python, torch, diffusers and the bundled text encoder
 UPSCALE_STATES = 12  # tensors of the finest level's size alive at once in the super-resolution net
 NOISY = 6  # copies of the noisy clip that a step of a scheduler makes
 # copies of a window of whole frames in the stream of the super-resolution net, decoding among them

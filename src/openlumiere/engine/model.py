@@ -1,4 +1,4 @@
-"""What `Lumiere` runs tasks on: our pipeline or a published one, told apart by nothing above."""
+"""What `Lumiere` runs tasks on: our pipeline or a published one, alike to all that is above."""
 
 from __future__ import annotations
 

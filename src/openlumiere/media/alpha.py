@@ -1,4 +1,4 @@
-"""Alpha: straight at the door of every file, composited where a format or a picture has none.
+"""Alpha: straight in every file, composited where a format or a picture has none.
 
 `frames` are uint8 [f, h, w, 4]: red, green, blue as they are (straight, not multiplied by alpha),
 then alpha, 0 transparent and 255 opaque.
@@ -13,7 +13,7 @@ OPAQUE = 255
 LIGHT, DARK = 255, 204  # of the chequerboard
 SQUARE = 8  # pixels, its squares
 VISIBLE = 128  # from this alpha on a pixel is opaque where a format has one bit of alpha
-REACH = 4  # halvings: colours are carried over an edge for up to 16 pixels
+REACH = 4  # halvings: colours reach over an edge for up to 16 pixels
 
 
 def colour_of(colour: str | tuple[int, int, int]) -> tuple[int, int, int]:
@@ -73,9 +73,9 @@ def bled(frame: np.ndarray) -> np.ndarray:
     if alpha.all() or not alpha.any():
         return frame
     height, width = alpha.shape
-    room = ((0, -height % 2**REACH), (0, -width % 2**REACH), (0, 0))
-    weight = np.pad(frame[..., 3:].astype(np.float32) / OPAQUE, room)
-    colour = np.pad(frame[..., :3].astype(np.float32), room) * weight
+    padding = ((0, -height % 2**REACH), (0, -width % 2**REACH), (0, 0))
+    weight = np.pad(frame[..., 3:].astype(np.float32) / OPAQUE, padding)
+    colour = np.pad(frame[..., :3].astype(np.float32), padding) * weight
     filled = _filled(colour, weight, REACH)[:height, :width]
     bled_frame = frame.copy()
     empty = alpha == 0

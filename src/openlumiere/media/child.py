@@ -31,29 +31,29 @@ def read_clip(
     path: str | os.PathLike, allow_partial: bool, limits: Limits
 ) -> tuple[np.ndarray, Fraction, Sound | None]:
     """Frames uint8 [f, h, w, 3 or 4], frames a second and sound of the clip at `path`."""
-    with working("clip", path, limits, allow_partial=allow_partial) as (report, room):
-        frames = _frames(room, report)
+    with working("clip", path, limits, allow_partial=allow_partial) as (report, folder):
+        frames = _frames(folder, report)
         if report["order"] is not None:
             frames = in_order(frames, report["order"])
-        sound = report["sound"] and Sound((room / "sound.mka").read_bytes(), report["sound"])
+        sound = report["sound"] and Sound((folder / "sound.mka").read_bytes(), report["sound"])
         return frames, Fraction(report["fps"]), sound
 
 
 def read_image(path: str | os.PathLike, limits: Limits) -> np.ndarray:
     """The first frame of the picture at `path`, uint8 [h, w, 3 or 4]."""
-    with working("image", path, limits) as (report, room):
-        return _frames(room, report)[0].copy()
+    with working("image", path, limits) as (report, folder):
+        return _frames(folder, report)[0].copy()
 
 
 def encode_sound(sound: Sound, suffix: str, limits: Limits = STANDARD) -> Sound:
     """`sound` in a codec that a file with this extension takes: itself where it fits."""
     if sound.fits(suffix):
         return sound
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, "source.mka")
+    with tempfile.TemporaryDirectory() as given:
+        source = Path(given, "source.mka")
         source.write_bytes(sound.data)
-        with working("sound", source, limits, suffix=suffix) as (report, room):
-            return Sound((room / "sound.mka").read_bytes(), report["sound"])
+        with working("sound", source, limits, suffix=suffix) as (report, folder):
+            return Sound((folder / "sound.mka").read_bytes(), report["sound"])
 
 
 @contextlib.contextmanager
@@ -69,7 +69,7 @@ def working(
         job = {
             "task": task,
             "path": os.path.abspath(path),
-            "room": folder,
+            "folder": folder,
             "limits": asdict(limits),
             **settings,
         }
@@ -98,14 +98,14 @@ def _run(job: dict, seconds: float) -> None:
         raise MediaError(
             f"a file that reads within {seconds:g} s", job["path"], "cut it or raise Limits.seconds"
         ) from None
-    if not Path(job["room"], "report.json").exists():
+    if not Path(job["folder"], "report.json").exists():
         raise _unfinished(job, done)
 
 
 def _unfinished(job: dict, done: subprocess.CompletedProcess) -> MediaError:
     """Why there is no report: before the file was opened it is our own trouble, not the file's."""
     ending = _ending(done)
-    if not Path(job["room"], STARTED).exists():
+    if not Path(job["folder"], STARTED).exists():
         return MediaError(
             "a reading process that starts",
             f"one that {ending}, before it opened {job['path']}",
@@ -129,6 +129,6 @@ def _ending(done: subprocess.CompletedProcess) -> str:
     return f"failed ({lines[-1][:200] if lines else f'exit status {done.returncode}'})"
 
 
-def _frames(room: Path, report: dict) -> np.ndarray:
+def _frames(folder: Path, report: dict) -> np.ndarray:
     sides = report["height"], report["width"], report["channels"]
-    return stored_frames(room / "frames.raw", *sides)
+    return stored_frames(folder / "frames.raw", *sides)

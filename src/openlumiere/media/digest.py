@@ -1,4 +1,4 @@
-"""The sha256 of a file, the one way everything here is told from what it should be."""
+"""The sha256 of a file, the one way in which content is compared here."""
 
 import hashlib
 from pathlib import Path

@@ -51,11 +51,11 @@ def compressed(light: np.ndarray) -> np.ndarray:
     """Relative light (1 is reference white) brought below 1: unchanged up to the knee, then by
     Reinhard's extended curve, which reaches 1 at the peak.
     """
-    room = 1 - KNEE
-    above = ((light - KNEE) / room).clip(min=0)
-    peak = (PEAK / REFERENCE_WHITE - KNEE) / room
+    headroom = 1 - KNEE
+    above = ((light - KNEE) / headroom).clip(min=0)
+    peak = (PEAK / REFERENCE_WHITE - KNEE) / headroom
     curve = above * (1 + above / peak**2) / (1 + above)
-    return np.where(light > KNEE, KNEE + room * curve.clip(max=1), light)
+    return np.where(light > KNEE, KNEE + headroom * curve.clip(max=1), light)
 
 
 @cache

@@ -19,7 +19,7 @@ def for_command(line: str) -> str:
 
 
 class MediaError(ValueError):
-    """A file that can't be read or written as asked, told in one line: expected, got, do this."""
+    """A file that can't be read or written as asked, in one line: expected, got, do this."""
 
     def __init__(self, expected: str, got: str, do: str):
         line = " ".join(f"expected {expected}, got {got}; {do}".split())

@@ -1,4 +1,4 @@
-"""The sound of a clip: packets carried from one file to the next, encoded anew only where the
+"""The sound of a clip: packets copied from one file to the next, encoded anew only where the
 format asks for it.
 """
 

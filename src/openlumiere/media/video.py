@@ -256,7 +256,7 @@ def read_video(path: Path, kind: str, writer: FrameWriter, allow_partial: bool) 
 
 
 def broke_at(path: Path, error: Exception, reader: "FrameReader") -> MediaError:
-    """The error told with the second at which it came; ours as it is."""
+    """The error with the second at which it came; ours as it is."""
     if isinstance(error, MediaError):
         return error
     second = float(reader.times[-1] - reader.times[0]) if reader.times else 0.0

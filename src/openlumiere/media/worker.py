@@ -20,21 +20,21 @@ SOUND_BYTES = 2**28
 def main() -> None:
     """Do the job and write `report.json` last, whole."""
     job = json.load(sys.stdin)
-    limits, room = Limits(**job["limits"]), Path(job["room"])
+    limits, folder = Limits(**job["limits"]), Path(job["folder"])
     confine(limits)
     av.logging.set_level(av.logging.PANIC)
-    (room / STARTED).touch()
+    (folder / STARTED).touch()
     try:
-        report = TASKS[job["task"]](job, limits, room)
+        report = TASKS[job["task"]](job, limits, folder)
     except MediaError as error:
         report = {"error": error.parts}
     except MemoryError:
         report = {"error": too_much_memory(job, limits)}
     except OSError as error:
         report = {"error": no_room(error)}
-    draft = room / "report.draft"
+    draft = folder / "report.draft"
     draft.write_text(json.dumps(report))
-    draft.rename(room / "report.json")
+    draft.rename(folder / "report.json")
 
 
 def too_much_memory(job: dict, limits: Limits) -> tuple[str, str, str]:
@@ -89,12 +89,12 @@ def lesser(kind: int, bound: int) -> int:
     return min([bound, *(limit for limit in resource.getrlimit(kind) if limit >= 0)])
 
 
-def read_clip(job: dict, limits: Limits, room: Path) -> dict:
+def read_clip(job: dict, limits: Limits, folder: Path) -> dict:
     """Frames and sound of a video, a picture or a folder of pictures."""
     path = Path(job["path"])
-    with open(room / "frames.raw", "w+b") as out:
+    with open(folder / "frames.raw", "w+b") as out:
         found = decode.read(path, out, limits, job["allow_partial"])
-    name, word = decode.read_sound(path, found, room / "sound.mka")
+    name, word = decode.read_sound(path, found, folder / "sound.mka")
     return described(found) | {
         "fps": str(found.fps),
         "order": found.order,
@@ -103,9 +103,9 @@ def read_clip(job: dict, limits: Limits, room: Path) -> dict:
     }
 
 
-def read_image(job: dict, limits: Limits, room: Path) -> dict:
+def read_image(job: dict, limits: Limits, folder: Path) -> dict:
     """The first frame of a picture."""
-    with open(room / "frames.raw", "w+b") as out:
+    with open(folder / "frames.raw", "w+b") as out:
         found = decode.read_first_picture(Path(job["path"]), out, limits)
     return described(found) | {"words": found.words}
 
@@ -115,10 +115,10 @@ def described(found: decode.Decoded) -> dict:
     return {"height": found.height, "width": found.width, "channels": found.channels}
 
 
-def encode_sound(job: dict, limits: Limits, room: Path) -> dict:
+def encode_sound(job: dict, limits: Limits, folder: Path) -> dict:
     """Sound in another codec."""
     try:
-        return {"sound": sound.encode_anew(Path(job["path"]), job["suffix"], room / "sound.mka")}
+        return {"sound": sound.encode_anew(Path(job["path"]), job["suffix"], folder / "sound.mka")}
     except av.FFmpegError as error:
         raise MediaError(
             "sound that can be decoded", str(error), "pass audio=None to save without it"

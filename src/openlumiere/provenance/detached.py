@@ -76,12 +76,12 @@ def read_statement(path: Path, roots: tuple[x509.Certificate, ...] | None = None
         return Manifest(state="none")
     try:
         with open(statement, "rb") as content:
-            told = json.loads(content.read(MAX_BYTES))
+            stated = json.loads(content.read(MAX_BYTES))
         chain, claim = (
-            x509.load_pem_x509_certificates(told["chain"].encode()),
-            told["claim"].encode(),
+            x509.load_pem_x509_certificates(stated["chain"].encode()),
+            stated["claim"].encode(),
         )
-        signed = check_signature(chain[0], base64.b64decode(told["signature"]), claim)
+        signed = check_signature(chain[0], base64.b64decode(stated["signature"]), claim)
         said = json.loads(claim)
         making, files = Making.from_json(said["making"]), said["files"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

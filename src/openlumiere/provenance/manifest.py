@@ -82,7 +82,7 @@ class Making:
     """What a manifest says: the task, the model (sha256 of its weights), the mark in the pixels
     (its payload in hex), what went in.
 
-    The prompt is told only where the user asks for it.
+    The prompt is stated only where the user asks for it.
     """
 
     task: str
@@ -104,17 +104,17 @@ class Making:
 
     def as_json(self) -> dict:
         """Plain values, without what is not said."""
-        told = asdict(self) | {"inputs": [source.as_json() for source in self.inputs]}
-        return {name: value for name, value in told.items() if value is not None}
+        stated = asdict(self) | {"inputs": [source.as_json() for source in self.inputs]}
+        return {name: value for name, value in stated.items() if value is not None}
 
     @classmethod
-    def from_json(cls, told: dict) -> Making:
+    def from_json(cls, stated: dict) -> Making:
         """Raises ValueError for what does not have this shape."""
         try:
             inputs = tuple(
-                Source(**{**source, "marks": tuple(source["marks"])}) for source in told["inputs"]
+                Source(**{**source, "marks": tuple(source["marks"])}) for source in stated["inputs"]
             )
-            making = cls(**{**told, "inputs": inputs})
+            making = cls(**{**stated, "inputs": inputs})
         except (TypeError, KeyError) as error:
             raise ValueError(
                 f"manifest: expected what openlumiere writes, got {error}, "
@@ -160,8 +160,8 @@ def embeds(path: Path) -> bool:
 
 
 def embed(path: Path, making: Making, signer: Signer | None = None) -> None:
-    """Sign the file at `path` in place, by this user's own signer unless told otherwise; some 10 ms
-    and 4 kB.
+    """Sign the file at `path` in place, by this user's own signer unless another is given; some
+    10 ms and 4 kB.
     """
     import c2pa
 

@@ -97,9 +97,9 @@ def one_line(error: ValidationError, words: Iterable[str] = ()) -> str:
     """The first of pydantic's findings: what was expected, what came, and what to do."""
     found = error.errors(include_url=False)[0]
     if found["type"] == "value_error":
-        told = str(found["ctx"]["error"])
-        if ": expected " in told:
-            return told
+        message = str(found["ctx"]["error"])
+        if ": expected " in message:
+            return message
     return f"{spoken(found['loc'])}: {in_three_parts(found, list(words))}"
 
 
@@ -118,14 +118,14 @@ def in_three_parts(found: ErrorDetails, words: list[str]) -> str:
             got = found["ctx"].get("tag", found["input"])
             do = nearest(str(got), choices, "name one of these")
             return f"expected one of {', '.join(choices)}, got {shown(got)}, {do}"
-    told = found["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"expected {told}, got {shown(found['input'])}, change it"
+    message = found["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return f"expected {message}, got {shown(found['input'])}, change it"
 
 
 def choices_of(found: ErrorDetails) -> list[str]:
     """The choices that an error of pydantic names."""
-    told = str(found["ctx"].get("expected") or found["ctx"].get("expected_tags"))
-    return [choice.strip(" '") for choice in told.replace(" or ", ", ").split(",")]
+    message = str(found["ctx"].get("expected") or found["ctx"].get("expected_tags"))
+    return [choice.strip(" '") for choice in message.replace(" or ", ", ").split(",")]
 
 
 def nearest(name: str, choices: Iterable[str], otherwise: str = "leave it out") -> str:

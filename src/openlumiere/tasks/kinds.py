@@ -532,7 +532,7 @@ AnyTask = Annotated[
     | LearnStyle,
     Field(discriminator="kind"),
 ]
-"""One of the tasks, told apart by its `kind`."""
+"""One of the tasks, discriminated by its `kind`."""
 
 
 def read_task(given: str | bytes | Mapping[str, Any]) -> Task:

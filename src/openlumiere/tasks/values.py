@@ -59,9 +59,9 @@ def check_order(lines: list[Line]) -> None:
     starts = [line.start for line in lines]
     rising = all(earlier < later for earlier, later in pairwise(starts))
     if starts[0] != 0 or not rising:
-        told = ", ".join(f"{float(start):g}" for start in starts)
+        begun = ", ".join(f"{float(start):g}" for start in starts)
         raise ValueError(
-            f"prompt: expected seconds that begin with 0 and rise, got {told}, put them in order"
+            f"prompt: expected seconds that begin with 0 and rise, got {begun}, put them in order"
         )
     if len(lines) > MAX_LINES:
         raise ValueError(f"prompt: expected at most {MAX_LINES} lines, got {len(lines)}, use fewer")
@@ -239,14 +239,14 @@ def memory(value: Any, info: ValidationInfo | None = None) -> int:
         return found
     if found == "":
         return 0
-    told = BYTES.fullmatch(found) if isinstance(found, str) else None
-    if told is None:
+    matched = BYTES.fullmatch(found) if isinstance(found, str) else None
+    if matched is None:
         raise ValueError(
             f"memory limit: expected a size such as 6GiB or 1500MB, got {shown(value)}, "
             "give a number and a unit"
         )
-    unit = 1000 if told[2].endswith("B") and "i" not in told[2] else 1024
-    return round(Fraction(told[1]) * unit ** (1 + "KMGT".index(told[2][0])))
+    unit = 1000 if matched[2].endswith("B") and "i" not in matched[2] else 1024
+    return round(Fraction(matched[1]) * unit ** (1 + "KMGT".index(matched[2][0])))
 
 
 Memory = Annotated[int, BeforeValidator(memory), Field(ge=0, le=2**50)]

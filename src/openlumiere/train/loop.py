@@ -128,7 +128,7 @@ class Keeper:
         return config
 
     def full(self, error: OSError) -> ValueError:
-        """What a person is told where the run's folder can't be written."""
+        """The error where the run's folder can't be written."""
         return ValueError(
             f"run: expected space and permission to write {self.run}, got"
             f" {error.strerror or error}, free some and resume"

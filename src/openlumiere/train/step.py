@@ -272,8 +272,8 @@ class Trainer:
         return gathered(self.ema.average)
 
     def checkpoint(self) -> Checkpoint:
-        """Whole tensors, so that any number of processes goes on from them; every process must ask
-        for it.
+        """Whole tensors, so that any number of processes can resume from them; every process must
+        ask for it.
         """
         groups = {
             "parameters": gathered(self.parameters),

@@ -21,7 +21,7 @@ MADE = {  # each is a task of `openlumiere.tasks`, made by `make.py`
     "upscale": "a clip in four times its size",
     "learn-style": "a style from one to five pictures",
 }
-OTHERS = {  # each is a module of this room with a `main(words) -> exit code`
+OTHERS = {  # each is a module of this package with a `main(words) -> exit code`
     "sticker": "sentences or clips become stickers for a messenger",
     "queue": "jobs that wait: add, list, change, run",
     "verify": "where a file comes from: its mark and its manifest",

@@ -1,5 +1,5 @@
-"""`lumiere doctor`: what this machine has, whether what is carried is intact, and what a run will
-need.
+"""`lumiere doctor`: what this machine has, whether the bundled files are intact, and what a run
+will need.
 """
 
 from __future__ import annotations

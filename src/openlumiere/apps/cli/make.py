@@ -32,8 +32,8 @@ def main(words: list[str], verb: str) -> int:
 def description(verb: str) -> str:
     """A task's own words, and commands to start from."""
     model = KINDS[verb]
-    told = " ".join((model.__doc__ or "").split())
-    return "\n".join([told, "", "Examples:", *(f"  {line}" for line in model.examples)])
+    words = " ".join((model.__doc__ or "").split())
+    return "\n".join([words, "", "Examples:", *(f"  {line}" for line in model.examples)])
 
 
 def companions(form: Any) -> tuple[str, ...]:

@@ -50,8 +50,8 @@ class Options:
 
 def main(words: list[str]) -> int:
     """Read the words, refuse what can't be written, make the clips, write and print the pack."""
-    told = [" ".join((Sticker.__doc__ or "").split()), "", "Examples:"]
-    description = "\n".join([*told, *(f"  {line}" for line in Sticker.examples)])
+    lines = [" ".join((Sticker.__doc__ or "").split()), "", "Examples:"]
+    description = "\n".join([*lines, *(f"  {line}" for line in Sticker.examples)])
     options = parse(Options, words, "sticker", description=description)
     asked = Sticker(
         place=options.place,

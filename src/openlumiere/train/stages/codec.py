@@ -55,7 +55,7 @@ class CodecStage(Stage):
     held_out: Float[Tensor, "b 4 H W"] | None = None
 
     def losses(self, net: nn.Module, count: int, generator: torch.Generator) -> Losses:
-        """Of `count` frames; noise is told apart by nothing here."""
+        """Of `count` frames; noise levels are all alike here."""
         frames = self.source.draw(generator, count)
         loss = frame_losses(net, frames, self.config, generator)
         return Losses(loss, torch.zeros(count))
