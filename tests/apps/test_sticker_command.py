@@ -8,7 +8,7 @@ import pytest
 from openlumiere.apps.cli import main
 from openlumiere.media import Clip
 from openlumiere.media.sticker import PLACES
-from openlumiere.tasks.sticker import PlaceName, Sticker
+from openlumiere.tasks.sticker import GROUND, PlaceName, Sticker, on_ground
 
 
 def ball(path):
@@ -70,3 +70,11 @@ def test_sentences_count_their_seeds_up():
     assert {task.size for task in asked.tasks()} == {512}
     with pytest.raises(ValueError, match="place"):
         Sticker(place="telegrm", prompts="a cat")
+
+
+def test_a_prompt_without_a_background_gets_a_white_one():
+    assert on_ground("a frog jumps") == "a frog jumps" + GROUND
+    for prompt in ("a frog on a Red background", "una rana su sfondo blu", "Frosch, Hintergrund"):
+        assert on_ground(prompt) == prompt
+    prompts = [task.prompt for task in Sticker(place="line", prompts="a fond farewell").tasks()]
+    assert prompts == ["a fond farewell"]  # "fond" is French for it, too: a word is all we read

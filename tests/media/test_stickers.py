@@ -12,7 +12,8 @@ from footage import flat, moving
 
 from openlumiere.engine.finish import ReportProvenance
 from openlumiere.media import Clip, MediaError
-from openlumiere.media.keying import background_of, connected_to_border, keyed
+from openlumiere.media.alpha import over
+from openlumiere.media.keying import connected_to_border, ground_of, keyed
 from openlumiere.media.sticker import PLACES, best_loop, make_sticker, place_of, subject_box
 from openlumiere.media.sticker_pack import About, write_stickers
 from openlumiere.provenance.verify import read_manifest
@@ -191,15 +192,40 @@ def test_a_plain_background_is_taken_out_and_holes_of_its_colour_stay():
     frames = flat((250, 250, 250), 3, 60, 60)
     frames[:, 15:45, 15:45] = (200, 30, 30)
     frames[:, 25:35, 25:35] = (250, 250, 250)
-    assert background_of(frames) == (250, 250, 250)
-    cut = keyed(frames, (250, 250, 250))
+    ground = ground_of(frames)
+    assert ground.colour == (250, 250, 250)
+    cut = keyed(frames, ground)
     assert (cut[:, :15, :, 3] == 0).all() and (cut[:, 25:35, 25:35, 3] == 255).all()
     assert (cut[:, 18:24, 18:42, 3] == 255).all()
     made = make_sticker(Clip(frames, 8), "slack")
     assert any("#fafafa" in word for word in made.words)
-    assert background_of(np.random.default_rng(0).integers(0, 255, (2, 40, 40, 3))) is None
+    assert ground_of(np.random.default_rng(0).integers(0, 255, (2, 40, 40, 3), np.uint8)) is None
     kept = make_sticker(Clip(moving(8), 8), "slack")
     assert any("not one colour" in word for word in kept.words)
+
+
+def test_an_uneven_ground_that_changes_is_taken_out_without_flicker():
+    """White, warmer to one side, noisy, that turns yellow within the clip; the ball touches the
+    border now and then.
+    """
+    ball = dancing(16)
+    x = np.linspace(-1, 1, 128)
+    grain = np.random.default_rng(0).normal(0, 3, (16, 128, 128, 1))
+    slope = np.stack([250 - 4 * x, 248 - 8 * x, 240 - 14 * x], axis=-1)[None, None]
+    ground = np.where(np.arange(16)[:, None, None, None] < 9, slope, slope - (10, 40, 150))
+    ground = (ground + grain).clip(0, 255).astype(np.uint8)
+    frames = over(np.roll(ball, -32, axis=2), ground)
+    true = np.roll(ball, -32, axis=2)[..., 3].astype(int)
+    found = keyed(frames, ground_of(frames)).astype(int)
+    both = (found[..., 3] >= 128) & (true >= 128)
+    either = (found[..., 3] >= 128) | (true >= 128)
+    assert both.sum() / either.sum() > 0.95
+    assert (found[..., 3][true == 0] > 0).mean() < 0.01
+    steps = [np.abs(np.diff(alpha, axis=0)).mean() for alpha in (found[..., 3], true)]
+    assert steps[0] / steps[1] == pytest.approx(1, abs=0.05)
+    edge = (true > 60) & (true < 200) & (found[..., 3] > 60)
+    gap = np.abs(found[..., :3] - np.roll(ball, -32, axis=2)[..., :3])[edge]
+    assert np.median(gap) < 25  # what was white in mixed colours is out of them
 
 
 def test_connected_parts_against_a_plain_search():

@@ -32,7 +32,7 @@ from torch import Tensor
 from openlumiere.contract import NATIVE_RATE, Codec, Known, Native
 from openlumiere.engine.canvas import Canvas, Outline
 from openlumiere.media import Clip, alpha
-from openlumiere.media.keying import background_of, keyed
+from openlumiere.media.keying import even, ground_of, keyed
 
 log = logging.getLogger("openlumiere")
 
@@ -58,7 +58,7 @@ def cut_out(
     """What a net made, with alpha: the given frame's where it is known, elsewhere by `outline`."""
     if outline == "own":
         return with_alpha(made, given[..., 3])
-    cut = keyed(made[None], WHITE, WHITISH)[0]
+    cut = keyed(made[None], even(WHITE, 1), WHITISH)[0]
     return np.where(known[..., None], with_alpha(made, given[..., 3]), cut)
 
 
@@ -96,11 +96,11 @@ def before(
     if background == KEEP:
         return frames
     if frames.shape[3] == 3:
-        colour = background_of(frames)
-        if colour is None:
+        ground = ground_of(frames)
+        if ground is None:
             log.warning("background: what was made does not stand on one colour: it is kept")
             return frames
-        frames = keyed(frames, colour)
+        frames = keyed(frames, ground)
     if background == CLEAR:
         return frames
     if isinstance(background, str):

@@ -21,7 +21,7 @@ from PIL import Image
 from openlumiere.media.animation import write_apng, write_gif, write_webp
 from openlumiere.media.blocks import png_blocks
 from openlumiere.media.clip import Clip
-from openlumiere.media.keying import background_of, keyed
+from openlumiere.media.keying import ground_of, keyed
 from openlumiere.media.limits import MediaError
 from openlumiere.media.movie import VP9, write_video
 from openlumiere.media.timing import runs
@@ -262,13 +262,13 @@ def _with_alpha(clip: Clip, words: list[str]) -> Clip:
     """The clip as RGBA: its own alpha, or a plain background taken out, or opaque."""
     frames = clip.frames
     if not clip.has_alpha:
-        colour = background_of(frames)
-        if colour is None:
+        ground = ground_of(frames)
+        if ground is None:
             words.append("the background is not one colour: it is kept")
             opaque = np.full((*frames.shape[:3], 1), 255, np.uint8)
             return replace(clip, frames=np.concatenate([frames, opaque], axis=-1))
-        frames = keyed(frames, colour)
-        name = "#{:02x}{:02x}{:02x}".format(*colour)
+        frames = keyed(frames, ground)
+        name = "#{:02x}{:02x}{:02x}".format(*ground.colour)
         words.append(f"the plain background ({name}) is made transparent")
     if not (frames[..., 3] >= VISIBLE).any():
         what = "a fully transparent clip" if clip.has_alpha else "nothing before its background"

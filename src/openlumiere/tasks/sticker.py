@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -13,6 +14,9 @@ from openlumiere.tasks.values import Length, Sampling, Sentence, Sentences
 
 STICKER_SIDE = 512  # pixels of what is drawn: the largest canvas of a place
 MOST_STICKERS = 200
+GROUND = ", on a white background"
+GROUND_WORDS = ("background", "sfondo", "fondo", "fond", "hintergrund")
+"""What a ground is called in the five languages of the bundled weights."""
 
 PlaceName = Literal[
     "telegram",
@@ -61,7 +65,7 @@ class Sticker(Value):
         """What is to be drawn, a task a sentence, seeds counting up."""
         return [
             Generate(
-                prompt=prompt,
+                prompt=on_ground(prompt),
                 sampling=self._sampling(index),
                 length=self.length,
                 size=STICKER_SIDE,
@@ -71,3 +75,12 @@ class Sticker(Value):
 
     def _sampling(self, index: int) -> Any:
         return self.sampling.model_copy(update={"seed": self.sampling.seed + index})
+
+
+def on_ground(prompt: str) -> str:
+    """The prompt, with a white background asked for where it names none: a net that is free to
+    choose changes the ground within a clip. Our choice.
+    """
+    words = re.findall(r"\w+", prompt.lower())
+    named = any(word in GROUND_WORDS for word in words)
+    return prompt if named else prompt + GROUND
