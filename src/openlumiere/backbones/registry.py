@@ -1,6 +1,7 @@
 """Published families by the class that a folder's `model_index.json` names: one row a family.
 
-A row says which classes a folder may name, component by component, and which backbone they make.
+A row says which classes a folder may name, component by component, and which backbone they make. A
+family's file is imported when a folder asks for it: diffusers' pipelines take seconds to import.
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ from typing import Any
 import diffusers
 import torch
 
-from openlumiere.backbones.ltx import LTXBackbone
-from openlumiere.backbones.wan import WanBackbone, WanImageBackbone, WanVaceBackbone
 from openlumiere.contract import Backbone
 from openlumiere.models.folder import INDEX, ModelError, check_config, read_json
 from openlumiere.models.published import read_published
@@ -42,6 +41,34 @@ class Family:
     values: Sequence[str] = ()
 
 
+def wan(parts: Mapping[str, Any]) -> Backbone:
+    """Wan's text to video."""
+    from openlumiere.backbones.wan import WanBackbone
+
+    return WanBackbone.from_parts(parts)
+
+
+def wan_image(parts: Mapping[str, Any]) -> Backbone:
+    """Wan's image to video."""
+    from openlumiere.backbones.wan import WanImageBackbone
+
+    return WanImageBackbone.from_parts(parts)
+
+
+def wan_vace(parts: Mapping[str, Any]) -> Backbone:
+    """Wan VACE."""
+    from openlumiere.backbones.wan import WanVaceBackbone
+
+    return WanVaceBackbone.from_parts(parts)
+
+
+def ltx(parts: Mapping[str, Any]) -> Backbone:
+    """LTX-Video."""
+    from openlumiere.backbones.ltx import LTXBackbone
+
+    return LTXBackbone.from_parts(parts)
+
+
 WAN: dict[str, Sequence[str]] = {
     "transformer": ["WanTransformer3DModel"],
     "transformer_2": ["WanTransformer3DModel"],
@@ -51,7 +78,7 @@ WAN: dict[str, Sequence[str]] = {
     "text_encoder": ["UMT5EncoderModel"],
 }
 LTX = Family(
-    build=LTXBackbone.from_parts,
+    build=ltx,
     parts={
         "transformer": ["LTXVideoTransformer3DModel"],
         "vae": ["AutoencoderKLLTXVideo"],
@@ -62,13 +89,13 @@ LTX = Family(
 )
 FAMILIES: dict[str, Family] = {
     "WanPipeline": Family(
-        build=WanBackbone.from_parts,
+        build=wan,
         parts=WAN,
         optional=["transformer_2"],
         values=["boundary_ratio", "expand_timesteps"],
     ),
     "WanImageToVideoPipeline": Family(
-        build=WanImageBackbone.from_parts,
+        build=wan_image,
         parts={
             **WAN,
             "image_encoder": ["CLIPVisionModel"],
@@ -78,7 +105,7 @@ FAMILIES: dict[str, Family] = {
         values=["boundary_ratio", "expand_timesteps"],
     ),
     "WanVACEPipeline": Family(
-        build=WanVaceBackbone.from_parts,
+        build=wan_vace,
         parts={
             **WAN,
             "transformer": ["WanVACETransformer3DModel"],
