@@ -46,6 +46,20 @@ class Source(Protocol):
         """
 
 
+@runtime_checkable
+class Ordered(Protocol):
+    """A source that runs through its samples in an order of its own."""
+
+    def move_to(self, position: int) -> None:
+        """The next sample is the one that a run draws after `position` others."""
+
+
+def move(source: Source, position: int) -> None:
+    """Bring a source to where a run is, if it has an order."""
+    if isinstance(source, Ordered):
+        source.move_to(position)
+
+
 def padded(
     rows: Sequence[Float[Tensor, "_ d"]],
 ) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:

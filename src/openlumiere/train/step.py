@@ -141,6 +141,9 @@ class Stage(ABC):
     def losses(self, net: nn.Module, count: int, generator: torch.Generator) -> Losses:
         """Draw `count` samples with that CPU generator, and answer their losses under `net`."""
 
+    def move_to(self, position: int) -> None:  # noqa: B027
+        """Bring a source that has an order to where `position` samples of the run were drawn."""
+
     def export(self, average: Average, run: Path) -> None:  # noqa: B027
         """Keep a copy of the averaged weights in the run, where there is use for one."""
 
@@ -244,6 +247,7 @@ class Trainer:
         """
         seed = part_seed(self.config.seed, number)
         torch.manual_seed(seed)
+        self.stage.move_to(number * self.part_size)
         return self.stage.losses(net, self.part_size, torch.Generator().manual_seed(seed))
 
     def note_levels(self, losses: Losses) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -45,8 +45,10 @@ class Run:
     """The run's folder: checkpoints, log, averaged weights; one with a checkpoint is resumed."""
     preset: Literal["world-32", "world-64", "tiny"] = "world-32"
     """What everything below is that is not given."""
-    start: Path | None = None
-    """A run, an exported folder or a model whose weights to begin from, with a fresh optimiser."""
+    start: Annotated[Path | None, arg(aliases=("--model",))] = None
+    """A run, an exported folder or a model whose weights to begin from, with a fresh optimiser.
+    Clip stages on your own clips begin from the bundled weights when nothing is named.
+    """
     max_minutes: float = 60
     """Stop cleanly, saved, after this long."""
     max_steps: int = 10**9
@@ -75,8 +77,10 @@ class Data:
     """The 3D drawings of eight subjects, nothing built: the file that `npm pack
     @lobehub/fluent-emoji-3d@1.1.0` writes.
     """
-    footage: Path | None = None
-    """Your own clips: the shards that `lumiere data ingest FOLDER -o SHARDS` writes."""
+    footage: Annotated[Path | None, arg(name="data", aliases=("--footage",))] = None
+    """Your own clips: the shards that `lumiere data ingest FOLDER -o SHARDS` writes. Their side,
+    length and rate are what is trained, unless you say otherwise.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +177,7 @@ def main(words: list[str]) -> int:
     check_numbers(options)
     from openlumiere.apps.cli import training  # torch takes seconds to import
 
+    options = training.from_bundled(options)
     training.check(stage, options)
     if options.run.dry_run:
         print(json.dumps(asdict(options.config), indent=1))
@@ -186,25 +191,41 @@ def main(words: list[str]) -> int:
 def read(stage: str, words: list[str]) -> Options:
     """The options of a stage; what is not given is the preset's."""
     kind = KINDS[stage]
-    preset = PRESETS.get(preset_named(words), PRESETS[Run.preset])
+    preset = PRESETS.get(named(words, "--preset") or Run.preset, PRESETS[Run.preset])
+    config = getattr(preset, stage.replace("-", "_"))
+    shards = named(words, "--data", "--footage")
     sources = {"codec": Cache(), "upscaler": Drawings(), "upscaler-video": Drawings()}
     defaults: dict[str, Any] = {
         "run": Run(run=MISSING),
         "data": sources.get(stage, Data()),
-        "config": getattr(preset, stage.replace("-", "_")),
+        "config": config if shards is None else fitted(config, Path(shards)),
     }
     flat: Any = OmitArgPrefixes[kind]  # type: ignore[misc, valid-type]
     return parse(flat, words, f"train {stage}", kind(**defaults))
 
 
-def preset_named(words: list[str]) -> str:
-    """The preset that the words name, before they are read."""
+def named(words: list[str], *options: str) -> str | None:
+    """What the words give for one of these options, before they are read."""
     for word, following in zip(words, [*words[1:], ""], strict=True):
-        if word == "--preset":
-            return following
-        if word.startswith("--preset="):
-            return word.removeprefix("--preset=")
-    return Run.preset
+        name, equals, value = word.partition("=")
+        if name in options:
+            return value if equals else following
+    return None
+
+
+def fitted(config: Config, folder: Path) -> Config:
+    """The configuration for clips of these shards: their side, or their length at their rate."""
+    from openlumiere.contract import NATIVE_RATE
+    from openlumiere.data.ingest import Shards
+    from openlumiere.data.ingest.source import native_frames
+
+    clips = Shards(folder).config
+    if isinstance(config, ImageConfig):
+        return replace(config, side=clips.side, clip_frames=0.0)
+    if isinstance(config, VideoConfig):
+        stride = max(1, round(NATIVE_RATE / clips.fps))
+        return replace(config, frames=native_frames(clips), stride=stride, path_spacing=1)
+    return config
 
 
 def check_numbers(options: Options) -> None:

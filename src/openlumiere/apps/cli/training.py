@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from openlumiere.apps.cli.train import (
     TrainUpscaler,
     TrainUpscalerClips,
 )
+from openlumiere.engine.lumiere import WEIGHTS
 from openlumiere.media.replace import check_folder_of_weights
 from openlumiere.models.e5 import E5TextEncoder
 from openlumiere.models.folder import UPSCALER
@@ -54,6 +56,17 @@ def run(stage: str, options: Options) -> None:
         about={"stage": stage, "preset": options.run.preset},
         observer=Terminal(),
     )
+
+
+def from_bundled(options: Options) -> Options:
+    """The same options, beginning from the bundled weights where clips of one's own are to be
+    trained on and no weights are named.
+    """
+    if not isinstance(options, TrainClips) or options.data.footage is None:
+        return options
+    if options.run.start is not None or options.image_run is not None:
+        return options
+    return replace(options, run=replace(options.run, start=WEIGHTS))
 
 
 def build(stage: str, options: Options) -> Stage:
@@ -131,7 +144,9 @@ def source(options: TrainImage | TrainClips, side: int, frames: int) -> Source:
     if options.data.footage is not None:
         from openlumiere.data.ingest.source import ShardSource
 
-        return ShardSource(options.data.footage, side, frames, device)
+        spanned = frames if isinstance(options, TrainClips) else None
+        threads, seed = options.run.threads, options.config.loop.seed
+        return ShardSource(options.data.footage, side, spanned, device, threads, seed)
     from openlumiere_world.batch import Batches  # the world needs the extra `world`
     from openlumiere_world.package import open_package
     from openlumiere_world.scope import SCOPES
@@ -294,7 +309,7 @@ def check_data(options: TrainImage | TrainClips) -> None:
     if len(named) != 1:
         raise ValueError(
             "world: expected one of a built world, a package of sprites and shards of footage,"
-            f" got {' and '.join(named) or 'none'}, name one with --world, --package or --footage"
+            f" got {' and '.join(named) or 'none'}, name one with --world, --package or --data"
         )
 
 

@@ -1,8 +1,9 @@
-"""Shards as a source of training samples."""
+"""Finished shards as a source of training clips (`train/data.py` says what a source is)."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -11,35 +12,45 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from openlumiere.contract import NATIVE_RATE
+from openlumiere.data.ingest.config import IngestConfig
 from openlumiere.data.ingest.shardset import Shards
 from openlumiere.data.sample import Sample, whole_times
 
 
 class ShardSource:
-    """Draws clips of finished shards, each time any of them with equal chance.
+    """Draws clips of finished shards: all of them once an epoch, each epoch in an order of its own.
 
-    What is drawn depends on the generator alone, neither on earlier draws nor on `workers` (threads
-    that read and unpack), so a run that is resumed draws what the unbroken one would have. Raises
-    ValueError for shards of another side than the model's, of another length, or without clips.
+    The order is a function of `seed` and of the number of samples drawn before (`move_to`), so a
+    run that is resumed, on any number of processes and with any number of `workers` (threads that
+    read and unpack), draws what the unbroken one would have. `frames` are the native frames that a
+    clip spans; None takes single frames of clips of any length.
+
+    Raises ValueError for shards of another side than the model's, of another length, or without
+    clips.
     """
 
     def __init__(
         self,
         folder: Path,
         side: int,
-        frames: int,
+        frames: int | None,
         device: torch.device | str = "cpu",
         workers: int = 1,
+        seed: int = 0,
     ):
         self.shards = Shards(folder)
         self.device = device
         self.threads = ThreadPoolExecutor(workers)
+        self.seed = seed
+        self.position = 0
         config = self.shards.config
-        if (config.side, config.frames) != (side, frames):
+        spanned = native_frames(config)
+        if config.side != side or frames not in (None, spanned):
+            asked = "" if frames is None else f" of {frames} native frames"
             raise ValueError(
-                f"data: expected clips of {frames} frames of {side} px for this model, got"
-                f" {config.frames} of {config.side} px in {folder},"
-                " ingest with that --side and --frames"
+                f"data: expected clips{asked} of {side} px for this model, got {spanned} of"
+                f" {config.side} px in {folder}, ingest for it: lumiere data ingest --model"
             )
         if not len(self.shards):
             raise ValueError(
@@ -47,22 +58,44 @@ class ShardSource:
                 f" lumiere data look {folder}"
             )
 
+    def move_to(self, position: int) -> None:
+        """The next clip drawn is the one that a run draws after `position` others."""
+        self.position = position
+
     def draw(
         self, generator: torch.Generator, count: int, frame_times: Float[Tensor, "*b f"] | None
     ) -> Sample:
-        """`count` clips seen at `frame_times` (in frames of the shards, rounded to whole ones; for
+        """`count` clips seen at `frame_times` (in native frames, the frame then on the screen; for
         all or for each), or, for None, single frames at moments that are drawn.
         """
-        chosen = torch.randint(len(self.shards), (count,), generator=generator).tolist()
-        frames = self.shards.config.frames
+        chosen = [self._clip_at(self.position + number) for number in range(count)]
+        self.position += count
+        config = self.shards.config
         if frame_times is None:
-            places = torch.randint(frames, (count, 1), generator=generator)
+            places = torch.randint(config.frames, (count, 1), generator=generator)
         else:
-            places = whole_times(frame_times, count, frames, "frames of the shards")
+            rate = config.fps / NATIVE_RATE
+            places = whole_times(frame_times, count, native_frames(config), "native frames")
+            places = places * rate.numerator // rate.denominator
         levels = list(self.threads.map(self._seen, chosen, places.tolist()))
         pixels = torch.from_numpy(np.stack(levels)).to(self.device)
         pixels = rearrange(pixels, "b f h w c -> b c f h w").float() / 127.5 - 1
         return Sample(pixels, [str(self.shards.rows[number]["caption"]) for number in chosen])
 
+    def _clip_at(self, position: int) -> int:
+        epoch, place = divmod(position, len(self.shards))
+        return int(order(len(self.shards), self.seed, epoch)[place])
+
     def _seen(self, number: int, places: list[int]) -> np.ndarray:
         return self.shards.frames(number)[places]
+
+
+def native_frames(config: IngestConfig) -> int:
+    """Native frames (1/16 s) that a clip of the shards spans, rounded down."""
+    return int(config.frames * NATIVE_RATE / config.fps)
+
+
+@lru_cache(maxsize=2)
+def order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """The clips 0 to `count` - 1 in the order of an epoch: a function of its three arguments."""
+    return np.random.default_rng((seed, epoch)).permutation(count)

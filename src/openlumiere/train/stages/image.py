@@ -19,7 +19,7 @@ from openlumiere.diffusion.process import VariancePreserving
 from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.models.stunet import STUNet
 from openlumiere.train.config import ImageConfig
-from openlumiere.train.data import LAST_FRAME, TEXTS, CaptionStates, Drawn, Source
+from openlumiere.train.data import LAST_FRAME, TEXTS, CaptionStates, Drawn, Source, move
 from openlumiere.train.nets import averaged, build_scheduler, build_unet, save
 from openlumiere.train.show import save_sheet
 from openlumiere.train.start import load_into
@@ -39,6 +39,10 @@ class ImageStage(Stage):
     codec: UnshuffleCodec
     config: ImageConfig
     scheduler: DDIMScheduler = field(default_factory=build_scheduler)
+
+    def move_to(self, position: int) -> None:
+        """Where the run is in its clips."""
+        move(self.source, position)
 
     def losses(self, net: nn.Module, count: int, generator: torch.Generator) -> Losses:
         """Of `count` pictures under captions, some of them dropped."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from diffusers import DDIMScheduler
@@ -24,7 +24,7 @@ from openlumiere.media.write import write_whole
 from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.models.stunet import STUNet
 from openlumiere.train.config import VideoConfig
-from openlumiere.train.data import TEXTS, CaptionStates, Source
+from openlumiere.train.data import TEXTS, CaptionStates, Source, move
 from openlumiere.train.masks import draw_masks
 from openlumiere.train.nets import averaged, build_scheduler, save
 from openlumiere.train.show import save_sheet
@@ -49,6 +49,10 @@ class VideoStage(Stage):
     config: VideoConfig
     conditioning: Conditioning | None = None
     scheduler: DDIMScheduler = field(default_factory=build_scheduler)
+
+    def move_to(self, position: int) -> None:
+        """Where the run is in its clips."""
+        move(self.source, position)
 
     def losses(self, net: nn.Module, count: int, generator: torch.Generator) -> Losses:
         """Of `count` clips under captions, some of them dropped."""
@@ -96,7 +100,11 @@ def video_stage(
     config: VideoConfig,
     conditioning: Conditioning | None = None,
 ) -> VideoStage:
-    """The stage of a net whose clips `codec` codes."""
+    """The stage of a net whose clips `codec` codes; one that reads what is known is given nothing,
+    unless `conditioning` says otherwise.
+    """
+    if conditioning is None and net.config.in_channels == 2 * codec.channels + 1:
+        conditioning = nothing_known
     torch.manual_seed(config.loop.seed)
     net.to(memory_format=torch.channels_last).train()
     if config.checkpointing:
@@ -110,6 +118,14 @@ def video_stage(
         conditioning=conditioning,
         frames=config.frames // config.stride,
     )
+
+
+def nothing_known(
+    clean: Float[Tensor, "b c f h w"], generator: torch.Generator
+) -> Float[Tensor, "b c_plus_1 f h w"]:
+    """The further channels of plain text to video."""
+    like: dict[str, Any] = {"device": clean.device, "dtype": clean.dtype}
+    return Known.nothing(clean.shape, **like).as_channels()
 
 
 def predict_clip(
