@@ -37,8 +37,8 @@ def test_clips_are_those_of_the_shards_at_their_times(shards):
     opened = Shards(shards)
     by_caption = {row["caption"]: n for n, row in enumerate(opened.rows)}
     assert NASTY in by_caption
-    source = ShardSource(shards, 32, 8)
-    sample = source.draw(generator(0), 6, torch.tensor([0.0, 3.0, 6.0]))
+    source = ShardSource(shards, 32, 16)
+    sample = source.draw(generator(0), 6, torch.tensor([0.0, 6.0, 13.0]))  # in sixteenths
     assert sample.pixels.shape == (6, 3, 3, 32, 32) and len(sample.captions) == 6
     for pixels, caption in zip(sample.pixels, sample.captions):
         if caption != NASTY:
@@ -49,15 +49,15 @@ def test_clips_are_those_of_the_shards_at_their_times(shards):
 
 
 def test_each_clip_may_have_times_of_its_own(shards):
-    source = ShardSource(shards, 32, 8)
-    times = torch.tensor([[0.0, 7.0], [2.0, 2.4]])
+    source = ShardSource(shards, 32, 16)
+    times = torch.tensor([[0.0, 15.0], [4.0, 5.4]])
     sample = source.draw(generator(1), 2, times)
     assert sample.pixels.shape == (2, 3, 2, 32, 32)
     assert torch.equal(sample.pixels[1, :, 0], sample.pixels[1, :, 1])  # both round to frame 2
 
 
 def test_pictures_are_single_frames_of_any_moment(shards):
-    source = ShardSource(shards, 32, 8)
+    source = ShardSource(shards, 32, 16)
     pixels = source.draw(generator(2), 64, None).pixels
     assert pixels.shape == (64, 3, 1, 32, 32)
     assert pixels.abs().max() <= 1
@@ -66,36 +66,54 @@ def test_pictures_are_single_frames_of_any_moment(shards):
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_a_resumed_run_draws_what_the_unbroken_one_would(shards, workers):
-    """Batch n depends on its generator alone: not on batches before it, nor on the loader."""
-    times = torch.arange(8).float()
-    unbroken = ShardSource(shards, 32, 8, workers=1)
+    """Batch n depends on its place in the run and its generator: on no batch before it was drawn,
+    nor on the loader.
+    """
+    times = torch.arange(8).float() * 2
+    unbroken = ShardSource(shards, 32, 16, workers=1)
     whole = [unbroken.draw(generator(seed), 3, times) for seed in range(4)]
-    resumed = ShardSource(shards, 32, 8, workers=workers)
+    resumed = ShardSource(shards, 32, 16, workers=workers)
     for seed in (2, 3):
+        resumed.move_to(3 * seed)
         again = resumed.draw(generator(seed), 3, times)
         assert torch.equal(again.pixels, whole[seed].pixels)
         assert again.captions == whole[seed].captions
 
 
-def test_every_clip_is_drawn(shards):
-    source = ShardSource(shards, 32, 8)
-    drawn = source.draw(generator(5), 200, torch.zeros(1)).pixels
-    assert len({clip.numpy().tobytes() for clip in drawn}) == len(Shards(shards)) == 5
+def test_every_clip_is_drawn_once_an_epoch_in_another_order_each(shards):
+    source = ShardSource(shards, 32, 16)
+    epochs = [source.draw(generator(0), 5, torch.zeros(1)).pixels for _ in range(4)]
+    orders = [[clip.numpy().tobytes() for clip in epoch] for epoch in epochs]
+    assert len(Shards(shards)) == 5
+    assert all(set(order) == set(orders[0]) and len(set(order)) == 5 for order in orders)
+    assert len({tuple(order) for order in orders}) > 1
+    other = ShardSource(shards, 32, 16, seed=1)
+    drawn = [other.draw(generator(0), 5, torch.zeros(1)).pixels for _ in range(4)]
+    assert not all(torch.equal(*pair) for pair in zip(drawn, epochs))
+
+
+def test_every_frame_at_the_clips_own_rate(shards):
+    source = ShardSource(shards, 32, None)
+    shown = source.draw_all(1).pixels
+    source.move_to(0)
+    assert torch.equal(shown, source.draw(generator(0), 1, torch.arange(8).float() * 2).pixels)
 
 
 def test_shards_of_another_model_are_refused(shards):
-    with pytest.raises(ValueError, match="expected clips of 80 frames of 64 px .*, got 8 of 32"):
+    with pytest.raises(
+        ValueError, match="expected clips of 80 native frames of 64 px .*, got 16 of 32"
+    ):
         ShardSource(shards, 64, 80)
 
 
 def test_times_outside_a_clip_are_refused(shards):
-    with pytest.raises(ValueError, match="expected 0 to 7, got 0 to 8"):
-        ShardSource(shards, 32, 8).draw(generator(0), 1, torch.tensor([0.0, 8.0]))
+    with pytest.raises(ValueError, match="expected 0 to 15, got 0 to 16"):
+        ShardSource(shards, 32, 16).draw(generator(0), 1, torch.tensor([0.0, 16.0]))
 
 
 def test_what_is_not_finished_shards_is_refused(shards, tmp_path):
     with pytest.raises(ValueError, match="expected a folder that lumiere data ingest finished"):
-        ShardSource(tmp_path, 32, 8)
+        ShardSource(tmp_path, 32, 16)
     (tmp_path / "manifest.json").write_text('{"format": "other 3"}')
     with pytest.raises(ValueError, match="expected 'openlumiere clips 1', got 'other 3'"):
         Shards(tmp_path)
@@ -107,7 +125,7 @@ def test_shards_without_clips_are_refused(tmp_path):
     report = ingest(tmp_path / "in", tmp_path / "out", SMALL)
     assert (report.clips, report.dropped) == (0, 1)
     with pytest.raises(ValueError, match="got none, see why they were dropped"):
-        ShardSource(tmp_path / "out", 32, 8)
+        ShardSource(tmp_path / "out", 32, 16)
 
 
 class Tags(HTMLParser):

@@ -111,21 +111,27 @@ def styled(net: STUNet, styles: Sequence[tuple[Style, float]], fingerprint: str)
     """
     if not styles:
         return net
-    changed = blend(net.unet2d, styles, fingerprint)
+    changed = blend(weights_of(net), styles, fingerprint)
     shared = [*net.parameters(), *net.buffers()]
     memo: dict[int, object] = {id(tensor): tensor for tensor in shared}
-    for name, parameter in net.unet2d.named_parameters():
+    for name, parameter in weights_of(net).items():
         if name in changed:
             memo[id(parameter)] = nn.Parameter(changed[name], parameter.requires_grad)
     return copy.deepcopy(net, memo)
 
 
+def weights_of(net: STUNet) -> dict[str, nn.Parameter]:
+    """What a style may change: the picture net's weights, by its own names, and the temporal ones
+    (`lumiere train lora`), by the whole net's.
+    """
+    return {**dict(net.unet2d.named_parameters()), **dict(net.temporal_named_parameters())}
+
+
 @torch.no_grad()
 def blend(
-    unet: nn.Module, styles: Sequence[tuple[Style, float]], fingerprint: str
+    parameters: Mapping[str, nn.Parameter], styles: Sequence[tuple[Style, float]], fingerprint: str
 ) -> dict[str, Tensor]:
-    """The weights of `unet` that the styles change, blended, by parameter."""
-    parameters = dict(unet.named_parameters())
+    """Those of the weights that the styles change, blended, by parameter."""
     blended: dict[str, Tensor] = {}
     for style, weight in styles:
         check_net(style, fingerprint)

@@ -177,6 +177,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "path_spacing": (1, 16),
     "patience": (1, 10**6),
     "save_minutes": (0, 10**9),
+    "rank": (1, 1024),
     "seed": (0, 2**62),
     "show_every": (0, 10**9),
     "side": (8, 1024),
@@ -288,6 +289,29 @@ class LatentClipConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LoraTraining:
+    """Low-rank factors beside the layers of a frozen net."""
+
+    rank: int = 16
+    """Of the factors."""
+    adapt: Literal["attention", "linear"] = "attention"
+    """Which layers: projections of attention, or those of feed-forward layers, too."""
+    text_dropout: float = 0.1
+    """Share of captions that become the empty prompt, for guidance."""
+    prompts: tuple[str, ...] = ()
+    """Validation prompts, whose clips are shown in the run's `samples` every `--show-every` steps;
+    the first captions when none are given. The first four are made.
+    """
+    checkpointing: bool = False
+    """Less memory for a third more work."""
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(
+            learning_rate=1e-3, batch=1, warmup=20, count_work=False, show_every=500
+        )
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preset:
     """The stages of one model, and the scope of the sticker world that it learns."""
 
@@ -298,6 +322,7 @@ class Preset:
     conditional: VideoConfig
     upscaler: UpscalerConfig
     upscaler_video: UpscalerConfig
+    lora: LoraTraining = field(default_factory=LoraTraining)
 
 
 def small_steps(config: VideoConfig) -> VideoConfig:

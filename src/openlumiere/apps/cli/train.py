@@ -21,6 +21,7 @@ from openlumiere.train.config import (
     PRESETS,
     CodecConfig,
     ImageConfig,
+    LoraTraining,
     UpscalerConfig,
     VideoConfig,
     check_config,
@@ -31,10 +32,11 @@ STAGES = {
     "image": "the picture net, new or from other weights",
     "video": "the temporal parameters over a trained, frozen picture net",
     "conditional": "the same for every task: a net that reads what is known of a clip",
+    "lora": "low-rank factors for any model, on your own clips",
     "upscaler": "the picture part of the super-resolution net",
     "upscaler-video": "its temporal parameters, on short clips",
 }
-Config: TypeAlias = CodecConfig | ImageConfig | VideoConfig | UpscalerConfig
+Config: TypeAlias = CodecConfig | ImageConfig | VideoConfig | LoraTraining | UpscalerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +125,23 @@ class TrainClips:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Footage:
+    """What factors are trained on."""
+
+    footage: Annotated[Path | None, arg(name="data", aliases=("--footage",))] = None
+    """Your own clips: the shards that `lumiere data ingest FOLDER -o SHARDS` writes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainLora:
+    """Train low-rank factors (LoRA) for the bundled model, or for the one that `--model` names."""
+
+    run: Run
+    data: Footage
+    config: LoraTraining
+
+
+@dataclass(frozen=True, kw_only=True)
 class Drawings:
     """What super-resolution is trained on."""
 
@@ -152,12 +171,15 @@ class TrainUpscalerClips:
     """The run of its picture net, when `--start` brings none."""
 
 
-Options: TypeAlias = TrainCodec | TrainImage | TrainClips | TrainUpscaler | TrainUpscalerClips
+Options: TypeAlias = (
+    TrainCodec | TrainImage | TrainClips | TrainLora | TrainUpscaler | TrainUpscalerClips
+)
 KINDS: dict[str, type[Any]] = {
     "codec": TrainCodec,
     "image": TrainImage,
     "video": TrainClips,
     "conditional": TrainClips,
+    "lora": TrainLora,
     "upscaler": TrainUpscaler,
     "upscaler-video": TrainUpscalerClips,
 }
@@ -194,7 +216,12 @@ def read(stage: str, words: list[str]) -> Options:
     preset = PRESETS.get(named(words, "--preset") or Run.preset, PRESETS[Run.preset])
     config = getattr(preset, stage.replace("-", "_"))
     shards = named(words, "--data", "--footage")
-    sources = {"codec": Cache(), "upscaler": Drawings(), "upscaler-video": Drawings()}
+    sources = {
+        "codec": Cache(),
+        "lora": Footage(),
+        "upscaler": Drawings(),
+        "upscaler-video": Drawings(),
+    }
     defaults: dict[str, Any] = {
         "run": Run(run=MISSING),
         "data": sources.get(stage, Data()),

@@ -16,10 +16,11 @@ from openlumiere.apps.cli.train import (
     TrainClips,
     TrainCodec,
     TrainImage,
+    TrainLora,
     TrainUpscaler,
     TrainUpscalerClips,
 )
-from openlumiere.engine.lumiere import WEIGHTS
+from openlumiere.engine.lumiere import WEIGHTS, Lumiere
 from openlumiere.media.replace import check_folder_of_weights
 from openlumiere.models.e5 import E5TextEncoder
 from openlumiere.models.folder import UPSCALER
@@ -32,7 +33,7 @@ from openlumiere.train.pairs import Pairs, open_base
 from openlumiere.train.stages.image import image_stage
 from openlumiere.train.stages.upscaler import clip_net, picture_net, upscaler_stage
 from openlumiere.train.stages.video import conditional_stage, side_of, video_stage
-from openlumiere.train.start import MODEL, open_net
+from openlumiere.train.start import MODEL, model_folder, open_net
 from openlumiere.train.step import Stage, split_batch
 
 MODELS = (MODEL, f"model/{MODEL}")
@@ -62,9 +63,9 @@ def from_bundled(options: Options) -> Options:
     """The same options, beginning from the bundled weights where clips of one's own are to be
     trained on and no weights are named.
     """
-    if not isinstance(options, TrainClips) or options.data.footage is None:
+    if not isinstance(options, TrainClips | TrainLora) or options.data.footage is None:
         return options
-    if options.run.start is not None or options.image_run is not None:
+    if options.run.start is not None or image_run(options) is not None:
         return options
     return replace(options, run=replace(options.run, start=WEIGHTS))
 
@@ -73,6 +74,8 @@ def build(stage: str, options: Options) -> Stage:
     """The stage that the options describe. Raises ValueError for weights or data that don't fit."""
     if isinstance(options, TrainCodec):
         return build_codec(options)
+    if isinstance(options, TrainLora):
+        return build_lora(options)
     texts = caption_states(options)
     if isinstance(options, TrainUpscaler | TrainUpscalerClips):
         return build_upscaler(options, texts)
@@ -90,6 +93,21 @@ def build_clips(stage: str, options: TrainClips, texts: CaptionStates) -> Stage:
     clips = source(options, side_of(net, codec), config.frames)
     build_stage = conditional_stage if stage == "conditional" else video_stage
     return build_stage(clips, texts, net, codec, config)
+
+
+def build_lora(options: TrainLora) -> Stage:
+    """The stage of a model's low-rank factors."""
+    from openlumiere.data.ingest import Shards
+    from openlumiere.data.ingest.source import ShardSource
+    from openlumiere.train.stages.lora import lora_stage
+
+    config = options.config
+    device = config.loop.device
+    folder = given(options.data.footage)
+    side = Shards(folder).config.side
+    clips = ShardSource(folder, side, None, device, options.run.threads, config.loop.seed)
+    model = Lumiere.from_pretrained(model_folder(given(options.run.start)), device=device)
+    return lora_stage(model.base, clips, config)
 
 
 def build_codec(options: TrainCodec) -> Stage:
@@ -302,14 +320,26 @@ def check_cache(cache: Path | None) -> None:
         )
 
 
-def check_data(options: TrainImage | TrainClips) -> None:
+def check_data(options: TrainImage | TrainClips | TrainLora) -> None:
     """Raise ValueError where not exactly one collection is named."""
     data = options.data
+    if isinstance(options, TrainLora):
+        check_footage(data.footage)
+        return
     named = [name for name in ("world", "package", "footage") if getattr(data, name) is not None]
     if len(named) != 1:
         raise ValueError(
             "world: expected one of a built world, a package of sprites and shards of footage,"
             f" got {' and '.join(named) or 'none'}, name one with --world, --package or --data"
+        )
+
+
+def check_footage(folder: Path | None) -> None:
+    """Raise ValueError where no clips are named."""
+    if folder is None:
+        raise ValueError(
+            "data: expected shards of clips, got none, do: lumiere data ingest FOLDER -o SHARDS,"
+            " and name them with --data"
         )
 
 
@@ -340,6 +370,8 @@ def starts(stage: str) -> tuple[str, ...]:
         return UPSCALER_MODELS
     if stage == "image":
         return (PICTURE_NET, "config.json", *MODELS)
+    if stage == "lora":
+        return MODELS
     return (f"temporal/{TEMPORAL_WEIGHTS}", *MODELS)
 
 

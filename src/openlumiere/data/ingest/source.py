@@ -68,8 +68,6 @@ class ShardSource:
         """`count` clips seen at `frame_times` (in native frames, the frame then on the screen; for
         all or for each), or, for None, single frames at moments that are drawn.
         """
-        chosen = [self._clip_at(self.position + number) for number in range(count)]
-        self.position += count
         config = self.shards.config
         if frame_times is None:
             places = torch.randint(config.frames, (count, 1), generator=generator)
@@ -77,7 +75,16 @@ class ShardSource:
             rate = config.fps / NATIVE_RATE
             places = whole_times(frame_times, count, native_frames(config), "native frames")
             places = places * rate.numerator // rate.denominator
-        levels = list(self.threads.map(self._seen, chosen, places.tolist()))
+        return self._drawn(places.tolist())
+
+    def draw_all(self, count: int) -> Sample:
+        """Every frame of `count` clips, at their own rate."""
+        return self._drawn([list(range(self.shards.config.frames))] * count)
+
+    def _drawn(self, places: list[list[int]]) -> Sample:
+        chosen = [self._clip_at(self.position + number) for number in range(len(places))]
+        self.position += len(places)
+        levels = list(self.threads.map(self._seen, chosen, places))
         pixels = torch.from_numpy(np.stack(levels)).to(self.device)
         pixels = rearrange(pixels, "b f h w c -> b c f h w").float() / 127.5 - 1
         return Sample(pixels, [str(self.shards.rows[number]["caption"]) for number in chosen])
