@@ -18,6 +18,7 @@ NAMES = (
     "how-to",
     "model-card",
     "long-clips",
+    "models",
     "tasks",
     "trust",
 )

@@ -8,7 +8,7 @@ from openlumiere import Lumiere
 from openlumiere.apps.cli import main
 from openlumiere.engine.lumiere import WEIGHTS
 from openlumiere.models.folder import ModelError
-from openlumiere.models.hub import locate
+from openlumiere.models.hub import locate, named_files
 
 COMMIT = "0" * 40
 
@@ -60,3 +60,12 @@ def test_what_is_no_name_of_the_hub_is_a_folder(name):
 
 def test_error_is_a_users_mistake():
     assert issubclass(ModelError, ValueError)
+
+
+def test_only_what_the_index_names_is_fetched(tmp_path):
+    """Some published models keep tens of other weights beside."""
+    index = tmp_path / "model_index.json"
+    index.write_text('{"_class_name": "LTXPipeline", "vae": ["diffusers", "AutoencoderKL"]}')
+    patterns = named_files(index)
+    assert "vae/*.safetensors" in patterns and "*.json" in patterns
+    assert "*.safetensors" not in patterns

@@ -32,13 +32,14 @@ class Family:
     """What a folder of one pipeline class holds, and the backbone that it makes.
 
     `build` is given every component by name, those that are `optional` as None where they are
-    missing, and the entries `values` of the index.
+    missing, and the entries `values` of the index. What is `precise` stays in float32.
     """
 
     build: Callable[[Mapping[str, Any]], Backbone]
     parts: Mapping[str, Sequence[str]]
     optional: Sequence[str] = ()
     values: Sequence[str] = ()
+    precise: Sequence[str] = ()
 
 
 def wan(parts: Mapping[str, Any]) -> Backbone:
@@ -93,6 +94,7 @@ FAMILIES: dict[str, Family] = {
         parts=WAN,
         optional=["transformer_2"],
         values=["boundary_ratio", "expand_timesteps"],
+        precise=["vae"],
     ),
     "WanImageToVideoPipeline": Family(
         build=wan_image,
@@ -103,6 +105,7 @@ FAMILIES: dict[str, Family] = {
         },
         optional=["transformer_2", "image_encoder", "image_processor"],
         values=["boundary_ratio", "expand_timesteps"],
+        precise=["vae"],
     ),
     "WanVACEPipeline": Family(
         build=wan_vace,
@@ -113,6 +116,7 @@ FAMILIES: dict[str, Family] = {
         },
         optional=["transformer_2"],
         values=["boundary_ratio"],
+        precise=["vae"],
     ),
     "LTXPipeline": LTX,
     "LTXImageToVideoPipeline": LTX,
@@ -156,7 +160,7 @@ def open_published(folder: Path, dtype: torch.dtype) -> Published:
     family = FAMILIES[name]
     values = {key: index.get(key) for key in family.values}
     check_config(values, INDEX)
-    parts = read_published(folder, index, family.parts, family.optional, dtype)
+    parts = read_published(folder, index, family.parts, family.optional, dtype, family.precise)
     backbone = family.build({**parts, **values})
     return Published(name=name, parts=parts, values=values, backbone=backbone)
 

@@ -1,8 +1,8 @@
 """A published model within a memory limit: which parts lie where, and in which precision.
 
 The ways are diffusers' own: layerwise 8-bit weights, one component or one group of layers on the
-device at a time, tiled decoding; and fewer frames a window. They are tried in the order of what
-they cost in time (our choice), and the first whose estimate fits is taken and said. Weights are
+device at a time, tiled decoding; and fewer frames a window. They are tried in an order of our
+choice (`ways`), and the first whose estimate fits is taken and said. Weights are
 counted exactly; passes and decoding are estimates.
 """
 
@@ -42,12 +42,13 @@ SLOWER = {
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """Bytes of a model's parts: text encoders, the net (one of two, where there are two), the
-    autoencoder, and the largest group of the net's layers.
+    """Bytes of a model's parts: text encoders, the net (the larger of two, where there are two),
+    all nets, the autoencoder, and the largest group of the net's layers.
     """
 
     text: int
     net: int
+    nets: int
     vae: int
     group: int
     number: int
@@ -82,6 +83,7 @@ def sizes_of(published: Published) -> Sizes:
     return Sizes(
         text=sum(bytes_of(parts.get(name)) for name in TEXT),
         net=max(bytes_of(parts.get(name)) for name in NETS),
+        nets=sum(bytes_of(parts.get(name)) for name in NETS),
         vae=bytes_of(parts.get("vae")),
         group=largest_group(net),
         number=net.dtype.itemsize,
@@ -96,17 +98,24 @@ def largest_group(net: nn.Module) -> int:
 
 
 def ways(device: str) -> list[Way]:
-    """All ways on a kind of device, the fastest first; on a CPU there is nowhere to offload to."""
-    offloads: tuple[Offload, ...] = ("none", "model", "group", "sequential")
+    """All ways on a kind of device, in the order in which they are tried: rather a slower pass than
+    shorter windows, which see less of the clip, but not one layer at a time. On a CPU there is
+    nowhere to offload to.
+    """
+    parts = (Fraction(1), Fraction(1, 2), Fraction(1, 4))
     if device == "cpu":
-        offloads = ("none",)
-    found = []
-    for offload in offloads:
-        for part in (Fraction(1), Fraction(1, 2), Fraction(1, 4)):
-            plain = Way(offload=offload, part=part)
-            found += [plain, replace(plain, tiled=True)]
-            if offload in ("none", "model"):
-                found.append(replace(plain, tiled=True, eight_bit=True))
+        return [way for part in parts for way in ways_by("none", part)]
+    quick: tuple[Offload, ...] = ("none", "model", "group")
+    found = [way for part in parts for offload in quick for way in ways_by(offload, part)]
+    return [*found, *(way for part in parts for way in ways_by("sequential", part))]
+
+
+def ways_by(offload: Offload, part: Fraction) -> list[Way]:
+    """By one offload: plain, with tiled decoding, with 8-bit weights."""
+    plain = Way(offload=offload, part=part)
+    found = [plain, replace(plain, tiled=True)]
+    if offload in ("none", "model"):
+        found.append(replace(plain, tiled=True, eight_bit=True))
     return found
 
 
@@ -125,12 +134,12 @@ def choose(backbone: Backbone, sizes: Sizes, limit: int, device: str) -> Way:
 
 def weigh(way: Way, backbone: Backbone, sizes: Sizes) -> Way:
     """The way with its peak."""
-    net = sizes.net // sizes.number if way.eight_bit else sizes.net
-    group = sizes.group // sizes.number if way.eight_bit else sizes.group
+    number = sizes.number if way.eight_bit else 1
+    net, nets, group = (size // number for size in (sizes.net, sizes.nets, sizes.group))
     work = pass_bytes(backbone, way.part)
     decoding = decoding_bytes(backbone, way.tiled)
     if way.offload == "none":
-        peak = sizes.text + net + sizes.vae + max(work, decoding)
+        peak = sizes.text + nets + sizes.vae + max(work, decoding)
     elif way.offload == "model":
         peak = max(sizes.text, net + work, sizes.vae + decoding)
     else:

@@ -5,16 +5,25 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import hf_hub_download, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-from openlumiere.models.folder import SUFFIXES, ModelError
+from openlumiere.models.folder import INDEX, SUFFIXES, UPSCALER, ModelError, read_json
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 FILES = [
     *(f"*{suffix}" for suffix in SUFFIXES if suffix),
     "LICENSE",
 ]  # what a model folder may hold; pickles stay where they are
+
+
+def named_files(index: Path) -> list[str]:
+    """Patterns of the files that a model's index names, component by component: some models keep
+    many other weights beside.
+    """
+    names = [name for name, entry in read_json(index).items() if isinstance(entry, list)]
+    inside = [f"{name}/{pattern}" for name in names for pattern in FILES]
+    return [*(f"*{suffix}" for suffix in (".json", ".md")), "LICENSE", *inside, f"{UPSCALER}/*"]
 
 
 def locate(model: str | Path) -> Path:
@@ -27,7 +36,8 @@ def locate(model: str | Path) -> Path:
     if folder.exists() or not HUB_ID.fullmatch(str(model)):
         return folder
     try:
-        return Path(snapshot_download(str(model), allow_patterns=FILES))
+        index = Path(hf_hub_download(str(model), INDEX))
+        return Path(snapshot_download(str(model), allow_patterns=named_files(index)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ModelError(
             "a folder or a model of the hub",

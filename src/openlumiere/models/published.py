@@ -33,8 +33,10 @@ def read_published(
     classes: Classes,
     optional: Sequence[str],
     dtype: torch.dtype,
+    precise: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Every component of a folder by name; those that are `optional` may be missing and are None.
+    """Every component of a folder by name; those that are `optional` may be missing and are None,
+    those that are `precise` are float32 whatever `dtype` says.
 
     `index` is its `model_index.json`. Raises `ModelError` for whatever is wrong with the folder.
     """
@@ -46,7 +48,7 @@ def read_published(
         if kind is not None:
             check_component(folder / name, kind)
     return {
-        name: None if kind is None else load_component(folder / name, kind, dtype)
+        name: load_component(folder / name, kind, torch.float32 if name in precise else dtype)
         for name, kind in kinds.items()
     }
 
@@ -151,7 +153,11 @@ def numbers_in(path: Path) -> Iterator[int]:
 
 
 def load_component(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
-    """A component from its folder, which was checked; every weight of a net comes from there."""
+    """A component from its folder, which was checked; every weight of a net comes from there. None
+    for one that is missing.
+    """
+    if kind is None:
+        return None
     try:
         if not issubclass(kind, nn.Module):
             return kind.from_pretrained(folder, local_files_only=True)

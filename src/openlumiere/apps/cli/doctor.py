@@ -13,7 +13,7 @@ import torch
 
 from openlumiere.apps.cli.arguments import parse
 from openlumiere.apps.cli.loading import check_device, load
-from openlumiere.backbones.registry import Published
+from openlumiere.backbones.registry import Published, is_ours
 from openlumiere.engine.finish import PACKAGES
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.engine.memory import cascade_memory, free_memory, gigabytes
@@ -22,6 +22,7 @@ from openlumiere.engine.offload import sizes_of, ways
 from openlumiere.engine.offload import weigh as weighed
 from openlumiere.engine.plan import written_side
 from openlumiere.models.e5 import check_e5, e5_path
+from openlumiere.models.hub import locate
 from openlumiere.tasks import Generate, Length, Sampling
 from openlumiere.tasks.values import DEFAULT_FRAMES
 
@@ -98,7 +99,8 @@ def check_text() -> str:
 
 def check_weights(options: Doctor, run: Generate) -> str:
     """The model and what a run of it takes. Raises ValueError for weights that are damaged."""
-    lumiere = load(options.model, options.device, options.dtype)
+    device = "cpu" if is_published(options.model) else options.device  # weighed, not run
+    lumiere = load(options.model, device, options.dtype)
     native = lumiere.base.backbone.native
     parameters = lumiere.base.weights / lumiere.base.dtype.itemsize
     net = f"{parameters / 1e6:.1f} M parameters, {native.side} px, intact"
@@ -106,6 +108,11 @@ def check_weights(options: Doctor, run: Generate) -> str:
     if isinstance(lumiere.base, PublishedModel):
         lines += every_way(lumiere.base.published, options.device)
     return "\n".join(lines)
+
+
+def is_published(model: str | None) -> bool:
+    """Whether this names a published pipeline's folder."""
+    return model is not None and not is_ours(locate(model))
 
 
 def every_way(published: Published, device: str) -> list[str]:
