@@ -24,6 +24,7 @@ MADE = {  # each is a task of `openlumiere.tasks`, made by `make.py`
 OTHERS = {  # each is a module of this package with a `main(words) -> exit code`
     "sticker": "sentences or clips become stickers for a messenger",
     "queue": "jobs that wait: add, list, change, run",
+    "serve": "the queue over HTTP",
     "verify": "where a file comes from: its mark and its manifest",
     "doctor": "device, memory and versions, and what a run will need",
     "inflate": "a text-to-image model becomes a video model to be trained",

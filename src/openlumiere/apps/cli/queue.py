@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -128,6 +129,9 @@ class Running(InFolder):
     ] = False
     wait: Annotated[
         bool, FlagCreatePairsOff, arg(help="Wait for another worker to leave the device.")
+    ] = False
+    until_eof: Annotated[
+        bool, FlagCreatePairsOff, arg(help="End after the job in hand once the input has ended.")
     ] = False
     previews: Annotated[bool, arg(help="Write pictures while it samples.")] = True
     attempts: Annotated[
@@ -345,10 +349,20 @@ def run(words: list[str]) -> int:
         previews=options.previews,
         watching=watching,
     )
+    if options.until_eof:
+        threading.Thread(target=leave_at_eof, args=(worker,), daemon=True).start()
     worker.run(options.follow, options.wait)
     if worker.stopping.is_set():
         raise KeyboardInterrupt
     return 1 if failed else 0
+
+
+def leave_at_eof(worker: Worker) -> None:
+    """Wait until whoever started this process is gone, then end after the job in hand."""
+    with open(sys.stdin.fileno(), "rb", closefd=False, buffering=0) as source:
+        while source.read(1024):
+            pass
+    worker.leave()
 
 
 ACTIONS: dict[str, tuple[Callable[[list[str]], int], str]] = {

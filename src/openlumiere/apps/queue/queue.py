@@ -83,11 +83,11 @@ class Queue:
         output = line.written.output or str(self.folder / RESULTS / name / f"clip{suffix}")
         check_name(output, line.task.kind, *(PREVIEWS if line.written.preview else ()))
         task, inputs = kept(line.task, self.folder, copy)
-        request = request_of(line, task, inputs)
+        request = request_of(line, task, inputs, suffix)
         with self.store.writing() as connection:
-            before = self._of_key(line.key, request)
+            before = self._of_key(line.key)
             if before is not None:
-                return before
+                return same(before, request)
             self._check_free(output)
             connection.execute(
                 "INSERT INTO jobs (id, task, written, inputs, request, output, key, priority,"
@@ -107,17 +107,14 @@ class Queue:
             )
         return self.get(name)
 
-    def _of_key(self, key: str, request: str) -> Job | None:
-        """The job that this key is of already."""
+    def of_key(self, key: str) -> Job | None:
+        """The job that was added with this key."""
+        row = self._of_key(key)
+        return None if row is None else job_of(row)
+
+    def _of_key(self, key: str) -> sqlite3.Row | None:
         found = self._rows("key = ? AND key != ''", key)
-        if not found:
-            return None
-        if found[0]["request"] != request:
-            raise ValueError(
-                f"idempotency key: expected the request that {shown(key)} was first sent with, "
-                "got another, use a new key"
-            )
-        return job_of(found[0])
+        return found[0] if found else None
 
     def _check_free(self, output: str) -> None:
         """Raise ValueError where another job that has not ended writes to the same path."""
@@ -181,7 +178,7 @@ class Queue:
                     how.model_dump_json(),
                     json.dumps(inputs),
                     how.output.rstrip("/"),
-                    request_of(line, new, inputs),
+                    request_of(line, new, inputs, Path(how.output).suffix),
                     job.id,
                 ),
             )
@@ -361,6 +358,16 @@ class Queue:
         return self.store.connection().execute(sql, values).fetchall()
 
 
+def same(row: sqlite3.Row, request: str) -> Job:
+    """The job of a row. Raises ValueError where it was asked for in other words."""
+    if row["request"] != request:
+        raise ValueError(
+            f"idempotency key: expected the request that {shown(row['key'])} was first sent with, "
+            "got another, use a new key"
+        )
+    return job_of(row)
+
+
 def read(task: Task | Mapping[str, Any]) -> Task:
     """A task, or the words of one."""
     return task if isinstance(task, Task) else read_task(task)
@@ -387,12 +394,13 @@ def job_of(row: sqlite3.Row) -> Job:
     return Job(**found)
 
 
-def request_of(line: Line, task: Task, inputs: Named) -> str:
+def request_of(line: Line, task: Task, inputs: Named, suffix: str) -> str:
     """What a job was asked with, the same for the same request: files by what they contain."""
     asked = {
         "task": task.model_dump(mode="json"),
         "written": line.written.model_dump(mode="json"),
         "inputs": hashes_of(inputs),
+        "suffix": suffix,
     }
     return json.dumps(asked, sort_keys=True)
 

@@ -73,6 +73,7 @@ class Worker:
         self.previews = previews
         self.watching = watching
         self.stopping = threading.Event()
+        self.leaving = threading.Event()
         self.interrupts = False
 
     def run(self, follow: bool = False, wait: bool = False) -> list[Job]:
@@ -85,7 +86,7 @@ class Worker:
         with device_lock(self.queue.folder, self.device, wait), self._interruptible():
             self._recover()
             model = self.lumiere() if callable(self.lumiere) else self.lumiere
-            while not self.stopping.is_set():
+            while not (self.stopping.is_set() or self.leaving.is_set()):
                 held = claim(self.queue, self.device, self.lease)
                 if held is not None:
                     ended += self._run_one(held, model)
@@ -99,6 +100,10 @@ class Worker:
     def stop(self) -> None:
         """End within a step; the job in hand waits again."""
         self.stopping.set()
+
+    def leave(self) -> None:
+        """End after the job in hand."""
+        self.leaving.set()
 
     def _recover(self) -> None:
         for job in recover(self.queue, self.device, self.attempts):

@@ -1,0 +1,1 @@
+"""The queue over HTTP: tasks as JSON in, events and results out."""
