@@ -339,7 +339,9 @@ def run(words: list[str]) -> int:
 
         model = options.model
         settings = loading.settings_of(model.certificate, model.key)
-        return loading.load(model.model, model.device, model.dtype, settings)
+        return loading.load(
+            model.model, model.device, model.dtype, settings, model.memory, model.lora
+        )
 
     worker = Worker(
         Queue(options.folder),

@@ -48,6 +48,13 @@ class Workers:
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"], arg(help="Precision of the weights.")
     ] = "float32"
+    memory: Annotated[
+        str, arg(metavar="SIZE", help="Of a published model: the most that it may take, as 8G.")
+    ] = ""
+    lora: Annotated[
+        UseAppendAction[tuple[str, ...]],
+        arg(metavar="FILE:X", help="Of a published model: a LoRA and its weight; may be repeated."),
+    ] = ()
     certificate: Annotated[
         str | None, arg(metavar="PEM", help="Certificates to sign with; goes with --key.")
     ] = None
@@ -206,8 +213,10 @@ def words_of(options: Serve, device: str) -> list[str]:
         "--model": given.model,
         "--device": device,
         "--dtype": given.dtype,
+        "--memory": given.memory or None,
         "--certificate": given.certificate,
         "--key": given.key,
         "--attempts": given.attempts,
     }
-    return [f"{name}={value}" for name, value in named.items() if value is not None]
+    words = [f"{name}={value}" for name, value in named.items() if value is not None]
+    return [*words, *(f"--lora={each}" for each in given.lora)]
