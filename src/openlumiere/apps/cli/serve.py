@@ -131,7 +131,8 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     """A socket that listens. Raises ValueError for an address or a port that can't be had."""
     check_range("port", port, 0, 65535)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listener:
+    # asyncio sends small answers at once (TCP_NODELAY) only where the protocol is named.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
