@@ -22,13 +22,13 @@ from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.scene import Planner, clip
 from openlumiere_world.toys.training import TESTED, TESTED_PHOTOGRAPHS, opened
 
-CARRIED = Path(__file__).parents[1] / "src/openlumiere/weights/codec"
+BUNDLED = Path(__file__).parents[1] / "src/openlumiere/weights_toys/vae"
 ROUNDS = 20
 
 
 def main(
     cache: Path,
-    codec: Path = CARRIED,
+    codec: Path = BUNDLED,
     clips: int = 48,
     frames: int = 24,
     sheet: Path | None = None,

@@ -10,9 +10,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from openlumiere import Clip, Lumiere
 from openlumiere.media.alpha import on_chequerboard
@@ -62,6 +64,20 @@ def sticker(lumiere: Lumiere) -> Clip:
     return replace(clip, frames=on_chequerboard(clip.frames)) if clip.has_alpha else clip
 
 
+TOYS = {
+    "toys-face": "a face with tears of joy on a transparent background",
+    "toys-fox": "a fox on a transparent background in 3D style",
+    "toys-heart": "a red heart on a pink background",
+}
+
+
+def of_toys(prompt: str) -> Clip:
+    """A clip of the preview model, alpha over a chequerboard."""
+    lumiere = Lumiere.from_pretrained("toys", dtype=torch.bfloat16)
+    clip = lumiere.generate(prompt, size=0, seed=7, steps=10)
+    return replace(clip, frames=on_chequerboard(clip.frames))
+
+
 PICTURES: dict[str, Callable[[Lumiere], Clip]] = {
     "text-to-video": generate,
     "image-to-video": animate,
@@ -76,8 +92,10 @@ def main(folder: Path) -> None:
     """Write an animated webp for each."""
     folder.mkdir(parents=True, exist_ok=True)
     lumiere = Lumiere.from_pretrained()
-    for name, make in PICTURES.items():
-        clip = make(lumiere)
+    made = {name: partial(make, lumiere) for name, make in PICTURES.items()}
+    made |= {name: partial(of_toys, prompt) for name, prompt in TOYS.items()}
+    for name, make in made.items():
+        clip = make()
         shown = replace(clip, frames=np.ascontiguousarray(clip.frames[::2]), fps=clip.fps / 2)
         shown.save(folder / f"{name}.webp")
         (folder / f"{name}.webp.json").unlink(missing_ok=True)

@@ -38,11 +38,13 @@ class Rising:
         return Coded(latents, [sign * torch.ones(1, 384) for sign in way])
 
 
-def stage(asked=None):
+def stage(asked=None, start=None):
     torch.manual_seed(0)
     unet = build_picture_net(PictureConfig(widths=(16, 32))).eval()
     sheet = None if asked is None else lambda pipeline, file: asked.append(file.name)
-    return latent_clip_stage(Rising(), unet, StickerAutoencoder(), CONFIG, shift=4.0, sheet=sheet)
+    return latent_clip_stage(
+        Rising(), unet, StickerAutoencoder(), CONFIG, shift=4.0, start=start, sheet=sheet
+    )
 
 
 def run(folder, until, asked=None):
@@ -77,3 +79,8 @@ def test_a_run_that_was_stopped_is_the_run_that_was_not_and_its_model_opens(tmp_
     lumiere = Lumiere.from_pretrained(tmp_path / "whole/model")
     clip = lumiere.generate("a fox", frames=FRAMES, fps="16/5", steps=1, size=0)
     assert clip.frames.shape == (FRAMES, 128, 128, 4)
+    begun = stage(start=tmp_path / "whole")
+    kept = dict(lumiere.base.stunet.temporal_named_parameters())
+    assert all(
+        torch.equal(value, kept[name]) for name, value in begun.net.temporal_named_parameters()
+    )

@@ -17,6 +17,10 @@ FILES = [
 ]  # what a model folder may hold; pickles stay where they are
 
 
+BUNDLED = {"toys": Path(__file__).parents[1] / "weights_toys"}
+"""Models of this package beside the one that is taken unasked."""
+
+
 def named_files(index: Path) -> list[str]:
     """Patterns of the files that a model's index names, component by component: some models keep
     many other weights beside.
@@ -27,12 +31,14 @@ def named_files(index: Path) -> list[str]:
 
 
 def locate(model: str | Path) -> Path:
-    """The folder of that name, else the hub's model `owner/name`, fetched once and then read from
-    the hub's cache on this machine.
+    """The folder of that name, else the bundled model, else the hub's model `owner/name`, fetched
+    once and then read from the hub's cache on this machine.
 
     Raises ModelError where it is neither, or can't be fetched.
     """
     folder = Path(model)
+    if not folder.exists() and str(model) in BUNDLED:
+        return BUNDLED[str(model)]
     if folder.exists() or not HUB_ID.fullmatch(str(model)):
         return folder
     try:

@@ -166,10 +166,21 @@ def with_temporal(unet: UNet2DConditionModel, other: STUNet) -> STUNet:
             f"start: expected a model over the picture net {net.fingerprint()[:12]}, got"
             f" {other.fingerprint()[:12]}, leave out --image-run"
         )
-    weights = dict(other.temporal_named_parameters())
-    for name, parameter in net.temporal_named_parameters():
-        parameter.copy_(weights[name])
+    copy_temporal(other, net)
     return net
+
+
+@torch.no_grad()
+def copy_temporal(source: STUNet, target: STUNet) -> None:
+    """The temporal weights of one net into another of the same options. Raises ValueError."""
+    weights = dict(source.temporal_named_parameters())
+    for name, parameter in target.temporal_named_parameters():
+        if name not in weights or weights[name].shape != parameter.shape:
+            raise ValueError(
+                f"start: expected temporal weights of {name} {tuple(parameter.shape)}, got others, "
+                "start from a model of the same options"
+            )
+        parameter.copy_(weights[name])
 
 
 def open_upscaler(folder: Path) -> LumiereUpscalePipeline:

@@ -27,7 +27,7 @@ from openlumiere.models.temporal import unfold_frames
 from openlumiere.train.stages.picture import Coded
 from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.captions import caption
-from openlumiere_world.toys.scene import SECONDS, Planner, Scene, render
+from openlumiere_world.toys.scene import RATE, SECONDS, Planner, Scene, render
 
 SHARD_FRAMES = 1024
 BATCH = 16
@@ -43,8 +43,11 @@ def main(
     threads: int = 1,
     split: str = "train",
     frames: int = 1,
+    stride: int | None = None,
 ) -> None:
-    """Make the shards from `first` on that are missing, of pictures or of clips of `frames`."""
+    """Make the shards from `first` on that are missing, of pictures or of clips of `frames`, spaced
+    evenly over five seconds or, with a `stride` in native frames, from anywhere in them.
+    """
     torch.set_num_threads(threads)
     bank.mkdir(parents=True, exist_ok=True)
     planner = Planner(Cache(cache))
@@ -54,7 +57,7 @@ def main(
     for number in range(first, first + shards):
         file = bank / f"shard-{number:04}.safetensors"
         if not file.is_file():
-            make_shard(planner, net, encoder, number, file, split, frames)
+            make_shard(planner, net, encoder, number, file, split, frames, stride)
             print(f"{file.name}", flush=True)
 
 
@@ -66,12 +69,13 @@ def make_shard(
     file: Path,
     split: str,
     frames: int,
+    stride: int | None,
 ) -> None:
     latents, states, captions = [], [], []
     count, together = max(SHARD_FRAMES // frames, 1), max(BATCH // frames, 1)
     for start in range(number * count, (number + 1) * count, together):
         scenes = [planner.plan(seed, split) for seed in range(start, start + together)]
-        latents.append(coded(planner, net, scenes, frames))
+        latents.append(coded(planner, net, scenes, frames, stride))
         told = [caption_of(planner, scene) for scene in scenes]
         states += rows_of(encoder, told)
         captions += told
@@ -91,10 +95,10 @@ def caption_of(planner: Planner, scene: Scene) -> str:
 
 @torch.no_grad()
 def coded(
-    planner: Planner, net: StickerAutoencoder, scenes: list[Scene], frames: int
+    planner: Planner, net: StickerAutoencoder, scenes: list[Scene], frames: int, stride: int | None
 ) -> Float[Tensor, "b 16 *places"]:
-    """Latents of a frame of each, or of `frames` evenly spaced ones as clips."""
-    moments = [moment_of(scene) if frames == 1 else moments_of(frames) for scene in scenes]
+    """Latents of a frame of each, or of `frames` as clips."""
+    moments = [moments_of(scene, frames, stride) for scene in scenes]
     shown = [
         render(planner.cache, scene, times) for scene, times in zip(scenes, moments, strict=True)
     ]
@@ -104,15 +108,17 @@ def coded(
     return latents if frames == 1 else unfold_frames(latents, len(scenes))
 
 
-def moment_of(scene: Scene) -> Float[Tensor, " 1"]:
-    """From the middle half of the clip, where what appears or goes is there."""
-    generator = torch.Generator().manual_seed(scene.seed)
-    return (0.25 + 0.5 * torch.rand(1, generator=generator)) * SECONDS
-
-
-def moments_of(frames: int) -> Float[Tensor, " f"]:
-    """Evenly spaced from the first frame on."""
-    return torch.arange(frames) * (SECONDS / frames)
+def moments_of(scene: Scene, frames: int, stride: int | None) -> Float[Tensor, " f"]:
+    """Seconds: of one frame from the middle half of the clip, where what appears or goes is there;
+    of several evenly spaced from the first on, or `stride` native frames apart from anywhere.
+    """
+    chance = torch.rand(1, generator=torch.Generator().manual_seed(scene.seed))
+    if frames == 1:
+        return (0.25 + 0.5 * chance) * SECONDS
+    if stride is None:
+        return torch.arange(frames) * (SECONDS / frames)
+    lasts = frames * stride / RATE
+    return chance * (SECONDS - lasts) + torch.arange(frames) * (stride / RATE)
 
 
 def rows_of(encoder: E5TextEncoder, captions: list[str]) -> list[Float[Tensor, "n d"]]:
@@ -148,6 +154,23 @@ class Bank:
     def draw(self, generator: torch.Generator, count: int) -> Coded:
         rows = torch.randint(len(self.latents), (count,), generator=generator)
         return Coded(self.latents[rows].float(), [self.states[row] for row in rows.tolist()])
+
+
+class Banks:
+    """Clips of two banks: `share` of the batches are of the second, whose frames are `stride`
+    native frames apart; the first's are `usual`.
+    """
+
+    def __init__(self, first: Bank, second: Bank, usual: int, stride: int, share: float):
+        self.parts = [(first, usual), (second, stride)]
+        self.share = share
+        self.empty = first.empty
+
+    def draw(self, generator: torch.Generator, count: int) -> Coded:
+        """All of one bank, with their times."""
+        bank, stride = self.parts[int(torch.rand((), generator=generator) < self.share)]
+        drawn = bank.draw(generator, count)
+        return drawn._replace(times=stride * torch.arange(drawn.latents.shape[2]).float())
 
 
 def captions_of(file: Path) -> list[str]:

@@ -6,12 +6,14 @@
     python -m openlumiere_world.toys.training picture --bank BANK --codec CODEC --run RUN
     python -m openlumiere_world.toys.training clips --bank CLIPS --codec CODEC --picture RUN/unet \\
         --run RUN2
+    python -m openlumiere_world.toys.training export-model --run RUN2 --cache CACHE --folder MODEL
 
 A run is resumed from its newest checkpoint; all that is drawn follows from the seed and the step.
 """
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -29,13 +31,16 @@ from openlumiere.engine.run import Plan, run as run_plan
 from openlumiere.models.autoencoder import StickerAutoencoder
 from openlumiere.models.codec import AutoencoderCodec
 from openlumiere.models.e5 import bundled_encoder
+from openlumiere.models.folder import SUBJECTS as MODEL_SUBJECTS, write_checksums
 from openlumiere.tasks.values import Sampling
 from openlumiere.train.config import LatentClipConfig, PictureConfig
 from openlumiere.train.loop import train
+from openlumiere.train.nets import save
 from openlumiere.train.stages.codec import over_grey, save_sheet, standardised
 from openlumiere.train.stages.latent_clips import latent_clip_stage
 from openlumiere.train.stages.picture import picture_stage
-from openlumiere_world.toys.bank import Bank
+from openlumiere.train.start import open_picture_net
+from openlumiere_world.toys.bank import Bank, Banks
 from openlumiere_world.toys.batches import Frames, Mixed, WorldFrames
 from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.frames import Drawings
@@ -49,6 +54,8 @@ CLIPS = LatentClipConfig()
 WORLD = 0.5  # of the codec's frames
 SHIFT = 2.5  # of the levels of a sheet's pictures towards noise
 CLIP_SHIFT = 5.0  # of those of clips
+PATH_UNTIL = 600  # thousandths of the noise, down to which every fifth frame is looked at
+FULL_RATE = 0.4  # of the batches, where there is a bank of every frame
 ACROSS = 8  # pictures of a sheet beside each other
 PROMPTS = (  # of the sheets that a run makes
     "a fox walks to the left on a transparent background", "a shark swims to the right underwater", "a horse gallops to the right on a meadow",
@@ -109,18 +116,24 @@ def clips(
     codec: Path,
     picture: Path,
     run: Path,
+    full_rate: Path | None = None,
     shards: int | None = None,
     start: Path | None = None,
     minutes: float = float("inf"),
     threads: int = 1,
     config: LatentClipConfig = CLIPS,
 ) -> None:
-    """Train the temporal part of a picture net on a bank of clips; `picture` is the net's folder."""
+    """Train the temporal part of a picture net on a bank of clips; `picture` is the net's folder,
+    `full_rate` a second bank of clips of every frame.
+    """
     torch.set_num_threads(threads)
-    unet = UNet2DConditionModel.from_pretrained(picture, torch_dtype=torch.float32)
+    unet = open_picture_net(picture)
     net = StickerAutoencoder.from_pretrained(codec).float().eval()
+    source = Bank(bank, shards)
+    if full_rate is not None:
+        source = Banks(source, Bank(full_rate), config.stride, 1, FULL_RATE)
     stage = latent_clip_stage(
-        Bank(bank, shards), unet, net, config, shift=CLIP_SHIFT, start=start, sheet=strips
+        source, unet, net, config, shift=CLIP_SHIFT, start=start, sheet=strips
     )
     train(stage, config.loop, run, max_minutes=minutes)
 
@@ -145,6 +158,18 @@ def premultiplied_levels(frames: UInt8[np.ndarray, "b h w 4"]) -> Float[Tensor, 
     """Frames of straight alpha as levels in [0, 1]."""
     levels = torch.from_numpy(frames).permute(0, 3, 1, 2) / 255
     return torch.cat([levels[:, :3] * levels[:, 3:], levels[:, 3:]], 1)
+
+
+def export_model(run: Path, cache: Path, folder: Path) -> None:
+    """Write the model of a run of clips with the subjects of the cache, by their names."""
+    pipeline = LumierePipeline.from_pretrained(run / "model", torch.float16)
+    pipeline.register_to_config(path_spacing=CLIPS.stride, path_until=PATH_UNTIL)
+    save(pipeline, folder)
+    subjects = Cache(cache).subjects.values()
+    names = {subject.names["en"]: sorted(set(subject.names.values())) for subject in subjects}
+    text = json.dumps(names, ensure_ascii=False, indent=1)
+    (folder / MODEL_SUBJECTS).write_text(text + "\n", encoding="utf-8")
+    write_checksums(folder)
 
 
 def export_codec(
@@ -198,4 +223,4 @@ def opened(file: Path) -> Tensor:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"picture": picture, "clips": clips, "export-codec": export_codec})
+    tyro.extras.subcommand_cli_from_dict({"picture": picture, "clips": clips, "export-model": export_model, "export-codec": export_codec})

@@ -20,6 +20,7 @@ from openlumiere.models.stunet import STUNet
 from openlumiere.train.config import LatentClipConfig
 from openlumiere.train.nets import averaged, save
 from openlumiere.train.stages.picture import CodedSource, draw_times, flow_loss, padded_states
+from openlumiere.train.start import copy_temporal, open_model
 from openlumiere.train.step import Average, Losses, Stage
 
 
@@ -44,7 +45,9 @@ class LatentClipStage(Stage):
         dropout = self.config.text_dropout
         states, mask = padded_states(drawn.states, self.source.empty, dropout, generator)
         time = draw_times(count, self.config, generator)
-        moments = self.config.stride * torch.arange(drawn.latents.shape[2]).float()
+        moments = drawn.times
+        if moments is None:
+            moments = self.config.stride * torch.arange(drawn.latents.shape[2]).float()
         loss = flow_loss(
             net,
             drawn.latents,
@@ -87,14 +90,15 @@ def latent_clip_stage(
     start: Path | None = None,
     sheet: Callable[[LumierePipeline, Path], None] | None = None,
 ) -> LatentClipStage:
-    """The stage of a picture net that is inflated anew, or whose temporal weights lie in `start`.
+    """The stage of a picture net that is inflated anew, or with the temporal weights of the model
+    or run `start`, whose picture net may be an earlier one (decision 11).
 
     `shift` moves the levels that clips are sampled at towards noise.
     """
     torch.manual_seed(config.loop.seed)
     net = STUNet.from_unet2d(unet, attention_blocks=config.attention_blocks)
     if start is not None:
-        net.load_temporal(start)
+        copy_temporal(open_model(start).stunet, net)
     net.to(memory_format=torch.channels_last).train()
     scheduler = FlowMatchEulerDiscreteScheduler(shift=shift)
     return LatentClipStage(

@@ -32,12 +32,13 @@ TEXT_WIDTH = 384  # of the bundled encoder's states
 
 
 class Coded(NamedTuple):
-    """Latents of pictures `b c h w` or clips `b c f h w`, and the token states of what each
-    shows.
+    """Latents of pictures `b c h w` or clips `b c f h w`, the token states of what each shows, and
+    where it is not the usual one, the times of the clips' frames in native frames.
     """
 
     latents: Float[Tensor, "b c *places"]
     states: list[Float[Tensor, "_ d"]]
+    times: Float[Tensor, " f"] | None = None
 
 
 @runtime_checkable
