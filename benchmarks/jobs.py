@@ -1,7 +1,7 @@
 """What the queue costs: many jobs of a small model drained by a worker in a process of its own, and
 how fast the server says where a job is meanwhile.
 
-    python benchmarks/queue.py MODEL [--jobs 200]
+    python benchmarks/jobs.py MODEL [--jobs 200]
 
 MODEL is a model's folder. Prints jobs a second, jobs that are not done (there must be none), the
 time that the same tasks take without a queue, and the server's p50 and p95 while the worker
