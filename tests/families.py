@@ -8,6 +8,9 @@ import diffusers
 import torch
 from transformers import (
     CLIPImageProcessorPil,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
     CLIPVisionConfig,
     CLIPVisionModel,
     T5Config,
@@ -32,6 +35,48 @@ def umt5(width=32):
         vocab_size=len(WORDS) + 3, d_model=width, d_kv=8, d_ff=32, num_layers=1, num_heads=2
     )
     return UMT5EncoderModel(config).eval()
+
+
+def t5(width=32):
+    """The text encoder of LTX, CogVideoX and Mochi."""
+    config = T5Config(
+        vocab_size=len(WORDS) + 3, d_model=width, d_kv=8, d_ff=16, num_layers=1, num_heads=2
+    )
+    return T5EncoderModel(config).eval()
+
+
+def clip_tokenizer(length):
+    """A tokenizer of whole words, as CLIP's are; others are spelled as unknown."""
+    letters = sorted({letter for word in WORDS for letter in word})
+    spelled = [*letters, *(f"{letter}</w>" for letter in letters)]
+    merges = []
+    for word in WORDS:
+        parts = [*word[:-1], f"{word[-1]}</w>"]
+        while len(parts) > 1:
+            pair = (parts[0], parts[1])
+            parts = ["".join(pair), *parts[2:]]
+            if pair not in merges:
+                merges.append(pair)
+                spelled.append(parts[0])
+    names = [*spelled, "<|startoftext|>", "<|endoftext|>"]
+    vocab = {name: row for row, name in enumerate(dict.fromkeys(names))}
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=length)
+
+
+def clip_text(tokenizer, width=32):
+    """The text encoder of Stable Diffusion."""
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=tokenizer.model_max_length,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return CLIPTextModel(config).eval()
 
 
 WAN_NET = {
@@ -119,9 +164,6 @@ def without_none(parts):
 
 def ltx():
     """LTX-Video."""
-    text = T5Config(
-        vocab_size=len(WORDS) + 3, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2
-    )
     return diffusers.LTXPipeline(
         transformer=diffusers.LTXVideoTransformer3DModel(
             in_channels=8,
@@ -146,8 +188,115 @@ def ltx():
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(
             use_dynamic_shifting=True, base_shift=0.95, max_shift=2.05, shift_terminal=0.1
         ),
-        text_encoder=T5EncoderModel(text).eval(),
+        text_encoder=t5(16),
         tokenizer=t5_tokenizer(128),
+    )
+
+
+def cogvideox(**changes):
+    """CogVideoX text to video."""
+    net = {
+        "num_attention_heads": 2,
+        "attention_head_dim": 16,
+        "in_channels": 4,
+        "out_channels": 4,
+        "time_embed_dim": 2,
+        "text_embed_dim": 32,
+        "num_layers": 2,
+        "sample_width": 6,
+        "sample_height": 4,
+        "sample_frames": 9,
+        "max_text_seq_length": 16,
+        "use_rotary_positional_embeddings": True,
+        **changes,
+    }
+    return diffusers.CogVideoXPipeline(
+        transformer=diffusers.CogVideoXTransformer3DModel(**net).eval(),
+        vae=diffusers.AutoencoderKLCogVideoX(
+            block_out_channels=(8, 8, 8, 8),
+            latent_channels=4,
+            layers_per_block=1,
+            norm_num_groups=2,
+        ).eval(),
+        scheduler=diffusers.CogVideoXDDIMScheduler(
+            prediction_type="v_prediction",
+            rescale_betas_zero_snr=True,
+            clip_sample=False,
+            timestep_spacing="trailing",
+        ),
+        text_encoder=t5(),
+        tokenizer=t5_tokenizer(16),
+    )
+
+
+def cogvideox_later():
+    """CogVideoX 1.5: two coded places are joined in time."""
+    return cogvideox(patch_size_t=2, patch_bias=False)
+
+
+def animatediff():
+    """Stable Diffusion's U-Net with a motion adapter."""
+    unet = diffusers.UNet2DConditionModel(
+        sample_size=4,
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=32,
+        norm_num_groups=2,
+        attention_head_dim=4,
+    )
+    adapter = diffusers.MotionAdapter(
+        block_out_channels=(8, 16),
+        motion_layers_per_block=1,
+        motion_norm_num_groups=2,
+        motion_num_attention_heads=2,
+    )
+    for value in adapter.parameters():  # published adapters move; an untrained one begins at zero
+        torch.nn.init.normal_(value, std=0.1)
+    tokenizer = clip_tokenizer(16)
+    return diffusers.AnimateDiffPipeline(
+        unet=unet.eval(),
+        motion_adapter=adapter.eval(),
+        vae=diffusers.AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            block_out_channels=(8, 8, 8, 8),
+            norm_num_groups=2,
+        ).eval(),
+        scheduler=diffusers.DDIMScheduler(
+            beta_schedule="linear",
+            clip_sample=False,
+            steps_offset=1,
+            timestep_spacing="linspace",
+        ),
+        text_encoder=clip_text(tokenizer),
+        tokenizer=tokenizer,
+    )
+
+
+def mochi():
+    """Mochi, whose folder zeroes empty prompts."""
+    return diffusers.MochiPipeline(
+        transformer=diffusers.MochiTransformer3DModel(
+            patch_size=2,
+            num_attention_heads=2,
+            attention_head_dim=8,
+            num_layers=2,
+            pooled_projection_dim=16,
+            text_embed_dim=32,
+            time_embed_dim=4,
+            max_sequence_length=256,
+        ).eval(),
+        vae=diffusers.AutoencoderKLMochi(
+            encoder_block_out_channels=(32, 32, 32, 32),
+            decoder_block_out_channels=(32, 32, 32, 32),
+            layers_per_block=(1, 1, 1, 1, 1),
+        ).eval(),
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(invert_sigmas=True),
+        text_encoder=t5(),
+        tokenizer=t5_tokenizer(256),
+        force_zeros_for_empty_prompt=True,
     )
 
 
@@ -158,6 +307,10 @@ TINY = {
     "WanImageToVideoPipeline": wan_image,
     "WanVACEPipeline": wan_vace,
     "LTXPipeline": ltx,
+    "CogVideoXPipeline": cogvideox,
+    "CogVideoXPipeline later": cogvideox_later,
+    "AnimateDiffPipeline": animatediff,
+    "MochiPipeline": mochi,
 }
 """By the class that `model_index.json` names and a word where a class has several kinds;
 `tests/backbones/test_families.py` runs every task on each.

@@ -12,7 +12,10 @@ from openlumiere.engine.canvas import unheld
 from openlumiere.engine.fit import encode_whole, fit
 from openlumiere.quality.seams import neighbour_errors
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:In CPU autocast:UserWarning"),  # Mochi's positions
+]
 
 HOW = {"steps": 2, "guidance": 2.0}
 LOUD = {"steps": 2, "guidance": 50.0}  # random nets hardly listen to their text

@@ -26,6 +26,14 @@ FLOW_SCHEDULERS = (
     "DPMSolverMultistepScheduler",
 )
 
+BETA_SCHEDULERS = (
+    "DDIMScheduler",
+    "DPMSolverMultistepScheduler",
+    "EulerDiscreteScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "LCMScheduler",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
@@ -68,6 +76,27 @@ def ltx(parts: Mapping[str, Any]) -> Backbone:
     from openlumiere.backbones.ltx import LTXBackbone
 
     return LTXBackbone.from_parts(parts)
+
+
+def cogvideox(parts: Mapping[str, Any]) -> Backbone:
+    """CogVideoX."""
+    from openlumiere.backbones.cogvideox import CogVideoXBackbone
+
+    return CogVideoXBackbone.from_parts(parts)
+
+
+def animatediff(parts: Mapping[str, Any]) -> Backbone:
+    """AnimateDiff."""
+    from openlumiere.backbones.animatediff import AnimateDiffBackbone
+
+    return AnimateDiffBackbone.from_parts(parts)
+
+
+def mochi(parts: Mapping[str, Any]) -> Backbone:
+    """Mochi."""
+    from openlumiere.backbones.mochi import MochiBackbone
+
+    return MochiBackbone.from_parts(parts)
 
 
 WAN: dict[str, Sequence[str]] = {
@@ -121,6 +150,38 @@ FAMILIES: dict[str, Family] = {
     "LTXPipeline": LTX,
     "LTXImageToVideoPipeline": LTX,
     "LTXConditionPipeline": LTX,
+    "CogVideoXPipeline": Family(
+        build=cogvideox,
+        parts={
+            "transformer": ["CogVideoXTransformer3DModel"],
+            "vae": ["AutoencoderKLCogVideoX"],
+            "scheduler": ["CogVideoXDDIMScheduler"],
+            "tokenizer": T5_TOKENIZERS,
+            "text_encoder": ["T5EncoderModel"],
+        },
+    ),
+    "AnimateDiffPipeline": Family(
+        build=animatediff,
+        parts={
+            "unet": ["UNetMotionModel", "UNet2DConditionModel"],
+            "motion_adapter": ["MotionAdapter"],
+            "vae": ["AutoencoderKL"],
+            "scheduler": BETA_SCHEDULERS,
+            "tokenizer": ["CLIPTokenizer", "CLIPTokenizerFast"],
+            "text_encoder": ["CLIPTextModel"],
+        },
+    ),
+    "MochiPipeline": Family(
+        build=mochi,
+        parts={
+            "transformer": ["MochiTransformer3DModel"],
+            "vae": ["AutoencoderKLMochi"],
+            "scheduler": ["FlowMatchEulerDiscreteScheduler"],
+            "tokenizer": T5_TOKENIZERS,
+            "text_encoder": ["T5EncoderModel"],
+        },
+        values=["force_zeros_for_empty_prompt"],
+    ),
 }
 """A row a family: the class that `model_index.json` names, and what its folder holds."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import diffusers
+import numpy as np
 import torch
 from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
 from jaxtyping import Float
@@ -283,7 +284,7 @@ class Flow:
         _check_steps(chosen, steps, start)
         options: dict[str, Any] = {}
         if self.sigmas is not None:
-            options["sigmas"] = self.sigmas(steps)
+            options["sigmas"] = np.asarray(self.sigmas(steps), np.float32)
         if self.mu is not None:
             options["mu"] = self.mu(like.shape[2:].numel())
         return FlowSolver(chosen, steps, start, seeds, like.device, options)
@@ -371,11 +372,22 @@ def make_scheduler(name: str, config: Mapping[str, Any]) -> Scheduler:
     steps; "ddim" is a little off when the steps do not divide the trained timesteps.
     """
     _check_name(name, SCHEDULERS)
-    stated = {**config, "clip_sample": False, "thresholding": False}
+    stated = {**config, **_shifted_betas(config), "clip_sample": False, "thresholding": False}
     free = set(config.get("_use_default_values", ()))
     defaults = free - TRAINED - {"clip_sample", "thresholding"}
     scheduler = SCHEDULERS[name].from_config({**stated, "_use_default_values": sorted(defaults)})
     return _ending_silent(scheduler)
+
+
+def _shifted_betas(config: Mapping[str, Any]) -> dict[str, Any]:
+    """CogVideoX's schedule, whose signal is shifted, as betas: the one way that all schedulers
+    take it.
+    """
+    if "snr_shift_scale" not in config:
+        return {}
+    signal = diffusers.CogVideoXDDIMScheduler.from_config(config).alphas_cumprod.double()
+    before = torch.cat([torch.ones(1).to(signal), signal[:-1]])
+    return {"trained_betas": (1 - signal / before).tolist()}
 
 
 def make_flow_scheduler(name: str, config: Mapping[str, Any]) -> Scheduler:
@@ -388,7 +400,10 @@ def make_flow_scheduler(name: str, config: Mapping[str, Any]) -> Scheduler:
     if chosen is diffusers.FlowMatchEulerDiscreteScheduler:
         return chosen.from_config({**config, "shift": shift})
     return chosen.from_config(
-        config, prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift
+        {**config, "invert_sigmas": False},  # which these know nothing of
+        prediction_type="flow_prediction",
+        use_flow_sigmas=True,
+        flow_shift=shift,
     )
 
 

@@ -5,12 +5,15 @@ Here are the CLIP and T5 encoders of published backbones; the bundled encoder is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from openlumiere.models.codec import device_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,3 +130,33 @@ class PairedTextEncoder:
             mask=first.mask,
             pooled=second.pooled * keep[:, None],
         )
+
+
+@torch.no_grad()
+def t5_states(
+    tokenizer: Any,
+    tower: Any,
+    prompts: Sequence[str],
+    length: int,
+    *,
+    masked: bool = True,
+    zero_empty: bool = False,
+) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:
+    """States of `length` tokens a prompt, longer ones cut, and the mask of real tokens, as video
+    models ask a T5 for them.
+
+    T5 itself is run under the mask if `masked`. `zero_empty`: an empty prompt is all padding, none
+    of it real.
+    """
+    asked = tokenizer(
+        list(prompts),
+        padding="max_length",
+        max_length=length,
+        truncation=True,
+        return_tensors="pt",
+    ).to(device_of(tower))
+    kept = torch.tensor([bool(prompt) or not zero_empty for prompt in prompts])
+    kept = kept.to(asked.input_ids)[:, None]
+    mask = (asked.attention_mask * kept).bool()
+    states = tower(asked.input_ids * kept, attention_mask=mask if masked else None)
+    return states.last_hidden_state, mask
