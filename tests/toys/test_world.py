@@ -15,7 +15,15 @@ from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.captions import WORDS, caption, who
 from openlumiere_world.toys.effects import EFFECTS, layer
 from openlumiere_world.toys.frames import Drawings
-from openlumiere_world.toys.pack import SUBJECTS, Writer, brought_down, fitted, resampled, seen
+from openlumiere_world.toys.pack import (
+    SUBJECTS,
+    Writer,
+    brought_down,
+    fitted,
+    resampled,
+    seen,
+    wanted_keys,
+)
 from openlumiere_world.toys.scene import FRAMES, SIDE, Planner, clip, render
 from openlumiere_world.toys.subjects import LANGUAGES, Subject, plain_code, slug
 
@@ -83,6 +91,17 @@ def found(cache, wanted, split="train"):
     return next(
         scene for scene in (planner.plan(seed, split) for seed in range(3000)) if wanted(scene)
     )
+
+
+def test_only_the_keys_of_a_file_are_packed(tmp_path):
+    known = {key: Subject(key=key, kind="toy", names={"en": key}) for key in ("fox", "wolf")}
+    chosen = tmp_path / "chosen.txt"
+    chosen.write_text("fox\n\n")
+    assert wanted_keys(chosen, known) == {"fox"}
+    for text, got in (("fox\nyeti\n", "got yeti"), ("\n", "got none")):
+        chosen.write_text(text)
+        with pytest.raises(ValueError, match=f"subjects: expected keys such as fox, wolf, {got}"):
+            wanted_keys(chosen, known)
 
 
 def test_what_shows_nothing_is_not_packed(cache):

@@ -1,5 +1,5 @@
-"""Pictures or clips of the toy world, coded once: latents of the frozen codec and token states of their
-captions, in shards.
+"""Pictures or clips of the toy world, coded once: latents of the frozen codec and token states of
+their captions, in shards.
 
     python -m openlumiere_world.toys.bank --cache CACHE --codec CODEC --bank BANK --shards 20
 
@@ -71,14 +71,15 @@ def make_shard(
     frames: int,
     stride: int | None,
 ) -> None:
+    """Code the clips of some scenes and write them with their captions' states."""
     latents, states, captions = [], [], []
     count, together = max(SHARD_FRAMES // frames, 1), max(BATCH // frames, 1)
     for start in range(number * count, (number + 1) * count, together):
         scenes = [planner.plan(seed, split) for seed in range(start, start + together)]
         latents.append(coded(planner, net, scenes, frames, stride))
-        told = [caption_of(planner, scene) for scene in scenes]
-        states += rows_of(encoder, told)
-        captions += told
+        spoken = [caption_of(planner, scene) for scene in scenes]
+        states += rows_of(encoder, spoken)
+        captions += spoken
     lengths = torch.tensor([len(row) for row in states])
     tensors = {
         "latents": torch.cat(latents).half().contiguous(),
@@ -89,6 +90,7 @@ def make_shard(
 
 
 def caption_of(planner: Planner, scene: Scene) -> str:
+    """What is said of a scene."""
     cache = planner.cache
     return caption(scene, cache.items[scene.item], cache.subjects[scene.subject], scene.seed)
 
@@ -122,8 +124,9 @@ def moments_of(scene: Scene, frames: int, stride: int | None) -> Float[Tensor, "
 
 
 def rows_of(encoder: E5TextEncoder, captions: list[str]) -> list[Float[Tensor, "n d"]]:
-    told = encoder.encode_together(captions, "cpu")
-    return [states[mask] for states, mask in zip(told.states, told.mask)]
+    """The states of each caption's own tokens."""
+    encoded = encoder.encode_together(captions, "cpu")
+    return [states[mask] for states, mask in zip(encoded.states, encoded.mask)]
 
 
 def write(tensors: dict[str, Tensor], file: Path, metadata: dict[str, str] | None = None) -> None:
@@ -149,9 +152,10 @@ class Bank:
         self.states = [
             row for part in parts for row in part["states"].split(part["lengths"].tolist())
         ]
-        self.captions = [told for file in files for told in captions_of(file)]
+        self.captions = [caption for file in files for caption in captions_of(file)]
 
     def draw(self, generator: torch.Generator, count: int) -> Coded:
+        """So many coded rows, by the generator alone."""
         rows = torch.randint(len(self.latents), (count,), generator=generator)
         return Coded(self.latents[rows].float(), [self.states[row] for row in rows.tolist()])
 
@@ -174,6 +178,7 @@ class Banks:
 
 
 def captions_of(file: Path) -> list[str]:
+    """The captions that a shard's metadata holds."""
     with safe_open(file, framework="pt") as opened:
         return json.loads(opened.metadata()["captions"])
 

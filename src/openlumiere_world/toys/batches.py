@@ -17,7 +17,8 @@ SEEDS = 2**31
 class Frames(Protocol):
     """Premultiplied RGBA in [0, 1], by the generator alone."""
 
-    def draw(self, generator: torch.Generator, count: int) -> Float[Tensor, "b 4 128 128"]: ...
+    def draw(self, generator: torch.Generator, count: int) -> Float[Tensor, "b 4 128 128"]:
+        """So many frames, each time others."""
 
 
 class WorldFrames:
@@ -27,6 +28,7 @@ class WorldFrames:
         self.planner, self.split = planner, split
 
     def draw(self, generator: torch.Generator, count: int) -> Float[Tensor, "b 4 128 128"]:
+        """Frames of scenes at moments of their own."""
         seeds = torch.randint(SEEDS, (count,), generator=generator).tolist()
         moments = torch.rand(count, 1, generator=generator) * SECONDS
         drawn = [self.planner.plan(seed, self.split) for seed in seeds]
@@ -42,6 +44,7 @@ class Mixed:
         self.first, self.second, self.share = first, second, share
 
     def draw(self, generator: torch.Generator, count: int) -> Float[Tensor, "b 4 128 128"]:
+        """The first source's frames, then the second's."""
         others = round(count * self.share)
         return torch.cat(
             [self.first.draw(generator, count - others), self.second.draw(generator, others)]

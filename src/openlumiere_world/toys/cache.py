@@ -29,8 +29,8 @@ class Cache:
                 f"cache: expected {SUBJECTS} in {folder}, got none, "
                 "do: python -m openlumiere_world.toys.pack"
             )
-        told = json.loads((folder / SUBJECTS).read_text())
-        self.subjects = {key: Subject(**value) for key, value in told.items()}
+        subjects = json.loads((folder / SUBJECTS).read_text())
+        self.subjects = {key: Subject(**value) for key, value in subjects.items()}
         self.items: list[Item] = []
         self.places: list[str] = []  # part of each item
         for part in PARTS:
@@ -54,7 +54,7 @@ class Cache:
         return torch.from_numpy(mapped[item.first : item.first + item.count][rows].copy())
 
     @cached_property
-    def _mapped(self) -> dict[str, np.memmap]:
+    def _mapped(self) -> dict[str, np.ndarray]:
         return {part: mapped(self.folder / f"{part}.u8") for part in dict.fromkeys(self.places)}
 
     @cached_property
@@ -66,5 +66,6 @@ class Cache:
         return found
 
 
-def mapped(file: Path) -> np.memmap:
+def mapped(file: Path) -> np.ndarray:
+    """A part's frames [n, 128, 128, 4], mapped, not read."""
     return np.memmap(file, np.uint8, "r").reshape(-1, SIDE, SIDE, 4)

@@ -506,12 +506,14 @@ def caption(
 
 
 def drawn_language(generator: torch.Generator) -> str:
+    """A language by its share."""
     return list(SHARES)[
         int(torch.multinomial(torch.tensor(list(SHARES.values())), 1, generator=generator))
     ]
 
 
 def picked(values: tuple[str, ...], generator: torch.Generator) -> str:
+    """One of some values, all alike."""
     return values[int(torch.randint(len(values), (), generator=generator))]
 
 
@@ -530,6 +532,7 @@ def who(subject: Subject, language: str) -> str:
 
 
 def english_article(name: str) -> str:
+    """The name with "a" or "an", or without where it can't be counted."""
     if name in UNCOUNTED:
         return ""
     return (
@@ -577,6 +580,7 @@ def does(
 
 
 def ground_phrases(words: Words, ground: str, language: str) -> tuple[str, ...]:
+    """Ways to say a ground in a language."""
     if ground in words.grounds:
         return words.grounds[ground]
     if " to " in ground:

@@ -4,7 +4,7 @@ once in a process.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import torch
 from jaxtyping import Float
@@ -24,7 +24,7 @@ ROUNDS = {
 }  # times that each passes the frame in a loop
 
 
-@lru_cache(maxsize=None)
+@cache
 def loop(effect: str, variant: int) -> Float[Tensor, "40 4 128 128"]:
     """All frames, premultiplied."""
     generator = torch.Generator().manual_seed(variant)
@@ -70,11 +70,13 @@ def outline(
 
 
 def tone(effect: str, number: int) -> tuple[int, int, int]:
+    """Red, green and blue of the effect's numbered piece, 0 to 255."""
     if effect == "confetti":
         return CONFETTI[number % len(CONFETTI)]
     return {"rain": (185, 210, 240), "snow": (250, 252, 255), "bubbles": (225, 245, 255)}[effect]
 
 
 def layer(effect: str, variant: int, moments: Float[Tensor, " f"]) -> Float[Tensor, "f 4 128 128"]:
+    """The effect at moments in seconds, premultiplied RGBA in [0, 1]."""
     rows = (moments * RATE).round().long() % LOOP
     return loop(effect, variant)[rows]

@@ -57,6 +57,7 @@ class Drawings:
         self.drawings, self.photographs, self.shares = drawings, photographs, shares
 
     def draw(self, generator: torch.Generator, count: int) -> Float[Tensor, "b 4 128 128"]:
+        """Frames of drawings on grounds, premultiplied RGBA in [0, 1]."""
         frames = self.grounds(generator, count)
         some = rows_of(generator, count, self.shares.second)
         if len(some):
@@ -99,8 +100,8 @@ class Drawings:
     def ground_shares(self) -> Float[Tensor, " 5"]:
         """Of gradients, plain ones, clouds, photographs and transparent ones."""
         shares = self.shares
-        told = [shares.plain, shares.cloudy, shares.photograph_ground, shares.transparent]
-        return torch.tensor([1 - sum(told), *told])
+        shown = [shares.plain, shares.cloudy, shares.photograph_ground, shares.transparent]
+        return torch.tensor([1 - sum(shown), *shown])
 
     def photograph(self, generator: torch.Generator, count: int) -> Float[Tensor, "b 4 128 128"]:
         """Opaque crops, mirrored or not."""
@@ -123,6 +124,7 @@ def over(
 
 
 def uniform(generator: torch.Generator, count: int, low: float, high: float) -> Float[Tensor, " b"]:
+    """So many numbers between two bounds."""
     return torch.rand(count, generator=generator) * (high - low) + low
 
 
@@ -162,7 +164,7 @@ def resample(
     first = torch.stack([side * cosine, -side * sine, side * (down * sine - right * cosine)], dim=1)
     second = torch.stack([sine, cosine, -right * sine - down * cosine], dim=1)
     matrix = torch.stack([first, second], dim=1) / size[:, None, None]
-    grid = F.affine_grid(matrix, (len(drawings), 4, SIDE, SIDE), align_corners=False)
+    grid = F.affine_grid(matrix, [len(drawings), 4, SIDE, SIDE], align_corners=False)
     halved = F.interpolate(F.avg_pool2d(drawings, 2), scale_factor=2.0, mode="bilinear")
     fine = torch.where((size < 0.6)[:, None, None, None], halved, drawings)
     return F.grid_sample(fine, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

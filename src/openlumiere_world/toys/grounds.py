@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 
 import torch
 from jaxtyping import Float
@@ -29,6 +29,7 @@ Picture = Float[Tensor, "3 160 384"]
 
 
 def levels(colour: tuple[float, float, float]) -> Float[Tensor, "3 1 1"]:
+    """A colour of 0 to 255 as one in [0, 1] that broadcasts over a picture."""
     return torch.tensor(colour)[:, None, None] / 255
 
 
@@ -42,13 +43,15 @@ class Painter:
         self.picture = torch.zeros(3, HEIGHT, WIDTH)
 
     def chance(self, low: float = 0.0, high: float = 1.0) -> float:
+        """A number between two bounds."""
         return float(torch.rand((), generator=self.generator)) * (high - low) + low
 
     def near(
         self, colour: tuple[float, float, float], by: float = 14
     ) -> tuple[float, float, float]:
         """A colour a little beside."""
-        return tuple(min(max(level + self.chance(-by, by), 0), 255) for level in colour)
+        red, green, blue = (min(max(level + self.chance(-by, by), 0), 255) for level in colour)
+        return red, green, blue
 
     def fall(self, top: tuple, bottom: tuple, first: float = 0.0, last: float = HEIGHT) -> None:
         """From one colour down to another between two rows; below it nothing changes."""
@@ -59,6 +62,7 @@ class Painter:
         )
 
     def lay(self, colour: Tensor, mask: Float[Tensor, "160 384"]) -> None:
+        """Paint a colour where the mask is 1."""
         self.picture = torch.lerp(
             self.picture, colour.expand(3, HEIGHT, WIDTH), mask.clamp(0, 1)[None].expand(3, -1, -1)
         )
@@ -85,6 +89,7 @@ class Painter:
     def disc(
         self, x: float, y: float, radius: float, soft: float = 1.5
     ) -> Float[Tensor, "160 384"]:
+        """The mask of a disc with a soft edge, in pixels."""
         apart = (self.across - x + WIDTH / 2) % WIDTH - WIDTH / 2
         return ((radius - (apart.square() + (self.down - y).square()).sqrt()) / soft + 0.5).clamp(
             0, 1
@@ -115,6 +120,7 @@ class Painter:
         colour: tuple = (255, 255, 255),
         strength: float = 0.85,
     ) -> None:
+        """Paint clouds: heaps of pale discs."""
         for _ in range(count):
             x, y, size = self.chance(0, WIDTH), self.chance(top, bottom), self.chance(7, 13)
             mask = torch.zeros(HEIGHT, WIDTH)
@@ -131,6 +137,7 @@ class Painter:
             self.lay(levels(colour), mask * strength)
 
     def stars(self, count: int, bottom: float = HEIGHT) -> None:
+        """Paint stars above a row."""
         for _ in range(count):
             spot = self.disc(
                 self.chance(0, WIDTH), self.chance(0, bottom), self.chance(0.7, 1.5), soft=1.4
@@ -138,11 +145,13 @@ class Painter:
             self.lay(levels((255, 250, 225)), spot * self.chance(0.6, 1.0))
 
     def sky(self) -> None:
+        """Paint a blue sky down to the horizon."""
         top = self.near((95, 165, 235))
         self.fall(top, self.near((205, 232, 250)), 0, HORIZON)
 
 
 def meadow(paint: Painter) -> None:
+    """Grass and flowers under a sky."""
     paint.sky()
     paint.clouds(5)
     paint.lay(levels(paint.near((120, 180, 110))), paint.below(paint.curve(HORIZON - 8, 7)))
@@ -160,6 +169,7 @@ def meadow(paint: Painter) -> None:
 
 
 def water(paint: Painter, top: float, bottom: float) -> None:
+    """Paint water with glints between two rows."""
     paint.fall(paint.near((70, 150, 205)), paint.near((25, 90, 160)), top, bottom)
     for row in range(int(top) + 4, int(bottom), 9):
         crest = paint.curve(row, 1.6, waves=(4, 7, 11))
@@ -168,6 +178,7 @@ def water(paint: Painter, top: float, bottom: float) -> None:
 
 
 def sea(paint: Painter) -> None:
+    """Open water under a sky."""
     paint.sky()
     paint.clouds(4)
     paint.lay(levels((255, 240, 170)), paint.disc(paint.chance(0, WIDTH), 34, 11))
@@ -175,6 +186,7 @@ def sea(paint: Painter) -> None:
 
 
 def beach(paint: Painter) -> None:
+    """Sand before the sea, with palms."""
     paint.sky()
     paint.clouds(3)
     water(paint, HORIZON - 14, HORIZON + 10)
@@ -190,6 +202,7 @@ def beach(paint: Painter) -> None:
 
 
 def palm(paint: Painter, x: float, foot: float) -> None:
+    """Paint a palm whose foot is at this place."""
     paint.lay(levels((140, 100, 60)), paint.box(x, foot - 22, 4, 44))
     for turn in range(7):
         way = TURN * turn / 7
@@ -207,6 +220,7 @@ def palm(paint: Painter, x: float, foot: float) -> None:
 
 
 def snow(paint: Painter) -> None:
+    """Snow under a pale sky."""
     paint.fall(paint.near((165, 195, 225)), paint.near((232, 240, 248)), 0, HORIZON)
     paint.lay(levels((225, 233, 243)), paint.below(paint.curve(HORIZON - 18, 12)))
     for _ in range(16):
@@ -224,17 +238,18 @@ def snow(paint: Painter) -> None:
 
 
 def forest(paint: Painter) -> None:
+    """Trunks and crowns in three depths."""
     paint.fall(paint.near((150, 190, 140)), paint.near((95, 145, 90)), 0, HORIZON)
     for depth in range(3):
         shade = 1 - 0.22 * depth
         for _ in range(9):
             x, wide = paint.chance(0, WIDTH), 5 + 3 * depth
-            colour = tuple(level * shade for level in paint.near((125, 100, 75)))
-            paint.lay(levels(colour), paint.box(x, 48, wide, 110 + 8 * depth))
+            colour = levels(paint.near((125, 100, 75))) * shade
+            paint.lay(colour, paint.box(x, 48, wide, 110 + 8 * depth))
         for _ in range(12):
-            colour = tuple(level * shade for level in paint.near((85, 150, 80)))
+            colour = levels(paint.near((85, 150, 80))) * shade
             paint.lay(
-                levels(colour),
+                colour,
                 paint.disc(
                     paint.chance(0, WIDTH), paint.chance(-4, 30), paint.chance(13, 24), soft=4
                 ),
@@ -246,6 +261,7 @@ def forest(paint: Painter) -> None:
 
 
 def city(paint: Painter) -> None:
+    """Houses along a road."""
     paint.sky()
     paint.clouds(3)
     x = 0.0
@@ -260,6 +276,7 @@ def city(paint: Painter) -> None:
 
 
 def house(paint: Painter, x: float, wide: float, tall: float) -> None:
+    """Paint a house with windows."""
     wall = ((190, 120, 100), (205, 180, 140), (140, 150, 170), (170, 165, 160), (120, 140, 150))[
         int(paint.chance(0, 5))
     ]
@@ -274,6 +291,7 @@ def house(paint: Painter, x: float, wide: float, tall: float) -> None:
 
 
 def night(paint: Painter) -> None:
+    """Stars and a moon."""
     paint.fall(paint.near((14, 18, 52)), paint.near((52, 62, 120)), 0, HEIGHT)
     paint.stars(70, HORIZON)
     x = paint.chance(0, WIDTH)
@@ -284,6 +302,7 @@ def night(paint: Painter) -> None:
 
 
 def space(paint: Painter) -> None:
+    """Stars and planets."""
     paint.fall(paint.near((12, 10, 28), 6), paint.near((26, 14, 48), 8), 0, HEIGHT)
     for _ in range(5):
         glow = paint.disc(
@@ -296,6 +315,7 @@ def space(paint: Painter) -> None:
 
 
 def planet(paint: Painter, x: float, y: float, radius: float) -> None:
+    """Paint a shaded planet."""
     colour = ((225, 150, 95), (120, 170, 225), (200, 120, 140), (220, 200, 140))[
         int(paint.chance(0, 4))
     ]
@@ -307,6 +327,7 @@ def planet(paint: Painter, x: float, y: float, radius: float) -> None:
 
 
 def room(paint: Painter) -> None:
+    """A wall and a floor."""
     wall = ((235, 215, 180), (190, 215, 220), (225, 190, 190), (205, 215, 180))[
         int(paint.chance(0, 4))
     ]
@@ -327,6 +348,7 @@ def room(paint: Painter) -> None:
 
 
 def underwater(paint: Painter) -> None:
+    """Blue that darkens downwards, with weed and bubbles."""
     paint.fall(paint.near((95, 200, 225)), paint.near((15, 75, 140)), 0, HEIGHT)
     for _ in range(6):
         x, wide = paint.chance(0, WIDTH), paint.chance(8, 18)
@@ -343,6 +365,7 @@ def underwater(paint: Painter) -> None:
 
 
 def weed(paint: Painter, x: float, foot: float, tall: float) -> None:
+    """Paint a swaying blade of weed."""
     phase = paint.chance(0, TURN)
     middle = x + 3 * torch.sin(paint.down[:, 0] / 6 + phase)
     apart = ((paint.across - middle[:, None] + WIDTH / 2) % WIDTH - WIDTH / 2).abs()
@@ -366,7 +389,7 @@ SCENES: dict[str, Callable[[Painter], None]] = {
 }
 
 
-@lru_cache(maxsize=None)
+@cache
 def scene(name: str, variant: int) -> Picture:
     """One of the `VARIANTS` pictures of a scene, in [0, 1]. Drawn once in a process: 20 ms."""
     paint = Painter(variant)
@@ -404,6 +427,7 @@ def windows(
 def window(
     picture: Float[Tensor, "3 h w"], left: float, top: float, side: int
 ) -> Float[Tensor, "3 s s"]:
+    """A square part of a picture, that meets itself at the sides."""
     column, row = int(left), int(top)
     part = picture[:, row : row + side + 1, column : column + side + 1]
     if left != column:

@@ -8,7 +8,8 @@ that is mapped, not read.
 is what `render.py` wrote; `TABLES` has `toys/actions.csv`, `captions/fluent.csv` and
 `captions/noto.csv`. The cache holds each part's frames one after another (`PART.u8`), what they are
 (`PART.json`), who is in them (`subjects.json`), and `drawings.npy` and `photographs.npy` for the
-codec. A part that is there is not packed again: delete its table to pack it anew.
+codec, which holds all drawings whatever is chosen. A part that is there is not packed again: delete
+its table to pack it anew.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -40,7 +42,15 @@ RATE = 16  # frames a second
 LIFT = 0.8  # exponent of the toys' colours, which are dark on a small picture (our choice)
 LONGEST = 64  # frames of a sticker's loop
 SUBJECTS = "subjects.json"
-PARTS = ("stickers-3d", "stickers-noto", "stills", "toys")
+Style = Literal["toy", "3d", "noto", "flat", "twemoji"]
+STYLES: tuple[Style, ...] = get_args(Style)
+STYLES_OF: dict[str, tuple[Style, ...]] = {  # of each part
+    "stickers-3d": ("3d",),
+    "stickers-noto": ("noto",),
+    "stills": ("3d", "noto", "flat", "twemoji"),
+    "toys": ("toy",),
+}
+PARTS = tuple(STYLES_OF)
 
 PHOTOGRAPHS = (
     "photographs and drawn wallpapers: CC-BY-SA and other free licences, named picture by picture "
@@ -96,47 +106,77 @@ class Writer:
     def __init__(self, folder: Path, part: str):
         folder.mkdir(parents=True, exist_ok=True)
         self.frames, self.table = folder / f"{part}.u8", folder / f"{part}.json"
-        self.count, self.items = 0, []
+        self.count = 0
+        self.items: list[Item] = []
         self.file = self.frames.open("wb")
 
-    def add(self, frames: np.ndarray, **told) -> None:
+    def add(self, frames: np.ndarray, **about: Any) -> None:
         """`frames` [n, 128, 128, 4], premultiplied bytes. Those in which nothing is seen are left
         out.
         """
         if not frames[..., 3].any():
             return
         self.file.write(np.ascontiguousarray(frames).tobytes())
-        self.items.append(Item(first=self.count, count=len(frames), box=seen(frames), **told))
+        self.items.append(Item(first=self.count, count=len(frames), box=seen(frames), **about))
         self.count += len(frames)
 
     def close(self) -> None:
+        """Write the table: the part is complete now."""
         self.file.close()
         self.table.write_text(json.dumps([asdict(item) for item in self.items]))
 
 
 def main(
-    sources: Path, toy_frames: Path, cache: Path, *, tables: Path, photographs: Path | None = None
+    sources: Path,
+    toy_frames: Path,
+    cache: Path,
+    *,
+    tables: Path,
+    photographs: Path | None = None,
+    subjects: Path | None = None,
+    styles: tuple[Style, ...] = STYLES,
 ) -> None:
     """Pack what is missing: some minutes. `photographs` is a folder that is searched for pictures,
-    whatever its depth.
+    whatever its depth. `subjects` is a file of subjects' keys, one a line; they and `styles` alone
+    are packed. Raises ValueError for a key that no subject has.
     """
     torch.set_num_threads(1)
     emoji = emoji_subjects(package(sources, "emojibase-data"))
     actions = toy_actions(tables / "toys/actions.csv")
-    told_3d, told_noto = (
+    if subjects is not None:
+        keys = wanted_keys(subjects, emoji | by_key(action.subject for action in actions))
+        emoji = {key: subject for key, subject in emoji.items() if key in keys}
+        actions = [action for action in actions if action.subject.key in keys]
+    motions_3d, motions_noto = (
         written_motions(tables / f"captions/{name}.csv") for name in ("fluent", "noto")
     )
-    pack(cache, "stickers-3d", lambda writer: add_fluent(writer, sources, emoji, told_3d))
-    pack(cache, "stickers-noto", lambda writer: add_noto(writer, sources, emoji, told_noto))
-    pack(cache, "stills", lambda writer: add_stills(writer, sources, emoji))
-    pack(cache, "toys", lambda writer: add_toys(writer, actions, toy_frames))
-    subjects = emoji | by_key(action.subject for action in actions)
-    (cache / SUBJECTS).write_text(
-        json.dumps({key: asdict(value) for key, value in subjects.items()})
-    )
+    fillers: dict[str, Callable[[Writer], None]] = {
+        "stickers-3d": lambda writer: add_fluent(writer, sources, emoji, motions_3d),
+        "stickers-noto": lambda writer: add_noto(writer, sources, emoji, motions_noto),
+        "stills": lambda writer: add_stills(writer, sources, emoji, styles),
+        "toys": lambda writer: add_toys(writer, actions, toy_frames),
+    }
+    for part, fill in fillers.items():
+        if set(STYLES_OF[part]) & set(styles):
+            pack(cache, part, fill)
+    packed = emoji | by_key(action.subject for action in actions)
+    (cache / SUBJECTS).write_text(json.dumps({key: asdict(each) for key, each in packed.items()}))
     keep(cache / "drawings.npy", lambda: every_drawing(sources))
     if photographs is not None:
         keep(cache / "photographs.npy", lambda: photograph_crops(photographs))
+
+
+def wanted_keys(file: Path, known: dict[str, Subject]) -> set[str]:
+    """The keys in a file, one a line; empty lines are passed over. Raises ValueError."""
+    keys = set(file.read_text(encoding="utf-8").split())
+    unknown = sorted(keys - known.keys())
+    if unknown or not keys:
+        got = unknown[0] if unknown else "none"
+        raise ValueError(
+            f"subjects: expected keys such as {', '.join(list(known)[:3])}, got {got}, "
+            f"correct {file.name}"
+        )
+    return keys
 
 
 def pack(cache: Path, part: str, fill: Callable[[Writer], None]) -> None:
@@ -146,7 +186,6 @@ def pack(cache: Path, part: str, fill: Callable[[Writer], None]) -> None:
     writer = Writer(cache, part)
     fill(writer)
     writer.close()
-    print(f"{part}: {len(writer.items)} items, {writer.count} frames", flush=True)
 
 
 def keep(file: Path, make: Callable[[], Iterator[np.ndarray]]) -> None:
@@ -169,9 +208,10 @@ def package(sources: Path, name: str) -> Path:
 def add_toys(writer: Writer, actions: list, toy_frames: Path) -> None:
     """All views that are whole."""
     for action in actions:
-        for told in sorted((toy_frames / action.name).glob("*/facts.json")):
-            facts = json.loads(told.read_text())
-            frames = [fitted(Image.open(file), LIFT) for file in sorted(told.parent.glob("*.png"))]
+        for file in sorted((toy_frames / action.name).glob("*/facts.json")):
+            facts = json.loads(file.read_text())
+            pictures = sorted(file.parent.glob("*.png"))
+            frames = [fitted(Image.open(picture), LIFT) for picture in pictures]
             writer.add(
                 np.stack(frames),
                 subject=action.subject.key,
@@ -186,6 +226,7 @@ def add_toys(writer: Writer, actions: list, toy_frames: Path) -> None:
 def add_fluent(
     writer: Writer, sources: Path, emoji: dict[str, Subject], motions: dict[str, dict[str, str]]
 ) -> None:
+    """Animated stickers in 3D style that have a written motion."""
     files = {
         plain_code(file.stem): file
         for file in sorted(sources.glob("lobehub-fluent-emoji-anim-*/package/assets/*.webp"))
@@ -219,6 +260,7 @@ def resampled(seconds: float) -> np.ndarray:
 def add_noto(
     writer: Writer, sources: Path, emoji: dict[str, Subject], motions: dict[str, dict[str, str]]
 ) -> None:
+    """Animated stickers in Noto style that have a written motion."""
     from rlottie_python import LottieAnimation
 
     files = {
@@ -245,19 +287,22 @@ def add_noto(
         )
 
 
-def add_stills(writer: Writer, sources: Path, emoji: dict[str, Subject]) -> None:
-    """Each subject once in each style that has it."""
+def add_stills(
+    writer: Writer, sources: Path, emoji: dict[str, Subject], styles: tuple[Style, ...]
+) -> None:
+    """Each subject once in each of these styles that has it."""
     names = {key: subject.names["en"] for key, subject in emoji.items()}
     for style, code, picture in stills(sources, names):
-        writer.add(fitted(picture)[None], subject=code, style=style, seconds=0.0)
+        if style in styles:
+            writer.add(fitted(picture)[None], subject=code, style=style, seconds=0.0)
 
 
 def stills(sources: Path, names: dict[str, str]) -> Iterator[tuple[str, str, Image.Image]]:
     """Style, code point and picture of those that are named, in the styles' order."""
     for file in sorted(package(sources, "lobehub-fluent-emoji-3d").glob("assets/*.webp")):
         if plain_code(file.stem) in names:
-            with Image.open(file) as picture:
-                yield "3d", plain_code(file.stem), picture.convert("RGBA")
+            with Image.open(file) as opened:
+                yield "3d", plain_code(file.stem), opened.convert("RGBA")
     codes = {squashed(name): code for code, name in names.items()}
     for style, name in STILL_PACKAGES.items():
         for icon, picture in icons(package(sources, name), lambda icon: squashed(icon) in codes):
@@ -273,10 +318,10 @@ def icons(folder: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, Im
     """Name and picture of the icons of an unpacked Iconify package, twice a frame's side."""
     import resvg_py
 
-    told = json.loads((folder / "icons.json").read_text())
-    for name, icon in told["icons"].items():
+    listed = json.loads((folder / "icons.json").read_text())
+    for name, icon in listed["icons"].items():
         if wanted(name):
-            wide, tall = (icon.get(side, told.get(side, 16)) for side in ("width", "height"))
+            wide, tall = (icon.get(side, listed.get(side, 16)) for side in ("width", "height"))
             svg = (
                 '<svg xmlns="http://www.w3.org/2000/svg" '
                 'xmlns:xlink="http://www.w3.org/1999/xlink" '
@@ -307,9 +352,9 @@ def photograph_crops(folder: Path, each: int = 10, side: int = 144) -> Iterator[
         if file.suffix.lower() in (".jpg", ".png", ".webp") and file.stat().st_size > 100_000
     ]
     for file in files:
-        with Image.open(file) as picture:
-            picture.draft("RGB", (1600, 1000))
-            picture = picture.convert("RGB")
+        with Image.open(file) as opened:
+            opened.draft("RGB", (1600, 1000))
+            picture = opened.convert("RGB")
         picture.thumbnail((900, 900), Image.Resampling.BICUBIC)
         for _ in range(each):
             size = max(int(min(picture.size) * random.choice([1, 0.75, 0.5, 0.35, 0.25])), 100)
@@ -333,6 +378,7 @@ def fitted(picture: Image.Image, lift: float = 1.0) -> np.ndarray:
 
 
 def brought_down(levels: np.ndarray) -> np.ndarray:
+    """Levels [h, w, 4] at a frame's side, by antialiased bicubic."""
     planes = torch.from_numpy(levels).permute(2, 0, 1)[None]
     small = F.interpolate(planes, size=(SIDE, SIDE), mode="bicubic", antialias=True)[0].clamp(0, 1)
     small[:3] = torch.minimum(small[:3], small[3:])
@@ -341,8 +387,9 @@ def brought_down(levels: np.ndarray) -> np.ndarray:
 
 def seen(frames: np.ndarray, least: int = 16) -> tuple[int, int, int, int]:
     """Left, top, right and bottom of what is at least that opaque in any frame."""
-    opaque = (frames[..., 3] >= least).any(0)
-    columns, rows = opaque.any(0).nonzero()[0], opaque.any(1).nonzero()[0]
+    opaque = np.any(frames[..., 3] >= least, axis=0)
+    columns = np.flatnonzero(np.any(opaque, axis=0))
+    rows = np.flatnonzero(np.any(opaque, axis=1))
     if not len(columns):
         return 0, 0, SIDE, SIDE
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

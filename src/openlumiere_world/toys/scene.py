@@ -115,6 +115,7 @@ class Scene:
 
 
 def combination(subject: str, action: str, ground: str) -> int:
+    """A number of what is shown doing what where, by which the split is made."""
     return int.from_bytes(hashlib.sha256(f"{subject}/{action}/{ground}".encode()).digest()[:4])
 
 
@@ -125,12 +126,15 @@ class Chance:
         self.generator = torch.Generator().manual_seed(seed)
 
     def number(self, low: float = 0.0, high: float = 1.0) -> float:
+        """A number between two bounds."""
         return float(torch.rand((), generator=self.generator)) * (high - low) + low
 
     def one_of(self, values):
+        """One of some values, all alike."""
         return values[int(torch.randint(len(values), (), generator=self.generator))]
 
     def by_share(self, shares: dict[str, float]) -> str:
+        """A name by its share."""
         picked = torch.multinomial(torch.tensor(list(shares.values())), 1, generator=self.generator)
         return list(shares)[int(picked)]
 
@@ -197,16 +201,19 @@ class Planner:
 
 
 def mixed(seed: int, attempt: int) -> int:
+    """A seed for an attempt."""
     return int.from_bytes(hashlib.sha256(f"toys/{seed}/{attempt}".encode()).digest()[:7])
 
 
 def kind_of(item: Item) -> str:
+    """The kind of an item: toy, sticker or still."""
     if item.style == "toy":
         return "toy"
     return "sticker" if item.count > 1 else "still"
 
 
 def draw_ground(chance: Chance) -> str:
+    """A ground by its kind's share."""
     kind = chance.by_share(GROUNDS)
     if kind == "plain":
         return chance.one_of(list(COLOURS))
@@ -268,6 +275,7 @@ def standing(drawn: Scene, item: Item, chance: Chance, across: float) -> tuple[f
 
 
 def scale_of(drawn: Scene, item: Item) -> float:
+    """Pixels of the frame per pixel of the item."""
     left, top, right, bottom = item.box
     return drawn.size / max(right - left, bottom - top)
 
@@ -328,6 +336,7 @@ def clip(cache: Cache, drawn: Scene, frames: int = FRAMES) -> Float[Tensor, "f 4
 def with_ground(
     frames: Float[Tensor, "f 4 h w"], ground: Float[Tensor, "#f 3 h w"]
 ) -> Float[Tensor, "f 4 h w"]:
+    """Premultiplied frames over a ground: opaque RGBA."""
     behind = ground * (1 - frames[:, 3:])
     return torch.cat([frames[:, :3] + behind, torch.ones_like(frames[:, 3:])], dim=1)
 
@@ -428,7 +437,7 @@ def zoomed(
     rolled = picture.roll(-round(start), dims=-1)[None].expand(len(zoom), -1, -1, -1)
     matrix = torch.zeros(len(zoom), 2, 3)
     matrix[:, 0, 0], matrix[:, 1, 1] = SIDE / WIDTH / zoom, SIDE / HEIGHT / zoom
-    grid = F.affine_grid(matrix, (len(zoom), 3, SIDE, SIDE), align_corners=False)
+    grid = F.affine_grid(matrix, [len(zoom), 3, SIDE, SIDE], align_corners=False)
     return F.grid_sample(rolled, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
@@ -480,7 +489,7 @@ def place(
     shift = source - torch.einsum("fij,fj->fi", matrix, target)
     grid = F.affine_grid(
         torch.cat([matrix, shift[..., None]], dim=2),
-        (len(scale), 4, SIDE, SIDE),
+        [len(scale), 4, SIDE, SIDE],
         align_corners=False,
     )
     return F.grid_sample(drawings, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

@@ -71,6 +71,7 @@ GROUPS = {
 
 
 def slug(text: str) -> str:
+    """A text in small letters, digits and hyphens."""
     return re.sub("[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
@@ -92,14 +93,17 @@ def emoji_subjects(package: Path) -> dict[str, Subject]:
 
 
 def labels(file: Path) -> dict[str, str]:
+    """Code points and labels of a file of emojibase."""
     return {plain_code(entry["hexcode"]): entry["label"] for entry in json.loads(file.read_text())}
 
 
 def names_of(code: str, tables: dict[str, dict[str, str]]) -> dict[str, str]:
+    """A code point's name in each language that has one."""
     return {language: table[code] for language, table in tables.items() if code in table}
 
 
 def kind_of(code: str) -> str:
+    """The group that a code point is in."""
     return next(kind for kind, codes in GROUPS.items() if code in codes)
 
 
@@ -127,6 +131,7 @@ def toy_actions(table: Path) -> list[Action]:
 
 
 def toy_action(row: dict[str, str]) -> Action:
+    """A row of the table of actions."""
     names = {language: row[f"subject_{language}"] for language in LANGUAGES}
     subject = Subject(key=slug(names["en"]), names=names, kind="toy")
     return Action(
@@ -153,8 +158,10 @@ def published(row: dict[str, str]) -> bool:
 
 
 def motion_of(row: dict[str, str]) -> dict[str, str]:
+    """What a row says of a sticker's motion, by language."""
     return {"en": row["motion_en"], "it": row["motion_it"]}
 
 
 def by_key(subjects: Iterable[Subject]) -> dict[str, Subject]:
+    """Subjects by their keys."""
     return {subject.key: subject for subject in subjects}

@@ -27,11 +27,13 @@ from torch import Tensor
 from openlumiere.backbones.unet import UNetBackbone
 from openlumiere.diffusion.process import process_of
 from openlumiere.engine.base import LumierePipeline
-from openlumiere.engine.run import Plan, run as run_plan
+from openlumiere.engine.run import Plan
+from openlumiere.engine.run import run as run_plan
 from openlumiere.models.autoencoder import StickerAutoencoder
 from openlumiere.models.codec import AutoencoderCodec
 from openlumiere.models.e5 import bundled_encoder
-from openlumiere.models.folder import SUBJECTS as MODEL_SUBJECTS, write_checksums
+from openlumiere.models.folder import SUBJECTS as MODEL_SUBJECTS
+from openlumiere.models.folder import write_checksums
 from openlumiere.tasks.values import Sampling
 from openlumiere.train.config import LatentClipConfig, PictureConfig
 from openlumiere.train.loop import train
@@ -85,7 +87,7 @@ def codec_sources(cache: Path) -> tuple[Frames, Tensor]:
     order = torch.randperm(len(drawings), generator=torch.Generator().manual_seed(1))
     tested, trained = order[:TESTED], order[TESTED:]
     held_out = Drawings(drawings[tested], photographs[-TESTED_PHOTOGRAPHS:])
-    source = Drawings(drawings[trained.sort().values], photographs[:-TESTED_PHOTOGRAPHS])
+    source: Frames = Drawings(drawings[trained.sort().values], photographs[:-TESTED_PHOTOGRAPHS])
     if (cache / SUBJECTS).is_file():
         source = Mixed(source, WorldFrames(Planner(Cache(cache))), WORLD)
     return source, held_out.draw(torch.Generator().manual_seed(5), TESTED)
@@ -223,4 +225,11 @@ def opened(file: Path) -> Tensor:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"picture": picture, "clips": clips, "export-model": export_model, "export-codec": export_codec})
+    tyro.extras.subcommand_cli_from_dict(
+        {
+            "picture": picture,
+            "clips": clips,
+            "export-model": export_model,
+            "export-codec": export_codec,
+        }
+    )
