@@ -13,9 +13,11 @@ import time
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 import tyro
 from torch import Tensor
 
+from openlumiere.media import Clip
 from openlumiere.models.autoencoder import StickerAutoencoder
 from openlumiere.train.stages.codec import beside, frame_psnrs, rebuild, save_sheet
 from openlumiere_world.toys.cache import Cache
@@ -33,9 +35,10 @@ def main(
     frames: int = 24,
     sheet: Path | None = None,
     threads: int = 1,
+    footage: tuple[Path, ...] = (),
 ) -> None:
-    """Measure the codec on the first frames of held-out clips, and on drawings and photographs
-    that were held out.
+    """Measure the codec on the first frames of held-out clips, on drawings and photographs that
+    were held out, and on real footage: every tenth frame of its files, the middle square.
     """
     torch.set_num_threads(threads)
     net = (
@@ -52,6 +55,9 @@ def main(
     tell_steps(drawn, coded)
     for name, pictures in held_out_pictures(cache).items():
         tell(name, pictures, rebuild(net, pictures))
+    for file in footage:
+        pictures = filmed(file)
+        tell(file.name, pictures, rebuild(net, pictures))
     for label, bf16 in (("bf16", True), ("fp32", False)):
         print(
             f"{label}: encode {1e3 * seconds(net.encode, drawn[0][:1] * 2 - 1, bf16):.1f} ms a"
@@ -103,6 +109,16 @@ def held_out_pictures(cache: Path) -> dict[str, Tensor]:
             [photographs, torch.ones_like(photographs[:, :1])], dim=1
         ),
     }
+
+
+def filmed(file: Path, every: int = 10) -> Tensor:
+    """Frames of a file, brought down to 128 pixels by antialiased bicubic."""
+    frames = torch.from_numpy(Clip.load(file).over("white").frames[::every]).permute(0, 3, 1, 2)
+    side = min(frames.shape[2:])
+    top, left = (frames.shape[2] - side) // 2, (frames.shape[3] - side) // 2
+    square = frames[:, :, top : top + side, left : left + side].float()
+    small = F.interpolate(square, (128, 128), mode="bicubic", antialias=True).clamp(0, 255) / 255
+    return torch.cat([small, torch.ones_like(small[:, :1])], dim=1)
 
 
 @torch.no_grad()

@@ -65,6 +65,7 @@ CHANGED = {
     "strength": 0.3,
     "structure": 1.0,
     "noise": 0.5,
+    "enlarger": "lanczos",
 }
 BESIDE = {  # what a field needs to matter
     "feather": {"region": "0.2,0.2,0.8,0.8"},

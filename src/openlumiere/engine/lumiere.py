@@ -54,6 +54,7 @@ from openlumiere.engine.plan import (
 )
 from openlumiere.engine.run import OnStep, run
 from openlumiere.media import Clip
+from openlumiere.models import span
 from openlumiere.models.folder import UPSCALER, read_subjects
 from openlumiere.models.hub import locate
 from openlumiere.models.style import Style
@@ -373,16 +374,9 @@ class Lumiere:
     def _upscaled(
         self, task: Upscale, frames: UInt8[np.ndarray, "f h w c"]
     ) -> UInt8[np.ndarray, "f H W c"]:
-        """Colours by the super-resolution net, alpha as a grey picture."""
+        """Colours by the enlarger, alpha as a grey picture."""
         has_alpha = frames.shape[3] == 4
-        large = self._enlarged(
-            solid(frames) if has_alpha else frames,
-            task.prompt,
-            seed=task.seed,
-            steps=task.steps,
-            noise=task.noise,
-            limit=task.memory_limit,
-        )
+        large = self._upscaled_colours(task, solid(frames) if has_alpha else frames)
         if not has_alpha:
             return large
         count, height, width = large.shape[:3]
@@ -390,6 +384,25 @@ class Lumiere:
         whole[..., :3] = large
         whole[..., 3] = enlarge(frames[..., 3], width, height)
         return whole
+
+    def _upscaled_colours(
+        self, task: Upscale, frames: UInt8[np.ndarray, "f h w 3"]
+    ) -> UInt8[np.ndarray, "f H W 3"]:
+        """By the enlarger that the task names."""
+        if task.enlarger == "cascade":
+            return self._enlarged(
+                frames,
+                task.prompt,
+                seed=task.seed,
+                steps=task.steps,
+                noise=task.noise,
+                limit=task.memory_limit,
+            )
+        count, height, width = frames.shape[:3]
+        large = (span.FACTOR * height, span.FACTOR * width)
+        if task.enlarger == "lanczos":
+            return enlarge(frames, large[1], large[0])
+        return span.enlarged(span.installed_span(), frames, room_for((count, *large, 3)))
 
     def _enlarged(
         self,

