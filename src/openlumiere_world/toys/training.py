@@ -131,9 +131,10 @@ def clips(
     torch.set_num_threads(threads)
     unet = open_picture_net(picture)
     net = StickerAutoencoder.from_pretrained(codec).float().eval()
-    source = Bank(bank, shards)
+    every = Bank(bank, shards)
+    source: Bank | Banks = every
     if full_rate is not None:
-        source = Banks(source, Bank(full_rate), config.stride, 1, FULL_RATE)
+        source = Banks(every, Bank(full_rate), config.stride, 1, FULL_RATE)
     stage = latent_clip_stage(
         source, unet, net, config, shift=CLIP_SHIFT, start=start, sheet=strips
     )
