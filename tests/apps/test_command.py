@@ -1,25 +1,19 @@
 """The command as a person calls it: what it prints, what it answers, and what it leaves behind."""
 
-import json
 import os
 import resource
 import shutil
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from openlumiere.apps.cli import MADE, OTHERS, VERBS, main, one_line
-from openlumiere.apps.cli.loading import names_one, warn_of_memory, warn_of_words
+from openlumiere.apps.cli.loading import warn_of_memory
 from openlumiere.engine.finish import read_sidecar
-from openlumiere.engine.lumiere import WEIGHTS
 from openlumiere.media import Clip, load_image
-from openlumiere.models.folder import SUBJECTS, read_subjects
 from openlumiere.tasks import KINDS, Sampling
-from openlumiere_world.grammar import NOUNS
-from openlumiere_world.scope import WORLD_32
 
 PROMPT = "a dog moves right on a green background"
 QUICK = ["--steps", "1", "--frames", "4", "--size", "0"]
@@ -368,62 +362,6 @@ def test_too_little_memory_is_told(call, tiny, capsys, monkeypatch):
 def test_enough_memory_is_not_told(tiny, capsys):
     warn_of_memory(1, tiny)
     assert capsys.readouterr().err == ""
-
-
-def test_subjects_that_a_model_does_not_know_are_named(capsys, tiny):
-    shown = replace(tiny, subjects={"black cat": ["cat", "cats"], "frog": ["frog"]})
-    warn_of_words("a unicorn flies", shown)
-    assert capsys.readouterr().err == (
-        "lumiere: the model knows no subject but black cat, frog, "
-        "and the prompt names none of them: expect something else\n"
-    )
-    warn_of_words("two cats", shown)
-    warn_of_words("the pope is stabbed", shown)  # a refusal follows, and is one line
-    warn_of_words("a unicorn flies", replace(tiny, subjects={}))
-    assert capsys.readouterr().err == ""
-
-
-@pytest.mark.parametrize("names", ["unicorn", [], [1], [" "]])
-def test_subjects_are_lists_of_words(tmp_path, names):
-    assert read_subjects(tmp_path) == {}
-    (tmp_path / SUBJECTS).write_text(json.dumps({"unicorn": names}))
-    with pytest.raises(
-        ValueError,
-        match="model: expected a list of words for 'unicorn' in subjects.json, got .*, list the",
-    ):
-        read_subjects(tmp_path)
-
-
-def test_the_subjects_carried_are_those_of_the_world_that_was_trained_on():
-    """Each by its nouns in five languages; a black cat is a cat too."""
-    named = [(subject, subject.partition("-")[0]) for subject in WORLD_32.subjects]
-    nouns = [
-        [noun for name in dict.fromkeys(names) for noun in NOUNS[name].values()] for names in named
-    ]
-    assert read_subjects(WEIGHTS) == {
-        each[0].one: sorted({name for noun in each for name in (noun.one, noun.many)})
-        for each in nouns
-    }
-
-
-@pytest.mark.parametrize(
-    "prompt",
-    [
-        "A  CAT jumps",
-        "zwei Frösche",
-        "la fusée monte",
-        "0s: un gatto nero | 3s: niente",
-        "dos mariposas",
-        "ein Stern",
-    ],
-)
-def test_subjects_are_known_in_five_languages(prompt):
-    assert names_one(prompt, read_subjects(WEIGHTS))
-
-
-@pytest.mark.parametrize("prompt", ["", "a cardboard box", "he stares", "a red hat"])
-def test_parts_of_words_are_no_subjects(prompt):
-    assert not names_one(prompt, read_subjects(WEIGHTS))
 
 
 def test_one_line():

@@ -55,8 +55,9 @@ from openlumiere.engine.plan import (
 from openlumiere.engine.run import OnStep, run
 from openlumiere.media import Clip
 from openlumiere.models import span
-from openlumiere.models.folder import UPSCALER, read_subjects
+from openlumiere.models.folder import UPSCALER
 from openlumiere.models.hub import locate
+from openlumiere.models.knows import Knows, read_knows
 from openlumiere.models.style import Style
 from openlumiere.safety import prompts as screen
 from openlumiere.safety.frames import check_frames
@@ -114,13 +115,12 @@ class Lumiere:
     """A base model, ours or a published one, and a super-resolution net. Frozen: several threads
     may share one.
 
-    `subjects` are what the model was shown, each with the words that name it, where its folder says
-    so.
+    `knows` is what the model was trained to draw, in words, where its folder says so.
     """
 
     base: Model
     upscaler: LumiereUpscalePipeline | None = None
-    subjects: dict[str, list[str]] = field(default_factory=dict)
+    knows: Knows | None = None
     settings: Settings = field(default_factory=Settings.load)
 
     @classmethod
@@ -157,8 +157,8 @@ class Lumiere:
         if enlarging.is_dir():
             upscaler = LumiereUpscalePipeline.from_pretrained(enlarging, torch_dtype=dtype)
             upscaler = upscaler.to(device)
-        subjects = read_subjects(folder) if ours else {}
-        return cls(base, upscaler, subjects, settings or Settings.load())
+        knows = read_knows(folder) if ours else None
+        return cls(base, upscaler, knows, settings or Settings.load())
 
     def generate(self, prompt: str, **how: Any) -> Clip:
         """Text to video (`tasks.Generate`): 80 frames, or `frames`, or `seconds` at `fps`."""

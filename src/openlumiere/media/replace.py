@@ -180,7 +180,7 @@ def _is_ours_in(entry: Path, frames: int) -> bool:
 WEIGHTS = re.compile(
     r"(diffusion_pytorch_model|model)(-\d+-of-\d+)?\.safetensors|"
     r"(diffusion_pytorch_model|model)\.safetensors\.index\.json|"
-    r"(config|model_index|scheduler_config|checksums|subjects)\.json"
+    r"(config|model_index|scheduler_config|checksums|subjects|knows)\.json"
 )
 MODEL_NOTES = ("model_index.json", "config.json")
 

@@ -24,7 +24,6 @@ from openlumiere.models.stunet import STUNet
 
 INDEX = "model_index.json"
 CHECKSUMS = "checksums.json"
-SUBJECTS = "subjects.json"
 UPSCALER = "upscaler"
 SUFFIXES = (
     ".json",
@@ -138,27 +137,6 @@ def read_index(folder: Path, kind: str) -> dict[str, Any]:
     check_files(folder)
     check_checksums(folder)
     return index
-
-
-def read_subjects(folder: Path) -> dict[str, list[str]]:
-    """The subjects that a model was shown, each with the words that name it, if its folder says so.
-    Raises `ModelError` for anything else there.
-    """
-    if not (folder / SUBJECTS).is_file():
-        return {}
-    subjects = read_json(folder / SUBJECTS)
-    for subject, names in subjects.items():
-        if not is_list_of_words(names):
-            expected = f"a list of words for {subject!r} in {SUBJECTS}"
-            raise ModelError(expected, names, "list the words that name it")
-    return subjects
-
-
-def is_list_of_words(value: object) -> bool:
-    """Whether this is a list of strings, none of them blank."""
-    if not isinstance(value, list) or not value:
-        return False
-    return all(isinstance(word, str) and word.strip() for word in value)
 
 
 def read_json(path: Path) -> dict[str, Any]:

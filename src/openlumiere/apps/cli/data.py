@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -17,6 +19,7 @@ USAGE = """usage: lumiere data VERB ... (lumiere data VERB --help tells more)
   world pack DIR -o TAR one small file for a machine far away
   world render-toys DIR -o DIR
                         render animated 3D toys by Blender
+  world words -o MODEL  what a model that learns the world knows, into its folder
   inspect DIR [-o DIR]  count, check and show what is in a world
   ingest FOLDER -o SHARDS
                         cut your own videos into clips to train on
@@ -57,6 +60,18 @@ class Pack:
     """The most it may weigh."""
     scope: str = "world-64"
     """What to pack of it: world-64 (as much as fits) or world-32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldWords:
+    """Write knows.json into a model's folder: the words of all that a part of the world draws, so
+    that commands can say which words of a prompt the model was not trained on.
+    """
+
+    output: Annotated[Path, arg(aliases=("-o",), metavar="MODEL")]
+    """The folder of a model."""
+    scope: str = "world-32"
+    """What it was trained on: world-32 or world-64."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +117,8 @@ def main(argv: list[str]) -> int:
             return pack(parse(Pack, words, "data world pack"))
         case ["world", "render-toys", *words]:
             return render_toys(parse(RenderToys, words, "data world render-toys"))
+        case ["world", "words", *words]:
+            return world_words(parse(WorldWords, words, "data world words"))
         case ["inspect", *words]:
             return inspect(parse(Inspect, words, "data inspect"))
         case ["ingest", *words]:
@@ -112,8 +129,8 @@ def main(argv: list[str]) -> int:
             print(USAGE)
             return 0 if argv else 2
     raise ValueError(
-        "data: expected world build, world pack, world render-toys, inspect, ingest or look, got"
-        f" {' '.join(argv[:2])!r}, see"
+        "data: expected world build, world pack, world render-toys, world words, inspect,"
+        f" ingest or look, got {' '.join(argv[:2])!r}, see"
         " lumiere data --help"
     )
 
@@ -156,6 +173,31 @@ def pack(options: Pack) -> int:
     print("\n".join(packed.lines()))
     print(packed.path)
     return 0
+
+
+def world_words(options: WorldWords) -> int:
+    """Write what a model knows, and the sha256 of its files again."""
+    from openlumiere.models.folder import INDEX, write_checksums
+    from openlumiere.models.knows import KNOWS
+    from openlumiere_world.vocabulary import known_words
+
+    if not (options.output / INDEX).is_file():
+        raise ValueError(
+            f"output: expected the folder of a model, got {options.output}, name one that training"
+            " exported"
+        )
+    known = known_words(scope_named(options.scope))
+    path = options.output / KNOWS
+    path.write_text(written(known.model_dump()), encoding="utf-8")
+    write_checksums(options.output)
+    print(path)
+    return 0
+
+
+def written(table: dict[str, Any]) -> str:
+    """JSON with a line for each thing and language."""
+    text = json.dumps(table, ensure_ascii=False, indent=1)
+    return re.sub(r"\[[^\[\]{}]*\]", lambda match: " ".join(match.group().split()), text) + "\n"
 
 
 def render_toys(options: RenderToys) -> int:

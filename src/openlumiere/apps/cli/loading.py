@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -19,12 +18,23 @@ from openlumiere.engine.lumiere import Lumiere
 from openlumiere.engine.memory import cascade_memory, edit_memory, free_memory, gigabytes
 from openlumiere.engine.plan import canvas_of, clip_of, scaled
 from openlumiere.media import check_output
+from openlumiere.media.keying import ground_of
 from openlumiere.media.write import check_folder
+from openlumiere.models.knows import Beyond, Knows
 from openlumiere.provenance.certificate import own_signer
-from openlumiere.safety.prompts import find, plain
+from openlumiere.safety.prompts import find
 from openlumiere.settings import Settings
-from openlumiere.tasks import Animate, Cinemagraph, Generate, Inpaint, Outpaint, Task
-from openlumiere.tasks.values import DEFAULT_SIDE
+from openlumiere.tasks import (
+    Animate,
+    Cinemagraph,
+    Generate,
+    Inpaint,
+    LearnStyle,
+    Mend,
+    Outpaint,
+    Task,
+)
+from openlumiere.tasks.values import DEFAULT_SIDE, parse_schedule
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -135,10 +145,10 @@ def memory_of(task: Task, lumiere: Lumiere) -> int:
 
 
 def warn(task: Task, lumiere: Lumiere) -> None:
-    """Say what may not do: memory, and words that the model was not shown."""
-    styled = bool(getattr(task, "styles", ()))  # which may bring subjects of their own
-    if task.kind in ("generate", "image") and not styled:
-        warn_of_words(task.sentences()[0], lumiere)
+    """Say what may not do: memory, and what the model was not trained on."""
+    for line in (words_beyond(task, lumiere), content_beyond(task, lumiere)):
+        if line:
+            print(one_line(f"lumiere: {line}"), file=sys.stderr)
     warn_of_memory(memory_of(task, lumiere), lumiere)
 
 
@@ -153,23 +163,77 @@ def warn_of_memory(needed: int, lumiere: Lumiere) -> None:
         )
 
 
-def warn_of_words(prompt: str, lumiere: Lumiere) -> None:
-    """Say so, on the error stream, where a prompt that no rule is against names nothing that the
-    model was shown.
+OTHER_MODEL = "--model FOLDER names another model"
+MOST_NAMED = 12
+
+
+def words_beyond(task: Task, lumiere: Lumiere) -> str:
+    """What to say of a task's words that the model does not know, with the nearest that it does;
+    empty where it knows all, where its folder does not say, where a style may bring more, and where
+    a rule refuses the prompt anyway.
     """
-    if not lumiere.subjects or names_one(prompt, lumiere.subjects) or find(prompt):
-        return
-    known = ", ".join(lumiere.subjects)
-    print(
-        one_line(
-            f"lumiere: the model knows no subject but {known}, and the prompt names none of them: "
-            "expect something else"
-        ),
-        file=sys.stderr,
-    )
+    prompts = prompts_of(task)
+    if lumiere.knows is None or not prompts or bool(getattr(task, "styles", ())):
+        return ""
+    if any(find(prompt) for prompt in prompts):
+        return ""
+    beyond = lumiere.knows.beyond(prompts)
+    if beyond.words:
+        return f"the model was not trained on {quoted(beyond)}: {known(lumiere.knows)}"
+    if task.kind in ("generate", "image") and not beyond.names_subject:
+        return f"the prompt names no subject: {known(lumiere.knows)}"
+    return ""
 
 
-def names_one(prompt: str, subjects: dict[str, list[str]]) -> bool:
-    """Whether a prompt names a subject, in whole words."""
-    names = {re.escape(plain(name)) for spellings in subjects.values() for name in spellings}
-    return re.search(rf"(?<!\w)({'|'.join(names)})(?!\w)", plain(prompt)) is not None
+def prompts_of(task: Task) -> list[str]:
+    """What a task asks for: the lines of its prompt and its shots."""
+    if isinstance(task, LearnStyle):
+        return []
+    shots: tuple[str, ...] = getattr(task, "shots", ())
+    named = [text for text in (getattr(task, "prompt", ""), *shots) if text]
+    if isinstance(task, Animate) and task.image is not None and task.image.content is None:
+        named.append(task.image.path)  # the prompt of the picture that is made first
+    return [line.prompt for text in named for line in parse_schedule(text)]
+
+
+def quoted(beyond: Beyond) -> str:
+    """Words that are not known, each with the nearest known one where there is one."""
+    words = [
+        f'"{word}"' + (f" (nearest: {beyond.nearest[word]})" if word in beyond.nearest else "")
+        for word in beyond.words
+    ]
+    return listed(words)
+
+
+def known(knows: Knows) -> str:
+    """What a model draws, in a clause, and what to do about it."""
+    does = f" that go {listed(list(knows.actions))}" if knows.actions else ""
+    grounds = listed([*knows.colours, *knows.grounds])
+    before = f", before {grounds}" if grounds else ""
+    return f"it draws {listed(list(knows.subjects))}{does}{before}; {OTHER_MODEL}"
+
+
+def listed(words: list[str]) -> str:
+    """The first of some words, and how many more there are."""
+    more = len(words) - MOST_NAMED
+    return ", ".join(words[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def content_beyond(task: Task, lumiere: Lumiere) -> str:
+    """What to say where a model that draws before one colour is to change what is no such picture,
+    for instance a photograph; empty where it fits.
+    """
+    if lumiere.knows is None or not lumiere.knows.plain_grounds or task.kind == "upscale":
+        return ""
+    media = task.media().items()
+    for role, given in media:
+        if role not in ("clip", "image") or given.content is None:
+            continue
+        if isinstance(task, Mend) and task.region is None:
+            continue  # what is damaged for a moment is taken from the frames beside
+        if ground_of(clip_of(given).over("white").frames) is None:
+            return (
+                f"the model was trained on drawings before one colour, and the {role} is not of "
+                f"that kind: what is made new in it won't fit; {OTHER_MODEL}"
+            )
+    return ""
