@@ -32,8 +32,8 @@ from openlumiere.engine.run import run as run_plan
 from openlumiere.models.autoencoder import StickerAutoencoder
 from openlumiere.models.codec import AutoencoderCodec
 from openlumiere.models.e5 import bundled_encoder
-from openlumiere.models.folder import SUBJECTS as MODEL_SUBJECTS
 from openlumiere.models.folder import write_checksums
+from openlumiere.models.knows import SUBJECTS as MODEL_SUBJECTS
 from openlumiere.tasks.values import Sampling
 from openlumiere.train.config import LatentClipConfig, PictureConfig
 from openlumiere.train.loop import train
