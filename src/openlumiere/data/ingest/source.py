@@ -50,7 +50,7 @@ class ShardSource:
             asked = "" if frames is None else f" of {frames} native frames"
             raise ValueError(
                 f"data: expected clips{asked} of {side} px for this model, got {spanned} of"
-                f" {config.side} px in {folder}, ingest for it: lumiere data ingest --model"
+                f" {config.side} px in {folder}, ingest for it with --side {side} and --frames"
             )
         if not len(self.shards):
             raise ValueError(
