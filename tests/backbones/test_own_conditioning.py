@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")
 
 SAMPLING = SimpleNamespace(steps=3, guidance=4.0, rescale=0.0, scheduler=None)
 SIZE = {"height": 32, "width": 64}
-FRAMES = {"LTXPipeline": 17}
+FRAMES = {"LTXPipeline": 17, "MochiPipeline": 7}
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 
 
