@@ -167,6 +167,7 @@ def export_model(run: Path, cache: Path, folder: Path) -> None:
     """Write the model of a run of clips with the subjects of the cache, by their names."""
     pipeline = LumierePipeline.from_pretrained(run / "model", torch.float16)
     pipeline.register_to_config(path_spacing=CLIPS.stride, path_until=PATH_UNTIL)
+    pipeline.vae.register_to_config(_name_or_path="")  # not where it lay on this machine
     save(pipeline, folder)
     subjects = Cache(cache).subjects.values()
     names = {subject.names["en"]: sorted(set(subject.names.values())) for subject in subjects}
