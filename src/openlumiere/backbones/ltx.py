@@ -30,7 +30,8 @@ from openlumiere.contract import (
     Reads,
 )
 from openlumiere.diffusion.process import Flow
-from openlumiere.models.codec import VideoPlaces, device_of, on_device_of
+from openlumiere.models.codec import device_of, on_device_of
+from openlumiere.models.video_codec import VideoCodec
 
 TOKENS = 128  # of a prompt; longer ones are cut
 FPS = 25.0  # frames a second that the net was trained at
@@ -39,7 +40,7 @@ RATE = "rate"
 STATES = 16  # tensors of a token's width that are alive at once, an estimate
 
 
-class LTXCodec(VideoPlaces):
+class LTXCodec(VideoCodec):
     """Latents of `diffusers.AutoencoderKLLTXVideo`: 32 x 32 pixels and 8 frames a place, the first
     frame alone. Autoencoders that clean up a little noise are given none.
     """
@@ -49,14 +50,6 @@ class LTXCodec(VideoPlaces):
         self.channels: int = vae.config.latent_channels
         self.factor: int = vae.spatial_compression_ratio
         self.time_factor: int = vae.temporal_compression_ratio
-
-    @torch.no_grad()
-    def encode(self, pixels: Float[Tensor, "b 3 f H W"]) -> Float[Tensor, "b c g h w"]:
-        """The mean of the posterior, each channel brought to about unit variance."""
-        self.grid(*pixels.shape[2:])
-        mean, spread = self._statistics(pixels)
-        latents: Tensor = self.vae.encode(on_device_of(self.vae, pixels)).latent_dist.mode()
-        return (latents.to(pixels) - mean) / spread
 
     @torch.no_grad()
     def decode(self, coded: Float[Tensor, "b c g h w"]) -> Float[Tensor, "b 3 f H W"]:

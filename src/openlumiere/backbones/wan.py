@@ -23,7 +23,8 @@ from torch import Tensor
 
 from openlumiere.contract import TIMES, Codec, Condition, Known, Level, Native, Process, Reads
 from openlumiere.diffusion.process import Flow
-from openlumiere.models.codec import VideoPlaces, device_of, on_device_of
+from openlumiere.models.codec import device_of, on_device_of
+from openlumiere.models.video_codec import VideoCodec
 
 TOKENS = 512  # a prompt's tokens, padded with zeros
 GIVEN = "given"
@@ -33,7 +34,7 @@ FIRST_PICTURE = "first_picture"
 STATES = 16  # tensors of a token's width that are alive at once, an estimate
 
 
-class WanCodec(VideoPlaces):
+class WanCodec(VideoCodec):
     """Latents of `diffusers.AutoencoderKLWan`: 8 x 8 pixels and 4 frames a place, the first frame
     alone.
     """
@@ -43,14 +44,6 @@ class WanCodec(VideoPlaces):
         self.channels: int = vae.config.z_dim
         self.factor: int = vae.config.scale_factor_spatial
         self.time_factor: int = vae.config.scale_factor_temporal
-
-    @torch.no_grad()
-    def encode(self, pixels: Float[Tensor, "b 3 f H W"]) -> Float[Tensor, "b c g h w"]:
-        """The mean of the posterior, each channel brought to about unit variance."""
-        self.grid(*pixels.shape[2:])
-        mean, spread = self._statistics(pixels)
-        latents: Tensor = self.vae.encode(on_device_of(self.vae, pixels)).latent_dist.mode()
-        return (latents.to(pixels) - mean) / spread
 
     @torch.no_grad()
     def decode(self, coded: Float[Tensor, "b c g h w"]) -> Float[Tensor, "b 3 f H W"]:

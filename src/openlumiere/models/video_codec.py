@@ -1,9 +1,10 @@
-"""Latents of published video autoencoders, shifted and scaled to about unit variance: what
-CogVideoX and Mochi have in common.
+"""Latents of published video autoencoders, shifted and scaled to about unit variance: what they
+have in common, and CogVideoX's and Mochi's.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -15,7 +16,25 @@ from openlumiere.models.codec import VideoPlaces, on_device_of
 PIXELS = 8  # of a side, that share one place in both
 
 
-class ScaledVideoCodec(VideoPlaces):
+class VideoCodec(VideoPlaces, ABC):
+    """An autoencoder `vae` of diffusers whose latents have a mean and a spread of their own."""
+
+    vae: Any
+
+    @torch.no_grad()
+    def encode(self, pixels: Float[Tensor, "b 3 f H W"]) -> Float[Tensor, "b c g h w"]:
+        """The mean of the posterior, each channel brought to about unit variance."""
+        self.grid(*pixels.shape[2:])
+        mean, spread = self._statistics(pixels)
+        latents: Tensor = self.vae.encode(on_device_of(self.vae, pixels)).latent_dist.mode()
+        return (latents.to(pixels) - mean) / spread
+
+    @abstractmethod
+    def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and spread of each latent channel, on the device of `like`."""
+
+
+class ScaledVideoCodec(VideoCodec):
     """An autoencoder whose latents are `coded / scaling_factor`, or with a mean and a spread of
     each channel in its config `coded spread / scaling_factor + mean` (Mochi's).
 
@@ -27,14 +46,6 @@ class ScaledVideoCodec(VideoPlaces):
         self.channels: int = vae.config.latent_channels
         self.factor = factor
         self.time_factor = time_factor
-
-    @torch.no_grad()
-    def encode(self, pixels: Float[Tensor, "b 3 f H W"]) -> Float[Tensor, "b c g h w"]:
-        """The mean of the posterior, brought to about unit variance."""
-        self.grid(*pixels.shape[2:])
-        mean, spread = self._statistics(pixels)
-        latents: Tensor = self.vae.encode(on_device_of(self.vae, pixels)).latent_dist.mode()
-        return (latents.to(pixels) - mean) / spread
 
     @torch.no_grad()
     def decode(self, coded: Float[Tensor, "b c g h w"]) -> Float[Tensor, "b 3 f H W"]:
