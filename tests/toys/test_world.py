@@ -25,7 +25,13 @@ from openlumiere_world.toys.pack import (
     wanted_keys,
 )
 from openlumiere_world.toys.scene import FRAMES, SIDE, Planner, clip, render
-from openlumiere_world.toys.subjects import LANGUAGES, Subject, plain_code, slug
+from openlumiere_world.toys.subjects import (
+    LANGUAGES,
+    Subject,
+    everyday_names,
+    plain_code,
+    slug,
+)
 
 SEEDS = range(60)
 
@@ -58,14 +64,14 @@ def cache(tmp_path_factory):
     stickers = Writer(folder, "stickers-3d")
     beat = np.stack([disc((220, 40, 60), radius) for radius in (20, 26, 30, 26)])
     stickers.add(
-        beat, subject="2764", style="3d", seconds=0.25, motion={"en": "beats", "it": "batte"}
+        beat, subject="1f496", style="3d", seconds=0.25, motion={"en": "beats", "it": "batte"}
     )
     stickers.close()
     stills = Writer(folder, "stills")
     stills.add(disc((230, 30, 30))[None], subject="1f34e", style="flat", seconds=0.0)
     stills.add(np.zeros((1, SIDE, SIDE, 4), np.uint8), subject="1f34e", style="noto", seconds=0.0)
     stills.close()
-    names = {"fox": "toy", "2764": "heart", "1f34e": "food"}
+    names = {"fox": "toy", "1f496": "heart", "1f34e": "food"}
     told = {
         key: asdict(
             Subject(key=key, names={name: f"{key}-{name}" for name in LANGUAGES}, kind=kind)
@@ -206,6 +212,17 @@ def test_every_language_has_words_for_every_scene(cache, language):
         )
         assert f"{scene.subject}-{language}" in told
         assert "  " not in told and not told.startswith((",", " ")) and "{" not in told
+
+
+def test_half_of_the_names_are_everyday_ones(cache):
+    heart = Subject(key="2764", kind="heart", names={"en": "red heart"})
+    scene = Planner(cache).plan(1)
+    item = cache.items[scene.item]
+    named = [caption(scene, item, heart, seed, "it", whole=True) for seed in range(60)]
+    assert 15 < sum("un cuore" in sentence for sentence in named) < 45
+    assert all(
+        len(names) == len(LANGUAGES) and all(names.values()) for names in everyday_names().values()
+    )
 
 
 def test_captions_leave_things_out_by_chance(cache):

@@ -8,6 +8,7 @@ of which it has most words; nouns of subjects count in every language. Our choic
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -216,6 +218,12 @@ def read_knows(folder: Path) -> Knows | None:
         where = ".".join(map(str, first["loc"])) or "its table"
         expected = f"words by language in {name}"
         raise ModelError(expected, f"{where}: {first['msg']}", "write it again") from None
+
+
+def as_lines(table: dict[str, Any]) -> str:
+    """The text of `knows.json`, a line for each thing and language."""
+    text = json.dumps(table, ensure_ascii=False, indent=1)
+    return re.sub(r"\[[^\[\]{}]*\]", lambda match: " ".join(match.group().split()), text) + "\n"
 
 
 def words_of(text: str) -> list[Said]:

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 
 from openlumiere.quality.rates import Rate
 
-Frames: TypeAlias = UInt8[np.ndarray, "_ _ _ 3"]
+Frames: TypeAlias = UInt8[np.ndarray, "_ _ _ c"]
 Rows: TypeAlias = list[list[str]]
 
 

@@ -15,7 +15,7 @@ import torch
 from openlumiere_world.toys.grounds import SCENES
 from openlumiere_world.toys.pack import Item
 from openlumiere_world.toys.scene import Scene
-from openlumiere_world.toys.subjects import Subject
+from openlumiere_world.toys.subjects import Subject, everyday_names
 
 SAID = {
     "action": 0.9,
@@ -26,6 +26,7 @@ SAID = {
     "camera": 0.7,
     "effect": 0.85,
 }
+EVERYDAY = 0.5  # of the names, where there are any
 SHARES = {"en": 0.5, "it": 0.125, "es": 0.125, "fr": 0.125, "de": 0.125}
 
 
@@ -496,7 +497,7 @@ def caption(
         picked(ground_phrases(words, scene.ground, language), generator) if said["ground"] else ""
     )
     parts = {
-        "who": who(subject, language),
+        "who": called(subject, language, generator),
         "does": does(scene, item, words, language, said, generator),
         "where": where,
         "rest": rest(scene, item, words, said),
@@ -520,6 +521,14 @@ def picked(values: tuple[str, ...], generator: torch.Generator) -> str:
 def tidied(sentence: str) -> str:
     """Single spaces, none before a comma, none left at an end."""
     return " ".join(sentence.replace(" ,", ",").split()).strip(" ,")
+
+
+def called(subject: Subject, language: str, generator: torch.Generator) -> str:
+    """Unicode's name, or as often one that people would type."""
+    names = everyday_names().get(subject.key, {}).get(language, ())
+    if names and float(torch.rand((), generator=generator)) < EVERYDAY:
+        return picked(names, generator)
+    return who(subject, language)
 
 
 def who(subject: Subject, language: str) -> str:

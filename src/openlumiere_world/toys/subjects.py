@@ -13,9 +13,12 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 LANGUAGES = ("en", "it", "es", "fr", "de")
+EVERYDAY = "everyday.csv"  # names with their articles, written for this project
 
 FACES = """
     1f600 1f602 1f923 1f60a 1f607 1f642 1f609 1f60d 1f970 1f618 1f60b 1f61c 1f92a 1f60e 1f913
@@ -105,6 +108,16 @@ def names_of(code: str, tables: dict[str, dict[str, str]]) -> dict[str, str]:
 def kind_of(code: str) -> str:
     """The group that a code point is in."""
     return next(kind for kind, codes in GROUPS.items() if code in codes)
+
+
+@cache
+def everyday_names() -> dict[str, dict[str, tuple[str, ...]]]:
+    """Key of a subject -> by language what people would type for it, with an article."""
+    text = files(__package__).joinpath(EVERYDAY).read_text(encoding="utf-8")
+    return {
+        row["key"]: {language: tuple(row[language].split("|")) for language in LANGUAGES}
+        for row in csv.DictReader(text.splitlines())
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,14 +6,14 @@
     python -m openlumiere_world.toys.training picture --bank BANK --codec CODEC --run RUN
     python -m openlumiere_world.toys.training clips --bank CLIPS --codec CODEC --picture RUN/unet \\
         --run RUN2
-    python -m openlumiere_world.toys.training export-model --run RUN2 --cache CACHE --folder MODEL
+    python -m openlumiere_world.toys.training export-model --run RUN2 --cache CACHE \\
+        --emojibase SOURCES/emojibase-data-17.0.0/package --folder MODEL
 
 A run is resumed from its newest checkpoint; all that is drawn follows from the seed and the step.
 """
 
 from __future__ import annotations
 
-import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from openlumiere.models.autoencoder import StickerAutoencoder
 from openlumiere.models.codec import AutoencoderCodec
 from openlumiere.models.e5 import bundled_encoder
 from openlumiere.models.folder import write_checksums
-from openlumiere.models.knows import SUBJECTS as MODEL_SUBJECTS
+from openlumiere.models.knows import KNOWS, as_lines
 from openlumiere.tasks.values import Sampling
 from openlumiere.train.config import LatentClipConfig, PictureConfig
 from openlumiere.train.loop import train
@@ -48,6 +48,7 @@ from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.frames import Drawings
 from openlumiere_world.toys.pack import SIDE, SUBJECTS
 from openlumiere_world.toys.scene import Planner
+from openlumiere_world.toys.words import known_words
 
 TESTED = 64  # drawings that the codec never sees
 TESTED_PHOTOGRAPHS = 30
@@ -163,16 +164,14 @@ def premultiplied_levels(frames: UInt8[np.ndarray, "b h w 4"]) -> Float[Tensor, 
     return torch.cat([levels[:, :3] * levels[:, 3:], levels[:, 3:]], 1)
 
 
-def export_model(run: Path, cache: Path, folder: Path) -> None:
-    """Write the model of a run of clips with the subjects of the cache, by their names."""
+def export_model(run: Path, cache: Path, emojibase: Path, folder: Path) -> None:
+    """Write the model of a run of clips, with the words of what the cache holds (`knows.json`)."""
     pipeline = LumierePipeline.from_pretrained(run / "model", torch.float16)
     pipeline.register_to_config(path_spacing=CLIPS.stride, path_until=PATH_UNTIL)
     pipeline.vae.register_to_config(_name_or_path="")  # not where it lay on this machine
     save(pipeline, folder)
-    subjects = Cache(cache).subjects.values()
-    names = {subject.names["en"]: sorted(set(subject.names.values())) for subject in subjects}
-    text = json.dumps(names, ensure_ascii=False, indent=1)
-    (folder / MODEL_SUBJECTS).write_text(text + "\n", encoding="utf-8")
+    known = known_words(Cache(cache), emojibase)
+    (folder / KNOWS).write_text(as_lines(known.model_dump()), encoding="utf-8")
     write_checksums(folder)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -178,7 +176,7 @@ def pack(options: Pack) -> int:
 def world_words(options: WorldWords) -> int:
     """Write what a model knows, and the sha256 of its files again."""
     from openlumiere.models.folder import INDEX, write_checksums
-    from openlumiere.models.knows import KNOWS
+    from openlumiere.models.knows import KNOWS, as_lines
     from openlumiere_world.vocabulary import known_words
 
     if not (options.output / INDEX).is_file():
@@ -188,16 +186,10 @@ def world_words(options: WorldWords) -> int:
         )
     known = known_words(scope_named(options.scope))
     path = options.output / KNOWS
-    path.write_text(written(known.model_dump()), encoding="utf-8")
+    path.write_text(as_lines(known.model_dump()), encoding="utf-8")
     write_checksums(options.output)
     print(path)
     return 0
-
-
-def written(table: dict[str, Any]) -> str:
-    """JSON with a line for each thing and language."""
-    text = json.dumps(table, ensure_ascii=False, indent=1)
-    return re.sub(r"\[[^\[\]{}]*\]", lambda match: " ".join(match.group().split()), text) + "\n"
 
 
 def render_toys(options: RenderToys) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -23,6 +23,7 @@ from openlumiere.apps.cli.measuring import (
 
 if TYPE_CHECKING:
     from openlumiere.engine.base import LumierePipeline
+    from openlumiere.quality.bench import Report
 
 FLOOR = 20  # prompts of the net without temporal training, at most
 
@@ -38,6 +39,11 @@ class EvaluateWorld:
 
     world: Positional[Path]
     """A built world or a pack: lumiere data world build DIR --scope world-32 makes one in a minute.
+    For world-128 a packed cache of toys.
+    """
+    scope: Literal["world-32", "world-128"] = "world-32"
+    """Eight drawings on plain colours, as the bundled model knows them; or the toy world, that of
+    --model toys.
     """
     prompts: int = 100
     """Prompts, and clips: half trained combinations, half held out, the five languages by turns."""
@@ -60,31 +66,73 @@ def main(words: list[str]) -> int:
     check_between("floor", floor, 0, options.prompts)
     check_sampling(options.sampling)
     check_output(options.output)
-    from openlumiere.engine.base import inflated
-    from openlumiere.engine.lumiere import Lumiere
+    measured = toys if options.scope == "world-128" else stickers
+    report, fingerprint = measured(options, floor)
+    return finish(report, "world", words, fingerprint, options.output)
+
+
+def stickers(options: EvaluateWorld, floor: int) -> tuple[Report, str]:
+    """On world-32; the model's fingerprint beside the report."""
     from openlumiere_world.measures.judge import load_judge
     from openlumiere_world.measures.world import draw_prompts, evaluate
     from openlumiere_world.subjects import World
 
     world = World.open(options.world)
     judge = load_judge(options.judge)
-    lumiere = load(options.weights)
-    base = inflated(lumiere.base)
-    side = checked_side(base)
+    base, model, floor_model = both(options)
     sampling = options.sampling
     prompts = draw_prompts(world, -(-options.prompts // 2), sampling.seed)[: options.prompts]
     report = evaluate(
         world,
         prompts,
         judge,
-        LumiereModel(lumiere, sampling),
-        LumiereModel(Lumiere(untrained(base)), sampling),
+        model,
+        floor_model,
         floor=floor,
         frames=sampling.frames,
-        side=side,
+        side=checked_side(base),
         seed=sampling.seed,
     )
-    return finish(report, "world", words, base.fingerprint(), options.output)
+    return report, base.fingerprint()
+
+
+def toys(options: EvaluateWorld, floor: int) -> tuple[Report, str]:
+    """On the toy world; the model's fingerprint beside the report."""
+    from openlumiere_world.toys.cache import Cache
+    from openlumiere_world.toys.judge import load_judge
+    from openlumiere_world.toys.measure import draw_prompts, evaluate
+    from openlumiere_world.toys.scene import Planner
+
+    planner = Planner(Cache(options.world))
+    judge = load_judge(options.judge)
+    base, model, floor_model = both(options)
+    sampling = options.sampling
+    report = evaluate(
+        planner,
+        draw_prompts(planner, options.prompts, sampling.seed),
+        judge,
+        model,
+        floor_model,
+        floor=floor,
+        frames=sampling.frames,
+        seed=sampling.seed,
+    )
+    return report, base.fingerprint()
+
+
+def both(options: EvaluateWorld) -> tuple[LumierePipeline, LumiereModel, LumiereModel]:
+    """The inflated model, what makes its clips, and what makes those of the same net without
+    temporal training.
+    """
+    from openlumiere.engine.base import inflated
+    from openlumiere.engine.lumiere import Lumiere
+
+    lumiere = load(options.weights)
+    base = inflated(lumiere.base)
+    alpha = options.scope == "world-128"
+    model = LumiereModel(lumiere, options.sampling, alpha=alpha)
+    bare = LumiereModel(Lumiere(untrained(base)), options.sampling, alpha=alpha)
+    return base, model, bare
 
 
 def checked_side(base: LumierePipeline) -> int:

@@ -114,13 +114,14 @@ class LumiereModel:
     """A `Lumiere` as what makes the clips of a measure, as everybody's are made.
 
     `size` in pixels is the net's own where it is 0; `rate` is that at which the frames span five
-    seconds where it is None.
+    seconds where it is None. Clips keep their alpha with `alpha`, else colours alone.
     """
 
     lumiere: Lumiere
     sampling: Sampling
     size: int = 0
     rate: Fraction | None = None
+    alpha: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -128,13 +129,13 @@ class LumiereModel:
         return self.lumiere.base.fingerprint()
 
     def clips(self, prompts: Sequence[str], seeds: Sequence[int]) -> Iterator[Frames]:
-        """A clip a prompt, uint8 `[f, h, w, 3]`; a bar shows how far it is."""
+        """A clip a prompt, uint8 `[f, h, w, 3 or 4]`; a bar shows how far it is."""
         from tqdm import tqdm
 
         how = self.sampling
         asked = list(zip(prompts, seeds, strict=True))
         for prompt, seed in tqdm(asked, desc="evaluate", unit="clip", disable=None):
-            yield self.lumiere.generate(
+            made = self.lumiere.generate(
                 prompt,
                 seed=seed,
                 frames=how.frames,
@@ -143,7 +144,8 @@ class LumiereModel:
                 guidance=how.guidance,
                 size=self.size,
                 upscale=self.size > 0,
-            ).frames[..., :3]
+            ).frames
+            yield made if self.alpha else made[..., :3]
 
 
 def finish(

@@ -1,0 +1,336 @@
+"""The judge of the toy world: a small classifier that reads what a clip shows.
+
+    python -m openlumiere_world.toys.judge --cache CACHE --out judge_world128.safetensors
+
+It learns from rendered clips alone and never sees what a generator made. Half of its clips are
+roughened (blur, noise, other contrast), so that it reads generated ones too; one in eight is spoilt
+and must be read as no subject. All of this is our choice.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+import tyro
+from jaxtyping import Float, Int
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from openlumiere.media.write import write_beside
+from openlumiere.quality.rates import Rate
+from openlumiere_world.toys.cache import Cache
+from openlumiere_world.toys.grounds import COLOURS, SCENES
+from openlumiere_world.toys.scene import CAMERAS, MOVES, SECONDS, Planner, Scene, render
+
+BUNDLED = files("openlumiere_world.measures") / "judge_world128.safetensors"
+FRAMES, SIDE = 16, 64  # what it reads of a clip
+WIDTHS = (24, 48, 96, 128)
+NONE = "nothing"  # the last subject
+OWN = "own"  # the action of an animated sticker
+GROUNDS = ("transparent", "gradient", *COLOURS, *SCENES)
+SPOILT = 8  # one clip in so many shows no subject
+NOISE = 0.12  # most noise of a roughened clip, standard deviation in [0, 1]
+PATCH = 8  # pixels of the squares that scrambling moves
+RENDERED = 2  # sizes of a rendered frame to what is read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classes:
+    """What may be read in each aspect."""
+
+    subject: tuple[str, ...]
+    style: tuple[str, ...]
+    ground: tuple[str, ...] = GROUNDS
+    action: tuple[str, ...] = (OWN, *MOVES)
+    camera: tuple[str, ...] = ("still", *CAMERAS)
+
+
+ASPECTS = ("subject", "style", "ground", "action", "camera")
+
+
+class ClipJudge(nn.Module):
+    """Convolutions over frames, then over time, and a head for each of `ASPECTS`.
+
+    Subject, style and ground are the mean over frames; action and camera are read off all frames
+    together. The means of each channel times a place's coordinates tell where it is.
+    """
+
+    def __init__(self, classes: Classes):
+        super().__init__()
+        self.classes = classes
+        self.layers = nn.Sequential(*(layer(*pair) for pair in pairwise((4, *WIDTHS))))
+        width = WIDTHS[-1]
+        self.mix = nn.Linear(4 * width, width)
+        self.time = nn.Sequential(
+            nn.Conv1d(width, width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv1d(width, width, 3, padding=1),
+            nn.ReLU(),
+        )
+        self.heads = nn.ModuleDict(
+            {
+                "subject": nn.Linear(width, len(classes.subject) + 1),
+                "style": nn.Linear(width, len(classes.style)),
+                "ground": nn.Linear(width, len(classes.ground)),
+                "action": nn.Linear(2 * width, len(classes.action)),
+                "camera": nn.Linear(2 * width, len(classes.camera)),
+            }
+        )
+
+    def features(self, frames: Float[Tensor, "n 4 64 64"]) -> Float[Tensor, "n d"]:
+        """Of premultiplied frames in [0, 1]; those of the Fréchet distance."""
+        channels_last = (2 * frames - 1).contiguous(memory_format=torch.channels_last)
+        places = self.layers(channels_last)
+        along = torch.linspace(-1, 1, places.shape[-1])
+        pooled = (
+            places.mean((2, 3)),
+            places.amax((2, 3)),
+            (places * along).mean((2, 3)),
+            (places * along[:, None]).mean((2, 3)),
+        )
+        return F.relu(self.mix(torch.cat(pooled, dim=1)))
+
+    def forward(self, clips: Float[Tensor, "b f 4 64 64"]) -> dict[str, Float[Tensor, "b _"]]:
+        """Logits of each aspect."""
+        count = len(clips)
+        features = self.features(clips.flatten(0, 1)).unflatten(0, (count, -1))
+        moving = self.time(features.transpose(1, 2))
+        path = torch.cat([moving.mean(2), moving.amax(2)], dim=1)
+        return {
+            name: self.heads[name](features).mean(1)
+            if name in ("subject", "style", "ground")
+            else self.heads[name](path)
+            for name in ASPECTS
+        }
+
+
+def layer(channels: int, out: int) -> nn.Sequential:
+    """Half the size, normalised and rectified."""
+    return nn.Sequential(
+        nn.Conv2d(channels, out, 3, 2, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU()
+    )
+
+
+def shown(scene: Scene) -> dict[str, str]:
+    """What a scene shows in each aspect, by the names of `Classes`."""
+    ground = "gradient" if " to " in scene.ground else scene.ground
+    return {
+        "subject": scene.subject,
+        "style": scene.style,
+        "ground": ground,
+        "action": scene.action if scene.action in MOVES else OWN,
+        "camera": scene.camera if scene.camera in CAMERAS else "still",
+    }
+
+
+def to_judge(frames: Float[Tensor, "f 4 h w"]) -> Float[Tensor, "16 4 64 64"]:
+    """Sixteen of the frames, evenly spread, at the judge's size."""
+    rows = (torch.arange(FRAMES) * len(frames) / FRAMES).long()
+    return F.interpolate(frames[rows], size=(SIDE, SIDE), mode="area")
+
+
+def classes_of(cache: Cache) -> Classes:
+    """Subjects and styles of a cache, in a fixed order."""
+    return Classes(
+        subject=tuple(sorted({item.subject for item in cache.items})),
+        style=tuple(sorted({item.style for item in cache.items})),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeConfig:
+    """How a judge learns. `pool`: clips rendered once, that batches are drawn from."""
+
+    steps: int = 1500
+    batch: int = 24
+    pool: int = 4000
+    learning_rate: float = 2e-3
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Rendered clips in 8 bits, and the number of what each shows in each aspect."""
+
+    clips: Tensor
+    labels: dict[str, Int[Tensor, " n"]]
+
+
+def render_pool(
+    planner: Planner, classes: Classes, count: int, first: int, split: str = "train"
+) -> Pool:
+    """The clips of the seeds from `first` on."""
+    clips = torch.empty(count, FRAMES, 4, SIDE, SIDE, dtype=torch.uint8)
+    moments = torch.arange(FRAMES) * (SECONDS / FRAMES)
+    scenes = [planner.plan(first + number, split) for number in range(count)]
+    for number, scene in enumerate(scenes):
+        frames = F.avg_pool2d(render(planner.cache, scene, moments), RENDERED)
+        clips[number] = (frames.clamp(0, 1) * 255).round().byte()
+    facts = [shown(scene) for scene in scenes]
+    labels = {
+        name: torch.tensor([getattr(classes, name).index(fact[name]) for fact in facts])
+        for name in ASPECTS
+    }
+    return Pool(clips, labels)
+
+
+def train_judge(
+    planner: Planner, config: JudgeConfig, on_line: Callable[[str], None] = lambda line: None
+) -> ClipJudge:
+    """Learn from rendered training clips. `on_line` is given a line now and then."""
+    torch.manual_seed(config.seed)
+    classes = classes_of(planner.cache)
+    judge = ClipJudge(classes)
+    pool = render_pool(planner, classes, config.pool, first=10**8)
+    on_line(f"rendered  {time.process_time():.0f} s of CPU")
+    generator = torch.Generator().manual_seed(config.seed)
+    optimizer = torch.optim.AdamW(judge.parameters(), lr=config.learning_rate, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, config.steps)
+    for step in range(1, config.steps + 1):
+        loss = judge_loss(judge, pool, config.batch, generator)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        if step % 100 == 0:
+            on_line(f"step {step}  loss {loss.item():.3f}  {time.process_time():.0f} s of CPU")
+    return judge.eval()
+
+
+def judge_loss(judge: ClipJudge, pool: Pool, batch: int, generator: torch.Generator) -> Tensor:
+    """The sum of the aspects' cross-entropies; a spoilt clip counts as nothing, with its ground."""
+    rows = torch.randint(len(pool.clips), (batch,), generator=generator)
+    clips = pool.clips[rows].float() / 255
+    labels = {name: numbers[rows].clone() for name, numbers in pool.labels.items()}
+    sound = torch.rand(batch, generator=generator) >= 1 / SPOILT
+    labels["subject"][~sound] = len(judge.classes.subject)
+    clips[~sound] = spoil(clips[~sound], generator)
+    rough = torch.rand(batch, generator=generator) < 0.5
+    clips[rough] = roughen(clips[rough], generator)
+    logits = judge(clips)
+    loss = F.cross_entropy(logits["subject"], labels["subject"], label_smoothing=0.05)
+    for name in ("style", "ground", "action", "camera"):
+        loss = loss + F.cross_entropy(logits[name][sound], labels[name][sound])
+    return loss
+
+
+def roughen(
+    clips: Float[Tensor, "b f 4 h w"], generator: torch.Generator
+) -> Float[Tensor, "b f 4 h w"]:
+    """Blurred, of another contrast and noisy, each by a random amount, as generated clips are; the
+    noise is as coarse as two pixels and differs from frame to frame.
+    """
+    count = len(clips)
+    blur, contrast, noise = torch.rand(3, count, 1, 1, 1, 1, generator=generator)
+    flat = F.pad(clips.flatten(0, 1), (1, 1, 1, 1), mode="replicate")
+    smooth = F.avg_pool2d(flat, 3, stride=1).unflatten(0, clips.shape[:2])
+    changed = 0.5 + (clips + blur * (smooth - clips) - 0.5) * (0.85 + 0.3 * contrast)
+    coarse = torch.randn(*clips.shape[:3], SIDE // 2, SIDE // 2, generator=generator)
+    shape = coarse.flatten(0, 1)
+    waver = F.interpolate(shape, scale_factor=2.0, mode="bilinear").unflatten(0, clips.shape[:2])
+    return (changed + NOISE * noise * waver).clamp(0, 1)
+
+
+def spoil(
+    clips: Float[Tensor, "b f 4 h w"], generator: torch.Generator
+) -> Float[Tensor, "b f 4 h w"]:
+    """Clips that show no subject: squares scrambled, or too coarse to tell, by chance."""
+    if not len(clips):
+        return clips
+    tiles = clips.unfold(3, PATCH, PATCH).unfold(4, PATCH, PATCH)
+    grid = tiles.shape[3]
+    order = torch.randperm(grid * grid, generator=generator)
+    scrambled = tiles.flatten(3, 4)[:, :, :, order].unflatten(3, (grid, grid))
+    squares = scrambled.permute(0, 1, 2, 3, 5, 4, 6).reshape(clips.shape)
+    coarse = F.avg_pool2d(clips.flatten(0, 1), 2 * PATCH)
+    coarse = F.interpolate(coarse, size=clips.shape[-2:], mode="bilinear")
+    pick = torch.rand(len(clips), 1, 1, 1, 1, generator=generator) < 0.5
+    return torch.where(pick, squares, coarse.unflatten(0, clips.shape[:2]))
+
+
+@torch.no_grad()
+def accuracy(judge: ClipJudge, pool: Pool, rough: bool = False, seed: int = 0) -> dict[str, Rate]:
+    """How often clips whose content is known, perhaps roughened, are read right."""
+    generator = torch.Generator().manual_seed(seed)
+    hits = dict.fromkeys(ASPECTS, 0)
+    for first in range(0, len(pool.clips), 32):
+        clips = pool.clips[first : first + 32].float() / 255
+        logits = judge(roughen(clips, generator) if rough else clips)
+        for name in ASPECTS:
+            right = logits[name].argmax(1) == pool.labels[name][first : first + 32]
+            hits[name] += int(right.sum())
+    return {name: Rate(count, len(pool.clips)) for name, count in hits.items()}
+
+
+def report(judge: ClipJudge, planner: Planner, count: int) -> dict[str, dict[str, float]]:
+    """Its accuracy on other training clips and on combinations that training never shows."""
+    found = {}
+    for split in ("train", "held out"):
+        pool = render_pool(planner, judge.classes, count, first=2 * 10**8, split=split)
+        for kind, rough in (("clean", False), ("roughened", True)):
+            rates = accuracy(judge, pool, rough)
+            found[f"{split}, {kind}"] = {name: rate.share for name, rate in rates.items()}
+    return found
+
+
+def save_judge(judge: ClipJudge, path: Path, config: JudgeConfig, found: dict) -> None:
+    """Half precision, with classes, configuration and accuracy; written beside and renamed."""
+    weights = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in judge.state_dict().items()
+    }
+    about = {"classes": asdict(judge.classes), "config": asdict(config), "accuracy": found}
+    write_beside(path, lambda made: save_file(weights, made, metadata={"judge": json.dumps(about)}))
+
+
+def load_judge(path: Path | None = None) -> tuple[ClipJudge, dict]:
+    """A judge and what it says of itself; the bundled one by default. Raises ValueError for another
+    or a damaged file.
+    """
+    path = Path(str(BUNDLED)) if path is None else path
+    try:
+        with safe_open(path, framework="pt") as opened:
+            about = json.loads(opened.metadata()["judge"])
+        classes = Classes(**{name: tuple(names) for name, names in about["classes"].items()})
+        judge = ClipJudge(classes)
+        weights = load_file(path)
+        judge.load_state_dict(
+            {
+                name: value.float() if value.is_floating_point() else value
+                for name, value in weights.items()
+            }
+        )
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0][:100]
+        raise ValueError(
+            f"judge: expected the weights of a judge of toys at {path}, got '{reason}', do: python"
+            " -m openlumiere_world.toys.judge"
+        ) from None
+    return judge.eval(), about
+
+
+def main(
+    cache: Path, out: Path, tested: int = 600, config: JudgeConfig = JudgeConfig(), threads: int = 1
+) -> None:
+    """Train a judge on a packed cache, state how well it reads, write it."""
+    torch.set_num_threads(threads)
+    planner = Planner(Cache(cache))
+    judge = train_judge(planner, config, lambda line: print(line, flush=True))
+    found = report(judge, planner, tested)
+    save_judge(judge, out, config, found)
+    for where, shares in found.items():
+        figures = ", ".join(f"{name} {100 * share:.1f} %" for name, share in shares.items())
+        print(f"{where}: {figures}")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,127 @@
+"""What a model that learns the toy world knows, in words: the file `knows.json` of its folder.
+
+The words of captions, the tags that Unicode's tables give few of the subjects
+(`emojibase-data`), and the words that name nothing (`synonyms.csv` of the sticker world).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from openlumiere.models.knows import Knows
+from openlumiere_world.toys.cache import Cache
+from openlumiere_world.toys.captions import WORDS
+from openlumiere_world.toys.grounds import COLOURS, SCENES
+from openlumiere_world.toys.scene import MOVES
+from openlumiere_world.toys.subjects import LANGUAGES, Subject, everyday_names, plain_code
+from openlumiere_world.vocabulary import Words, small_words
+
+SHARED = 3  # subjects that a tag may stand for
+OWN = "own motion"
+ARTICLES = frozenset("a an the un uno una il lo la une des dei ein eine".split())
+FILLERS = {  # words of captions about view, camera and what falls
+    "en": "seen side front camera pans pan zooms zoom follows left right up down out as falls",
+    "it": "visto lato fronte telecamera panoramica zoom segue sinistra destra alto basso mentre",
+    "es": "visto lado frente cámara panorámica zoom sigue izquierda derecha arriba abajo mientras",
+    "fr": "vu côté face caméra panoramique zoom suit gauche droite haut bas pendant",
+    "de": "gesehen Seite vorn Kamera schwenkt zoomt folgt links rechts oben unten heran heraus",
+}
+
+
+def known_words(cache: Cache, emojibase: Path) -> Knows:
+    """What captions of a cache say, and tags of its subjects."""
+    tags = {language: rare_tags(cache, emojibase, language) for language in LANGUAGES}
+    return Knows(
+        subjects={
+            subject.names["en"]: subject_words(subject, tags) for subject in cache.subjects.values()
+        },
+        actions={OWN: own_words(cache)} | {move: move_words(move) for move in MOVES},
+        colours={colour: colour_words(colour) for colour in COLOURS},
+        grounds={ground: ground_words(ground) for ground in ("transparent", *SCENES)},
+        styles=style_words(cache),
+        small=fillers(),
+    )
+
+
+def subject_words(subject: Subject, tags: dict[str, dict[str, list[str]]]) -> Words:
+    """Its everyday names, then Unicode's, then tags, without articles."""
+    everyday = everyday_names().get(subject.key, {})
+    return {
+        language: list(
+            dict.fromkeys(
+                [
+                    *(bare(name) for name in everyday.get(language, ())),
+                    *filter(None, [subject.names.get(language)]),
+                    *tags[language].get(subject.key, ()),
+                ]
+            )
+        )
+        for language in LANGUAGES
+    }
+
+
+def bare(name: str) -> str:
+    """A name without its article."""
+    first, _, others = name.replace("un'", "un ").partition(" ")
+    return others if first in ARTICLES and others else name
+
+
+def rare_tags(cache: Cache, emojibase: Path, language: str) -> dict[str, list[str]]:
+    """Key of a subject -> tags in a language that at most `SHARED` of the subjects have."""
+    entries = json.loads((emojibase / language / "data.json").read_text(encoding="utf-8"))
+    tags = {
+        code: entry.get("tags", [])
+        for entry in entries
+        if (code := plain_code(entry["hexcode"])) in cache.subjects
+    }
+    count = Counter(tag for each in tags.values() for tag in each)
+    return {code: [tag for tag in each if count[tag] <= SHARED] for code, each in tags.items()}
+
+
+def own_words(cache: Cache) -> Words:
+    """Phrases of the animated stickers' own motions."""
+    found: Words = {}
+    for item in cache.items:
+        for language, text in item.motion.items():
+            found.setdefault(language, []).append(text)
+    return {language: list(dict.fromkeys(texts)) for language, texts in found.items()}
+
+
+def move_words(move: str) -> Words:
+    """Verbs of a motion."""
+    return {language: list(words.moves[move]) for language, words in WORDS.items()}
+
+
+def colour_words(colour: str) -> Words:
+    """A colour's name."""
+    return {language: [words.colours[colour]] for language, words in WORDS.items()}
+
+
+def ground_words(ground: str) -> Words:
+    """Phrases for a ground."""
+    return {language: list(words.grounds[ground]) for language, words in WORDS.items()}
+
+
+def style_words(cache: Cache) -> dict[str, Words]:
+    """Phrases for the styles that a cache has."""
+    styles = sorted({item.style for item in cache.items})
+    return {
+        style: {language: [words.styles[style]] for language, words in WORDS.items()}
+        for style in styles
+    }
+
+
+def fillers() -> Words:
+    """By language: words that name nothing that is drawn, those of cameras and of what falls."""
+    small = small_words()
+    return {
+        language: [
+            *small[language],
+            *FILLERS[language].split(),
+            *" ".join([words.gradient, *words.plain]).replace("{", " ").replace("}", " ").split(),
+            *(word for text in words.effects.values() for word in text.split()),
+        ]
+        for language, words in WORDS.items()
+    }
