@@ -162,19 +162,24 @@ class Bank:
 
 class Banks:
     """Clips of two banks: `share` of the batches are of the second, whose frames are `stride`
-    native frames apart; the first's are `usual`.
+    native frames apart; the first's are `usual`. The second's are learnt up to time `latest`: where
+    there is more noise, a model looks at the first's spacing (`path_until`).
     """
 
-    def __init__(self, first: Bank, second: Bank, usual: int, stride: int, share: float):
-        self.parts = [(first, usual), (second, stride)]
+    def __init__(
+        self, first: Bank, second: Bank, usual: int, stride: int, share: float, latest: float
+    ):
+        self.parts = [(first, usual, 1.0), (second, stride, latest)]
         self.share = share
         self.empty = first.empty
 
     def draw(self, generator: torch.Generator, count: int) -> Coded:
         """All of one bank, with their times."""
-        bank, stride = self.parts[int(torch.rand((), generator=generator) < self.share)]
+        second = int(torch.rand((), generator=generator) < self.share)
+        bank, stride, latest = self.parts[second]
         drawn = bank.draw(generator, count)
-        return drawn._replace(times=stride * torch.arange(drawn.latents.shape[2]).float())
+        times = stride * torch.arange(drawn.latents.shape[2]).float()
+        return drawn._replace(times=times, latest=latest)
 
 
 def captions_of(file: Path) -> list[str]:

@@ -58,6 +58,7 @@ WORLD = 0.5  # of the codec's frames
 SHIFT = 2.5  # of the levels of a sheet's pictures towards noise
 CLIP_SHIFT = 5.0  # of those of clips
 PATH_UNTIL = 600  # thousandths of the noise, down to which every fifth frame is looked at
+LATEST = PATH_UNTIL / 1000 + 0.05  # the time up to which every frame is learnt from
 FULL_RATE = 0.4  # of the batches, where there is a bank of every frame
 ACROSS = 8  # pictures of a sheet beside each other
 PROMPTS = (  # of the sheets that a run makes
@@ -135,7 +136,7 @@ def clips(
     every = Bank(bank, shards)
     source: Bank | Banks = every
     if full_rate is not None:
-        source = Banks(every, Bank(full_rate), config.stride, 1, FULL_RATE)
+        source = Banks(every, Bank(full_rate), config.stride, 1, FULL_RATE, LATEST)
     stage = latent_clip_stage(
         source, unet, net, config, shift=CLIP_SHIFT, start=start, sheet=strips
     )

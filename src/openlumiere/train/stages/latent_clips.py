@@ -44,7 +44,7 @@ class LatentClipStage(Stage):
         drawn = self.source.draw(generator, count)
         dropout = self.config.text_dropout
         states, mask = padded_states(drawn.states, self.source.empty, dropout, generator)
-        time = draw_times(count, self.config, generator)
+        time = drawn.latest * draw_times(count, self.config, generator)
         moments = drawn.times
         if moments is None:
             moments = self.config.stride * torch.arange(drawn.latents.shape[2]).float()

@@ -34,11 +34,14 @@ TEXT_WIDTH = 384  # of the bundled encoder's states
 class Coded(NamedTuple):
     """Latents of pictures `b c h w` or clips `b c f h w`, the token states of what each shows, and
     where it is not the usual one, the times of the clips' frames in native frames.
+
+    `latest` is the most noise, as a time, that they are learnt under.
     """
 
     latents: Float[Tensor, "b c *places"]
     states: list[Float[Tensor, "_ d"]]
     times: Float[Tensor, " f"] | None = None
+    latest: float = 1.0
 
 
 @runtime_checkable
