@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from openlumiere.apps.cli import MADE, OTHERS, VERBS, main, one_line
+from openlumiere.apps.cli import MADE, OTHERS, VERBS, loading, main, one_line
 from openlumiere.apps.cli.loading import warn_of_memory
 from openlumiere.engine.finish import read_sidecar
 from openlumiere.media import Clip, load_image
 from openlumiere.tasks import KINDS, Sampling
 
 PROMPT = "a dog moves right on a green background"
-QUICK = ["--steps", "1", "--frames", "4", "--size", "0"]
+QUICK = ["--steps", "1", "--frames", "4", "--size", "0", "--dtype", "float32"]
 
 
 @pytest.fixture
@@ -373,3 +374,9 @@ def test_bytes_are_the_frames_of_the_net(call, folder, tiny):
     call("generate", PROMPT, "-o", "clip.webp", "--lossless", "--seed", "9", *QUICK)
     again = tiny.generate(PROMPT, seed=9, steps=1, frames=4, size=0)
     assert np.array_equal(Clip.load("clip.webp").frames, again.origin.seal(again.frames))
+
+
+def test_the_fastest_precision_is_by_what_the_processor_says(monkeypatch):
+    for names, dtype in (({"avx512_bf16": True}, torch.bfloat16), ({"avx2": True}, torch.float32)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda names=names: names)
+        assert loading.fastest("cpu") is dtype

@@ -225,9 +225,12 @@ class Noised(NamedTuple):
 
 
 def predict(unet: nn.Module, noised: Noised, text: Tensor, mask: Tensor) -> Tensor:
-    """The net's own prediction, without the channels beyond the picture's."""
-    output = unet(noised.noisy, noised.timestep, text, encoder_attention_mask=mask).sample
-    return output[:, : noised.target.shape[1]]
+    """The net's own prediction in float32, without the channels beyond the picture's."""
+    dtype = next(unet.parameters()).dtype
+    output = unet(
+        noised.noisy.to(dtype), noised.timestep, text.to(dtype), encoder_attention_mask=mask
+    ).sample
+    return output[:, : noised.target.shape[1]].float()
 
 
 def draw_loss(

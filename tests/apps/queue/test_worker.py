@@ -84,7 +84,10 @@ def test_files_are_those_that_the_command_writes(queue, tiny, tiny_model, tmp_pa
     for name in ("command", "worker"):
         (tmp_path / name).mkdir()
     for output, verb in asked.items():
-        assert main([*verb, "-o", f"command/{output}", "--model", str(tiny_model)]) == 0
+        assert (
+            main([*verb, "-o", f"command/{output}", "--model", str(tiny_model), "--dtype=float32"])
+            == 0
+        )
         added = main(["queue", "add", *verb, "-o", f"worker/{output}", "--folder", "queue"])
         assert added == 0
     jobs = Worker(queue, tiny).run()

@@ -82,8 +82,9 @@ class Model:
     ] = None
     device: Annotated[str, arg(help="cpu, cuda, cuda:1, mps.")] = "cpu"
     dtype: Annotated[
-        Literal["float32", "bfloat16", "float16"], arg(help="Precision of the weights.")
-    ] = "float32"
+        Literal["auto", "float32", "bfloat16", "float16"],
+        arg(help="Precision of the weights; auto is the fastest here, which a record names."),
+    ] = "auto"
     memory: Annotated[
         str,
         arg(
