@@ -1,5 +1,7 @@
 """The creative tasks as a person calls them."""
 
+import json
+import re
 from fractions import Fraction
 
 import av
@@ -162,7 +164,13 @@ def test_learn_a_style_and_use_it(call, folder):
     ]
     code, out, said = call(*words)
     assert (code, out) == (0, ["out/noise.safetensors"])
-    assert len(said) == 2 and all("does not look like 'a cat'" in line for line in said)
+    assert len(said) == 5 and all("does not look like 'a cat'" in line for line in said[:2])
+    loss, shown, following = said[2:]
+    assert re.fullmatch(r"lumiere: learn-style: loss \d.* at first, \d.* at last", loss)
+    assert shown.endswith("out/noise.safetensors.preview.png shows 'a cat' in it")
+    assert "generate 'a cat' --style out/noise.safetensors -o styled.mp4" in following
+    drawn = read_sidecar("out/noise.safetensors.preview.png").task
+    assert (drawn.kind, drawn.prompt, drawn.styles[0].weight) == ("image", "a cat", 1)
     styled = [
         "generate",
         "a cat",
@@ -181,6 +189,30 @@ def test_learn_a_style_and_use_it(call, folder):
     assert call(*styled) == (0, ["out/a.webp"], [])
     (styling,) = read_sidecar("out/a.webp").task.styles
     assert styling.weight == 0.5 and styling.style.name == "noise.safetensors"
+
+
+def test_what_was_made_is_looked_at(call, folder):
+    save_image(np.full((18, 30, 3), 90, np.uint8), "blank.png")
+    words = ["animate", "cat.png", "--keyframe", "3=blank.png", "--frames", "4", *QUICK]
+    strict = [*words, "--strict", "-o", "out/a.webp"]
+    code, out, err = call(*strict)
+    assert (code, out) == (1, []) and not list((folder / "out").iterdir())
+    assert err[0].startswith("lumiere: found in what was made: blank: frames 3 to 3 (0.19 to")
+    assert err[1].startswith("lumiere: strict: expected no finding, got blank: frames 3 to 3")
+    code, out, err = call(*words, "-o", "out/a.webp")
+    assert (code, len(err)) == (0, 1)
+    record = json.loads((folder / "out/a.webp.json").read_text())
+    assert record["findings"] == ["blank: frames 3 to 3 (0.19 to 0.25 s), 1 of 4 without a picture"]
+    assert read_sidecar("out/a.webp").task.kind == "animate"
+
+
+def test_what_the_user_gave_is_only_said(call, folder):
+    frames = noise(5, 18, 30, 3)
+    frames[2] = 90
+    Clip(frames).save("gap.webp", lossless=True)
+    words = ["restyle", "gap.webp", "as a drawing", "--strength", "0", "--strict", *QUICK]
+    code, _, err = call(*words, "-o", "out/a.webp", "--lossless")
+    assert code == 0 and len(err) == 1 and err[0].endswith("(what was given has it, too)")
 
 
 def broken(folder):

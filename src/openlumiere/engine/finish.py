@@ -42,6 +42,8 @@ class Provenance:
     record: Record
     inputs: tuple[Source, ...] = ()
     settings: Settings = field(default_factory=Settings.load, compare=False, repr=False)
+    findings: tuple[str, ...] | None = field(default=None, compare=False)
+    """What was found when the clip was looked at (`quality/viewing.py`); None: nobody looked."""
 
     @property
     def replay(self) -> Record:
@@ -84,6 +86,8 @@ class Provenance:
             "versions": {name: version(name) for name in PACKAGES},
             "processor": platform.machine(),
         }
+        if self.findings is not None:
+            written["findings"] = list(self.findings)
         sidecar_path(path).write_text(
             json.dumps(written, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )

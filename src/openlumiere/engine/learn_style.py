@@ -39,6 +39,7 @@ FIT_LEVELS = 8  # noise levels at which a picture is compared with its prompt, o
 FIT_RANGE = (0.3, 0.9)  # of the net's timesteps: below, no prompt matters; above, nothing is seen
 
 logger = logging.getLogger("openlumiere")
+report = logging.getLogger("openlumiere.report")
 
 
 class Examples(NamedTuple):
@@ -169,7 +170,7 @@ def fit(unet: nn.Module, base: LumierePipeline, examples: Examples, learning: Le
     rate = learning.learning_rate or (1e-4 if learning.full else 1e-3)
     optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01)
     first = shown = math.nan
-    steps = trange(learning.steps, desc="learn-style", unit="step", disable=None)
+    steps = trange(learning.steps, desc="learn-style", unit="step", disable=None, leave=False)
     for step in steps:
         loss = draw_loss(unet, base, examples, learning, generator)
         value = float(loss.detach())
@@ -181,7 +182,7 @@ def fit(unet: nn.Module, base: LumierePipeline, examples: Examples, learning: Le
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad()
-    logger.info("learn-style: loss %.4f at first, %.4f at last", first, shown)
+    report.info("learn-style: loss %.4f at first, %.4f at last", first, shown)
 
 
 def check_finite(loss: float, step: int, rate: float) -> None:

@@ -34,7 +34,9 @@ from openlumiere.engine.fit import (
 from openlumiere.engine.run import Plan
 from openlumiere.media import Clip
 from openlumiere.media.frames import with_channels
+from openlumiere.quality.defects import Defect
 from openlumiere.quality.repair import mended
+from openlumiere.quality.repaired import changes
 from openlumiere.tasks import (
     Animate,
     Cinemagraph,
@@ -64,6 +66,8 @@ subjects are, so more than the paper's 2 (our choice).
 """
 
 log = logging.getLogger("openlumiere")
+report = logging.getLogger("openlumiere.report")
+MOST_LISTED = 20
 
 TOGETHER, TOGETHER_BYTES = 8, 2**30
 
@@ -103,14 +107,25 @@ def repaired(clip: Clip) -> Canvas:
     """What could be bridged or evened out, and unknown what is left to the net. Fully transparent
     pixels stay as they are, and all alpha does.
     """
+    opaque = replace(clip, frames=solid(clip.frames)) if clip.has_alpha else clip
+    colours, known = mended(opaque)
+    report_of(changes(opaque.frames, colours, known), clip.fps)
     if not clip.has_alpha:
-        frames, known = mended(clip)
-        return Canvas(frames=frames, known=known, fps=clip.fps, audio=clip.audio)
-    colours, known = mended(replace(clip, frames=solid(clip.frames)))
+        return Canvas(frames=colours, known=known, fps=clip.fps, audio=clip.audio)
     frames = np.concatenate([colours, clip.frames[..., 3:]], axis=-1)
     clear = clip.frames[..., 3] == 0
     frames[clear] = clip.frames[clear]
     return Canvas(frames=frames, known=known | clear, fps=clip.fps, audio=clip.audio)
+
+
+def report_of(found: list[Defect], fps: Fraction) -> None:
+    """Log what is damaged and where, at most twenty lines of it, or that nothing is."""
+    places = "1 place" if len(found) == 1 else f"{len(found)} places"
+    report.info("mend: %s", f"found damage in {places}" if found else "nothing found")
+    for each in found[:MOST_LISTED]:
+        report.info("mend: %s", each.at(fps))
+    if len(found) > MOST_LISTED:
+        report.info("mend: and %d more", len(found) - MOST_LISTED)
 
 
 def mended_region(clip: Clip, region: Region) -> Canvas:

@@ -43,7 +43,8 @@ class Defect:
         seconds = f"{float(self.first / fps):.2f} to {float((self.last + 1) / fps):.2f} s"
         where = f"rows {top} to {bottom}, columns {left} to {right}"
         when = f"frames {self.first} to {self.last} ({seconds})"
-        return f"{self.kind}: {when}, {where}, {self.levels:.1f} levels"
+        much = f", {self.levels:.1f} levels" if self.levels else ""
+        return f"{self.kind}: {when}, {where}{much}"
 
 
 def find_defects(frames: UInt8[np.ndarray, "f h w 3"], loop: bool = False) -> list[Defect]:

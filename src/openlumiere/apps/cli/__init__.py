@@ -35,8 +35,14 @@ OTHERS = {  # each is a module of this package with a `main(words) -> exit code`
 VERBS = MADE | OTHERS
 
 
+class NotWritten(ValueError):
+    """What was made is not written, since `--strict` refuses what was found in it."""
+
+
 def main(words: list[str] | None = None) -> int:
-    """Run one verb; 0 done, 1 not well (doctor), 2 a user's mistake in a line, 130 interrupted."""
+    """Run one verb; 0 done, 1 not well (doctor, `--strict`), 2 a user's mistake in a line, 130
+    interrupted.
+    """
     with tolerant_streams():
         return answered(sys.argv[1:] if words is None else words)
 
@@ -50,7 +56,7 @@ def answered(words: list[str]) -> int:
         from openlumiere.media.limits import for_command
 
         print(f"lumiere: {one_line(for_command(str(error)))}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, NotWritten) else 2
     except KeyboardInterrupt:
         print("lumiere: interrupted", file=sys.stderr)
         return 130

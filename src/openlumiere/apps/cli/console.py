@@ -10,23 +10,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+REPORT = "openlumiere.report"  # what a run found and learnt: for whoever watches, no warning
 EVERY = 10.0  # seconds between lines, away from a terminal
 
 
 @contextmanager
 def log_to_stderr() -> Iterator[None]:
-    """While it lasts, the library's log lines from warnings on appear on the error stream."""
+    """While it lasts, the library's log lines from warnings on, and its reports, appear on the
+    error stream.
+    """
     logger = logging.getLogger("openlumiere")
+    report = logging.getLogger(REPORT)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setLevel(logging.WARNING)
+    handler.addFilter(lambda line: line.levelno >= logging.WARNING or line.name == REPORT)
     handler.setFormatter(logging.Formatter("lumiere: %(message)s"))
     logger.addHandler(handler)
+    level = report.level
+    report.setLevel(logging.INFO)
     propagates = logger.propagate
     logger.propagate = False
     try:
         yield
     finally:
         logger.removeHandler(handler)
+        report.setLevel(level)
         logger.propagate = propagates
 
 

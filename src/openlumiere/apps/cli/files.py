@@ -15,6 +15,8 @@ SUFFIXES = {"image": (".png", ".webp"), "learn-style": (".safetensors",)}
 """Of what is written, where it is no clip."""
 COMPANIONS = (".json", ".provenance.json")
 PREVIEWS = (".sheet.png", ".xt.png")
+STYLE_PREVIEW = ".preview.png"
+"""The picture beside a style."""
 SHEET_FRAMES = 16
 SHEET_COLUMNS = 4
 LONGEST = 255  # bytes of a name, where the file system does not say

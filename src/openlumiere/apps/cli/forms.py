@@ -30,6 +30,16 @@ NAMES = {"pixels": "keep"}
 """Fields that have another name as an option."""
 
 
+Strict = Annotated[
+    bool,
+    FlagCreatePairsOff,
+    arg(
+        help="Write nothing, and exit with 1, where what was made strobes, jumps or has blank "
+        "frames."
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Written:
     """Where the result goes."""
@@ -49,6 +59,7 @@ class Written:
         arg(help="Also write OUT.sheet.png (frames) and OUT.xt.png (a row of pixels over time)."),
     ] = False
     lossless: Annotated[bool, FlagCreatePairsOff, arg(help="Keep every pixel.")] = False
+    strict: Strict = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +69,7 @@ class WrittenPicture:
     output: Annotated[
         str, arg(aliases=("-o",), metavar="OUT", help="Where to write: .png or .webp.")
     ]
+    strict: Strict = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +79,9 @@ class WrittenStyle:
     output: Annotated[
         str, arg(aliases=("-o",), metavar="OUT", help="Where to write: .safetensors.")
     ]
+    preview: Annotated[
+        bool, arg(help="Also draw OUT.preview.png with the style at full weight.")
+    ] = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,13 +12,14 @@ import torch
 import transformers
 
 from openlumiere.apps.cli import one_line
-from openlumiere.apps.cli.files import PREVIEWS, check_choice
+from openlumiere.apps.cli.files import PREVIEWS, STYLE_PREVIEW, check_choice
 from openlumiere.engine.inputs import open_task
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.engine.memory import cascade_memory, edit_memory, free_memory, gigabytes
 from openlumiere.engine.plan import canvas_of, clip_of, scaled
 from openlumiere.media import check_output
 from openlumiere.media.keying import ground_of
+from openlumiere.media.replace import check_companions
 from openlumiere.media.write import check_folder
 from openlumiere.models.knows import Beyond, Knows
 from openlumiere.provenance.certificate import own_signer
@@ -122,6 +123,8 @@ def check_path(task: Task, output: str, written: Any) -> None:
     """
     if task.kind == "learn-style":
         check_folder(Path(output).parent)
+        if getattr(written, "preview", False):
+            check_companions(Path(output), (STYLE_PREVIEW,))
         return
     previews = PREVIEWS if getattr(written, "preview", False) else ()
     check_output(output, getattr(written, "lossless", True), frames_of(task), previews)

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import logging
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from openlumiere.apps.cli.arguments import parse
-from openlumiere.apps.cli.console import Progress, progress
-from openlumiere.apps.cli.files import PREVIEWS, check_name, numbered, save_clip, save_style
-from openlumiere.apps.cli.forms import form_of, values_of
+from openlumiere.apps.cli.console import REPORT, Progress, progress
+from openlumiere.apps.cli.files import (
+    PREVIEWS,
+    STYLE_PREVIEW,
+    check_name,
+    numbered,
+    save_clip,
+    save_style,
+)
+from openlumiere.apps.cli.forms import WrittenStyle, form_of, values_of
 from openlumiere.tasks import KINDS, Animate, Image, LearnStyle, Media, Task
-from openlumiere.tasks.values import DEFAULT_SIDE
+from openlumiere.tasks.kinds import Styling
+from openlumiere.tasks.values import DEFAULT_SIDE, Sampling
 
 if TYPE_CHECKING:
     from openlumiere.engine.lumiere import Lumiere
+    from openlumiere.models.style import Style
 
 FIRST = ".first.png"  # the picture that a clip begins with, where it was made from a sentence
+
+report = logging.getLogger(REPORT)
 
 
 def main(words: list[str], verb: str) -> int:
@@ -38,7 +51,8 @@ def description(verb: str) -> str:
 
 def companions(form: Any) -> tuple[str, ...]:
     """What else is written beside the file."""
-    previews = PREVIEWS if getattr(form.written, "preview", False) else ()
+    shown = (STYLE_PREVIEW,) if isinstance(form.written, WrittenStyle) else PREVIEWS
+    previews = shown if getattr(form.written, "preview", False) else ()
     return (*previews, FIRST) if getattr(form, "from_prompt", False) else previews
 
 
@@ -75,17 +89,53 @@ def make_all(tasks: list[Task], outputs: list[str], form: Any, bar: Progress) ->
 
 
 def make_one(lumiere: Lumiere, task: Task, output: str, form: Any, bar: Progress) -> None:
-    """Make and write one thing."""
+    """Make, look at and write one thing."""
+    from openlumiere.apps.cli import review
+
     bar.begin_again()
     if isinstance(task, LearnStyle):
-        save_style(lumiere.run(task), output)
+        make_style(lumiere, task, output, form, bar)
         return
     if isinstance(task, Animate) and getattr(form, "from_prompt", False):
         task = with_first_picture(lumiere, task, output, bar)
     bar.say("sampling")
     clip = lumiere.run(task, bar.on_step)
     bar.say("writing")
-    save_clip(clip, output, form.written)
+    save_clip(review.reviewed(clip, task, form.written.strict), output, form.written)
+
+
+def make_style(lumiere: Lumiere, task: LearnStyle, output: str, form: Any, bar: Progress) -> None:
+    """Learn and write a style, draw a picture with it, and say what to type next."""
+    bar.say("learning")
+    style = lumiere.run(task)
+    save_style(style, output)
+    if form.written.preview:
+        bar.say("the preview")
+        draw_style(lumiere, task, style, output)
+    prompt = shown_prompt(task, lumiere)
+    words = ["lumiere", "generate", prompt, "--style", output, "-o", "styled.mp4"]
+    words += ["--model", form.model.model] if form.model.model else []
+    report.info("learn-style: next: %s", shlex.join(words))
+
+
+def draw_style(lumiere: Lumiere, task: LearnStyle, style: Style, output: str) -> None:
+    """A picture with a new style at full weight, beside its file."""
+    prompt = shown_prompt(task, lumiere)
+    styling = Styling(style=Media.of(style), weight=1.0)
+    sampling = Sampling(seed=task.learning.seed)
+    made = lumiere.run(Image(prompt=prompt, styles=(styling,), sampling=sampling))
+    made.save(f"{output}{STYLE_PREVIEW}", lossless=True)
+    report.info("learn-style: %s%s shows %r in it", output, STYLE_PREVIEW, prompt)
+
+
+def shown_prompt(task: LearnStyle, lumiere: Lumiere) -> str:
+    """What to draw with a new style: what the first picture shows, else something that the model
+    knows, else the style by its name.
+    """
+    if task.prompts:
+        return task.prompts[0]
+    known = lumiere.knows.subjects if lumiere.knows is not None else ()
+    return f"a {next(iter(known))}" if known else task.name
 
 
 def with_first_picture(lumiere: Lumiere, task: Animate, output: str, bar: Progress) -> Animate:

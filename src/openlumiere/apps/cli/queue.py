@@ -223,6 +223,7 @@ def written_of(form: Any) -> dict[str, Any]:
     return {
         "preview": getattr(form.written, "preview", False),
         "lossless": getattr(form.written, "lossless", False),
+        "strict": getattr(form.written, "strict", False),
         "allow_partial": getattr(form, "allow_partial", False),
     }
 

@@ -10,7 +10,7 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppend
 
 from openlumiere.apps.cli.arguments import parse
 from openlumiere.apps.cli.console import Progress, progress
-from openlumiere.apps.cli.forms import Model
+from openlumiere.apps.cli.forms import Model, Strict
 from openlumiere.tasks.sticker import PlaceName, Sticker
 from openlumiere.tasks.values import Sampling
 
@@ -42,6 +42,7 @@ class Options:
         UseAppendAction[tuple[str, ...]],
         arg(metavar="EMOJI", help="For all stickers, or given again for each."),
     ] = ()
+    strict: Strict = False
     allow_partial: Annotated[
         bool, FlagCreatePairsOff, arg(help="Take what there is of a broken file.")
     ] = False
@@ -68,6 +69,7 @@ def main(words: list[str]) -> int:
 
 def write(asked: Sticker, options: Options, bar: Progress) -> int:
     """The pack in its folder; the paths of the stickers are printed."""
+    from openlumiere.apps.cli.review import reviewed
     from openlumiere.media.sticker import place_of
     from openlumiere.media.sticker_pack import About, check_pack, write_stickers
 
@@ -75,8 +77,9 @@ def write(asked: Sticker, options: Options, bar: Progress) -> int:
     count = len(asked.clips) or len(asked.prompts)
     check_pack(count, place_of(asked.place), Path(options.output), about)
     clips = clips_of(asked, options, bar)
+    made = [reviewed(clip, strict=options.strict and not asked.clips) for clip in clips]
     bar.say("fitting the limits")
-    pack = write_stickers(clips, asked.place, options.output, about)
+    pack = write_stickers(made, asked.place, options.output, about)
     for path in pack.stickers:
         print(path, flush=True)
     return 0

@@ -21,6 +21,7 @@ class Written(Value):
     output: str = Field("", max_length=4096, description="Where: a path, by its extension.")
     preview: bool = Field(False, description="Also a sheet of frames and a slice through time.")
     lossless: bool = Field(False, description="Keep every pixel.")
+    strict: bool = Field(False, description="Fail where the result strobes, jumps or is blank.")
     allow_partial: bool = Field(False, description="Take what there is of a broken file.")
 
 

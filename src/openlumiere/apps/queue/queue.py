@@ -57,6 +57,7 @@ class Queue:
         suffix: str = "",
         preview: bool = False,
         lossless: bool = False,
+        strict: bool = False,
         allow_partial: bool = False,
         priority: int = 0,
         key: str = "",
@@ -73,6 +74,7 @@ class Queue:
             output=os.path.abspath(output) + "/" * output.endswith("/") if output else "",
             preview=preview,
             lossless=lossless,
+            strict=strict,
             allow_partial=allow_partial,
         )
         line = Line(task=read(task), written=written, priority=priority, key=key)

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from openlumiere.apps.cli import one_line
 from openlumiere.apps.cli.files import save_clip
+from openlumiere.apps.cli.make import draw_style
 from openlumiere.apps.queue.claim import LEASE, Claim, LeaseLost, claim, recover
 from openlumiere.apps.queue.inputs import check_unchanged
 from openlumiere.apps.queue.job import Job
 from openlumiere.apps.queue.lock import device_lock
 from openlumiere.apps.queue.queue import SHOWN, Queue
 from openlumiere.media.limits import for_command
+from openlumiere.tasks import LearnStyle
 
 if TYPE_CHECKING:
     import numpy as np
@@ -241,7 +243,7 @@ def make(held: Claim, model: Lumiere, run: Run) -> None:
 
     Raises ValueError for a task that can't be made, Cancelled, Stopped or LeaseLost.
     """
-    from openlumiere.apps.cli import loading
+    from openlumiere.apps.cli import loading, review
 
     job = held.job
     output = job.written.output
@@ -251,10 +253,13 @@ def make(held: Claim, model: Lumiere, run: Run) -> None:
         prepare_folder(held.queue, job)
         loading.check_path(task, output, job.written)
         made: Any = model.run(task, on_step(model, run))
-    if task.kind == "learn-style":
+    if isinstance(task, LearnStyle):
         save_style(made, output, held)
+        if job.written.preview:
+            draw_style(model, task, made, output)
         return
-    save_clip(Noted.of(made, held), output, job.written)
+    clip = review.reviewed(made, task, job.written.strict)
+    save_clip(Noted.of(clip, held), output, job.written)
 
 
 def prepare_folder(queue: Queue, job: Job) -> None:

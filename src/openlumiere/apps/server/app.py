@@ -59,6 +59,9 @@ class Api:
         request: Request,
         format: Annotated[Format | None, Query(description="mp4 unless the task says.")] = None,
         lossless: Annotated[bool, Query(description="Keep every pixel.")] = False,
+        strict: Annotated[
+            bool, Query(description="Fail where it strobes, jumps, is blank.")
+        ] = False,
         allow_partial: Annotated[bool, Query(description="Take what a broken file has.")] = False,
         priority: Annotated[int, Query(ge=-1000, le=1000, description="Higher is sooner.")] = 0,
         idempotency_key: Annotated[str, Header(max_length=200)] = "",
@@ -77,6 +80,7 @@ class Api:
                 task,
                 suffix=f".{format}" if format else "",
                 lossless=lossless,
+                strict=strict,
                 allow_partial=allow_partial,
                 priority=priority,
                 key=idempotency_key,
