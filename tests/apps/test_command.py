@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from openlumiere.apps.cli import MADE, OTHERS, VERBS, loading, main, one_line
+from openlumiere.apps.cli import MADE, OTHERS, VERBS, main, one_line
 from openlumiere.apps.cli.loading import warn_of_memory
 from openlumiere.engine.finish import read_sidecar
+from openlumiere.engine.precision import dtype_of
 from openlumiere.media import Clip, load_image
 from openlumiere.tasks import KINDS, Sampling
 
@@ -379,4 +380,4 @@ def test_bytes_are_the_frames_of_the_net(call, folder, tiny):
 def test_the_fastest_precision_is_by_what_the_processor_says(monkeypatch):
     for names, dtype in (({"avx512_bf16": True}, torch.bfloat16), ({"avx2": True}, torch.float32)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda names=names: names)
-        assert loading.fastest("cpu") is dtype
+        assert dtype_of("auto", "cpu") is dtype

@@ -80,31 +80,14 @@ def test_a_picture(lumiere):
     assert np.median(border(picture.frames), axis=0).argmax() == 1
 
 
-def test_the_command_writes_what_a_replay_makes(lumiere, tmp_path, monkeypatch, capsys):
+def test_the_command_writes_what_a_replay_makes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert (
-        main(
-            [
-                "generate",
-                PROMPT,
-                "-o",
-                "dog.webp",
-                "--lossless",
-                "--dtype",
-                "float32",
-                "--seed",
-                "7",
-                "--frames",
-                "8",
-                "--steps",
-                "2",
-            ]
-        )
-        == 0
-    )
+    words = "--lossless --seed 7 --frames 8 --steps 2".split()
+    assert main(["generate", PROMPT, "-o", "dog.webp", *words]) == 0
     assert capsys.readouterr().out == "dog.webp\n"
     written = Clip.load("dog.webp")
-    again = lumiere.replay(read_sidecar("dog.webp"))
+    record = read_sidecar("dog.webp")
+    again = Lumiere.from_pretrained(dtype=record.machine.dtype).replay(record)
     assert written.size == (256, 256) and np.array_equal(
         written.frames, again.origin.seal(again.frames)
     )

@@ -52,6 +52,7 @@ from openlumiere.engine.plan import (
     plan_shot,
     written_side,
 )
+from openlumiere.engine.precision import dtype_of
 from openlumiere.engine.run import OnStep, run
 from openlumiere.media import Clip
 from openlumiere.models import span
@@ -129,17 +130,19 @@ class Lumiere:
         model: str | Path | None = None,
         *,
         device: str = "cpu",
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | str = torch.float32,
         settings: Settings | None = None,
         memory: int | str = 0,
         loras: Sequence[str] = (),
     ) -> Lumiere:
         """The bundled weights, or a folder in diffusers' layout, or `owner/name` on the hub: our
         pipeline or a published one (`backbones/registry.py`). Its super-resolution net is in
-        `upscaler/`; a published model takes the bundled one. Of a published model, `memory` bytes
+        `upscaler/`; a published model takes the bundled one. `dtype` is also a name, as records
+        have it, or "auto", the fastest on the device. Of a published model, `memory` bytes
         (or `8GiB`) decide where its parts lie (`engine/offload.py`; 0 is no limit), and `loras`,
         each `FILE` or `FILE:0.8`, are merged in.
         """
+        dtype = dtype_of(dtype, device)
         folder = locate(model or WEIGHTS)
         ours = is_ours(folder)
         if ours and (loras or memory):

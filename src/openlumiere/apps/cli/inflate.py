@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import torch
 from tyro.conf import Positional, arg
 
 from openlumiere.apps.cli.arguments import parse
 from openlumiere.engine.inflate import costs, inflated_pipeline, save_inflated, table
+from openlumiere.engine.precision import dtype_of
 from openlumiere.media.write import check_folder, write_beside
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +36,7 @@ def main(words: list[str]) -> int:
         raise ValueError(
             f"output: expected a new folder, got {options.output} that is there, name another"
         )
-    pipeline = inflated_pipeline(options.model, DTYPES[options.dtype])
+    pipeline = inflated_pipeline(options.model, dtype_of(options.dtype, "cpu"))
     for line in table(pipeline, costs(pipeline)):
         print(line)
     write_beside(options.output.absolute(), lambda folder: save_inflated(pipeline, folder))

@@ -12,11 +12,12 @@ import torch
 import transformers
 
 from openlumiere.apps.cli import one_line
-from openlumiere.apps.cli.files import PREVIEWS, STYLE_PREVIEW, check_choice
+from openlumiere.apps.cli.files import PREVIEWS, STYLE_PREVIEW
 from openlumiere.engine.inputs import open_task
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.engine.memory import cascade_memory, edit_memory, free_memory, gigabytes
 from openlumiere.engine.plan import canvas_of, clip_of, scaled
+from openlumiere.engine.precision import dtype_of
 from openlumiere.media import check_output
 from openlumiere.media.keying import ground_of
 from openlumiere.media.replace import check_companions
@@ -37,10 +38,6 @@ from openlumiere.tasks import (
 )
 from openlumiere.tasks.values import DEFAULT_SIDE, parse_schedule
 
-AUTO = "auto"
-BF16 = ("avx512_bf16", "amx_bf16", "arm_bf16")  # instructions, as torch names them
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
 
 def load(
     model: str | None,
@@ -53,32 +50,17 @@ def load(
     """The model on its device. Raises ValueError for a device or a precision that torch does not
     have here.
     """
-    check_choice("dtype", dtype, (AUTO, *DTYPES))
     check_device(device)
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
     return Lumiere.from_pretrained(
         model,
         device=device,
-        dtype=fastest(device) if dtype == AUTO else DTYPES[dtype],
+        dtype=dtype_of(dtype, device),
         settings=settings,
         memory=memory,
         loras=loras,
     )
-
-
-def fastest(device: str) -> torch.dtype:
-    """bfloat16 where the device multiplies in it (1.3 to 1.6 times as fast on a CPU, measured:
-    docs/benchmarks.md), else float32. By what the device says of itself, so that one machine always
-    answers alike.
-    """
-    kind = torch.device(device).type
-    if kind == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    if kind != "cpu":
-        return torch.float32
-    has = torch.cpu.get_capabilities()
-    return torch.bfloat16 if any(has.get(name) for name in BF16) else torch.float32
 
 
 def settings_of(certificate: str | None, key: str | None) -> Settings:
