@@ -82,7 +82,7 @@ def test_a_picture(lumiere):
 
 def test_the_command_writes_what_a_replay_makes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    words = "--lossless --seed 7 --frames 8 --steps 2".split()
+    words = ["--lossless", "--seed", "7", "--frames", "8", "--steps", "2"]
     assert main(["generate", PROMPT, "-o", "dog.webp", *words]) == 0
     assert capsys.readouterr().out == "dog.webp\n"
     written = Clip.load("dog.webp")
