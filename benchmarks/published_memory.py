@@ -132,15 +132,28 @@ def ltx() -> dict[str, Any]:
     }
 
 
-def cogvideox(heads: int, layers: int) -> dict[str, Any]:
+def cogvideox(**net: Any) -> dict[str, Any]:
     return {
-        "transformer": diffusers.CogVideoXTransformer3DModel(
-            num_attention_heads=heads, num_layers=layers, use_rotary_positional_embeddings=True
-        ),
+        "transformer": diffusers.CogVideoXTransformer3DModel(**net),
         "vae": diffusers.AutoencoderKLCogVideoX(),
         "text_encoder": t5(),
         "scheduler": diffusers.CogVideoXDDIMScheduler(),
     }
+
+
+LARGE_COG = {
+    "num_attention_heads": 48,
+    "num_layers": 42,
+    "use_rotary_positional_embeddings": True,
+}
+COG_IMAGE = {**LARGE_COG, "in_channels": 32, "out_channels": 16}
+LATER_COG = {
+    "patch_size_t": 2,
+    "patch_bias": False,
+    "sample_height": 300,
+    "sample_width": 300,
+    "sample_frames": 81,
+}
 
 
 def hunyuan() -> dict[str, Any]:
@@ -195,10 +208,23 @@ MODELS = {
     "Wan-AI/Wan2.2-T2V-A14B-Diffusers": Model("WanPipeline", wan, {"boundary_ratio": 0.875}, 2),
     "Wan-AI/Wan2.2-TI2V-5B-Diffusers": Model("WanPipeline", wan_5b, {"expand_timesteps": True}),
     "Lightricks/LTX-Video": Model("LTXPipeline", ltx, {}),
-    "zai-org/CogVideoX-2b": Model("CogVideoXPipeline", lambda: cogvideox(30, 30), {}),
-    "zai-org/CogVideoX-5b": Model("CogVideoXPipeline", lambda: cogvideox(48, 42), {}),
+    "zai-org/CogVideoX-2b": Model("CogVideoXPipeline", cogvideox, {}),
+    "zai-org/CogVideoX-5b": Model("CogVideoXPipeline", lambda: cogvideox(**LARGE_COG), {}),
+    "zai-org/CogVideoX-5b-I2V": Model(
+        "CogVideoXImageToVideoPipeline",
+        lambda: cogvideox(**COG_IMAGE, use_learned_positional_embeddings=True),
+        {},
+    ),
+    "zai-org/CogVideoX1.5-5B": Model(
+        "CogVideoXPipeline", lambda: cogvideox(**LARGE_COG, **LATER_COG), {}
+    ),
+    "zai-org/CogVideoX1.5-5B-I2V": Model(
+        "CogVideoXImageToVideoPipeline",
+        lambda: cogvideox(**COG_IMAGE, **LATER_COG, ofs_embed_dim=512),
+        {},
+    ),
     "hunyuanvideo-community/HunyuanVideo": Model("HunyuanVideoPipeline", hunyuan, {}),
-    "genmo/mochi-1-preview": Model("MochiPipeline", mochi, {}),
+    "genmo/mochi-1-preview": Model("MochiPipeline", mochi, {"force_zeros_for_empty_prompt": True}),
     "SD 1.5 + guoyww/animatediff-motion-adapter-v1-5-2": Model(
         "AnimateDiffPipeline", animatediff, {}
     ),
@@ -221,8 +247,6 @@ def report(name: str, model: Model) -> str:
 
 def cards(model: Model, parts: dict[str, Any]) -> str:
     """What is chosen for the smallest card that takes it, and the smallest without offloading."""
-    if model.family not in FAMILIES:
-        return "not opened yet"
     given = {**dict.fromkeys(FAMILIES[model.family].parts), **parts}
     if model.nets == 2:
         given["transformer_2"] = given["transformer"]

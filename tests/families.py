@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import diffusers
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     CLIPImageProcessorPil,
     CLIPTextConfig,
@@ -13,6 +14,9 @@ from transformers import (
     CLIPTokenizer,
     CLIPVisionConfig,
     CLIPVisionModel,
+    LlamaConfig,
+    LlamaModel,
+    PreTrainedTokenizerFast,
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
@@ -234,6 +238,24 @@ def cogvideox_later():
     return cogvideox(patch_size_t=2, patch_bias=False)
 
 
+def cogvideox_image(scaled_back=True, **changes):
+    """CogVideoX image to video, its autoencoder's posterior without spread: diffusers' pipeline
+    draws from it.
+    """
+    parts = cogvideox(in_channels=8, out_channels=4, **changes).components
+    last = parts["vae"].encoder.conv_out.conv
+    torch.nn.init.zeros_(last.weight[4:])
+    torch.nn.init.constant_(last.bias[4:], -60)
+    parts["vae"].register_to_config(invert_scale_latents=scaled_back)
+    return diffusers.CogVideoXImageToVideoPipeline(**parts)
+
+
+def cogvideox_image_later():
+    """CogVideoX 1.5 image to video."""
+    later = {"patch_size_t": 2, "patch_bias": False, "ofs_embed_dim": 2, "sample_width": 8}
+    return cogvideox_image(scaled_back=False, **later)
+
+
 def animatediff():
     """Stable Diffusion's U-Net with a motion adapter."""
     unet = diffusers.UNet2DConditionModel(
@@ -300,6 +322,65 @@ def mochi():
     )
 
 
+def llama_tokenizer(length):
+    """A tokenizer of whole words, as a LLaMA's are of pieces; others are spelled as unknown."""
+    vocab = {name: row for row, name in enumerate(["<pad>", "<unk>", *WORDS])}
+    words = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="<pad>", unk_token="<unk>", model_max_length=length
+    )
+
+
+def llama(width=16):
+    """The first text encoder of HunyuanVideo."""
+    config = LlamaConfig(
+        vocab_size=len(WORDS) + 2,
+        hidden_size=width,
+        intermediate_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+    )
+    return LlamaModel(config).eval()
+
+
+def hunyuan(guidance_embeds=True):
+    """HunyuanVideo, whose guidance is an input of its net, or without that input."""
+    tokenizer = clip_tokenizer(77)
+    return diffusers.HunyuanVideoPipeline(
+        transformer=diffusers.HunyuanVideoTransformer3DModel(
+            in_channels=4,
+            out_channels=4,
+            num_attention_heads=2,
+            attention_head_dim=10,
+            num_layers=1,
+            num_single_layers=1,
+            num_refiner_layers=1,
+            patch_size=1,
+            text_embed_dim=16,
+            pooled_projection_dim=8,
+            rope_axes_dim=(2, 4, 4),
+            guidance_embeds=guidance_embeds,
+        ).eval(),
+        vae=diffusers.AutoencoderKLHunyuanVideo(
+            latent_channels=4,
+            block_out_channels=(8, 8, 8, 8),
+            layers_per_block=1,
+            norm_num_groups=2,
+        ).eval(),
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=7.0),
+        text_encoder=llama(),
+        tokenizer=llama_tokenizer(256),
+        text_encoder_2=clip_text(tokenizer, width=8),
+        tokenizer_2=tokenizer,
+    )
+
+
+def hunyuan_undistilled():
+    """HunyuanVideo's net without an input for guidance."""
+    return hunyuan(guidance_embeds=False)
+
+
 TINY = {
     "WanPipeline": wan,
     "WanPipeline large": wan_large,
@@ -309,7 +390,11 @@ TINY = {
     "LTXPipeline": ltx,
     "CogVideoXPipeline": cogvideox,
     "CogVideoXPipeline later": cogvideox_later,
+    "CogVideoXImageToVideoPipeline": cogvideox_image,
+    "CogVideoXImageToVideoPipeline later": cogvideox_image_later,
     "AnimateDiffPipeline": animatediff,
+    "HunyuanVideoPipeline": hunyuan,
+    "HunyuanVideoPipeline undistilled": hunyuan_undistilled,
     "MochiPipeline": mochi,
 }
 """By the class that `model_index.json` names and a word where a class has several kinds;

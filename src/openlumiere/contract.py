@@ -22,6 +22,9 @@ NATIVE_RATE = Fraction(16)
 TIMES = 1000
 """Diffusion times run from 0 (clean) to this (noise alone), whatever a net's own clock says."""
 
+GUIDANCE = "guidance"
+"""The name, among what is whole, of a clip's guidance scale, for nets that read it."""
+
 NEARER = 1e-4
 """Of two frames that know equally much the nearer one is taken; far below one place of a frame."""
 
@@ -501,12 +504,13 @@ class Reads:
     """What a net reads of a condition by itself; the rest is seen to by wrappers.
 
     `known`: content and mask anywhere; `first_frame`: a known first frame; `frame_times`: when the
-    frames are.
+    frames are; `guidance`: the guidance scale, which spares a second pass.
     """
 
     known: bool = False
     first_frame: bool = False
     frame_times: bool = False
+    guidance: bool = False
 
 
 @runtime_checkable

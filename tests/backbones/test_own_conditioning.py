@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")
 
 SAMPLING = SimpleNamespace(steps=3, guidance=4.0, rescale=0.0, scheduler=None)
 SIZE = {"height": 32, "width": 64}
-FRAMES = {"LTXPipeline": 17, "MochiPipeline": 7}
+FRAMES = {"LTXPipeline": 17, "MochiPipeline": 7, "CogVideoXImageToVideoPipeline later": 13}
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 
 
@@ -160,6 +160,28 @@ def test_a_control_whose_mask_is_the_reverse_of_ours(pairs):
 def test_vace_without_anything_known(pairs):
     pair = pairs("WanVACEPipeline")
     pair.check(pair.ours())
+
+
+@pytest.mark.parametrize("kind", ["", " later"])
+def test_a_first_frame_of_frames_before_channels(pairs, kind):
+    """CogVideoX and CogVideoX 1.5 image to video."""
+    pair = pairs(f"CogVideoXImageToVideoPipeline{kind}")
+    _, made = pair.ours(**first_known(pair))
+    other = pair.ours()[1]
+    expected = pair.theirs(
+        image=Image.fromarray(picture()),
+        prompt="a red cat",
+        negative_prompt="blurry",
+        num_frames=pair.frames,
+        num_inference_steps=3,
+        guidance_scale=4.0,
+        max_sequence_length=16,
+        latents=pair.noise.transpose(1, 2),
+        output_type="latent",
+        **SIZE,
+    ).frames.transpose(1, 2)
+    torch.testing.assert_close(made, expected, **CLOSE)
+    assert not torch.allclose(other, expected, **CLOSE)
 
 
 def packed(latents):

@@ -1,7 +1,8 @@
-"""CogVideoX, AnimateDiff and Mochi through our contract: the latents and frames of diffusers' own
-pipelines, on tiny random models in the published layout.
+"""CogVideoX, AnimateDiff, HunyuanVideo and Mochi through our contract: the latents and frames of
+diffusers' own pipelines, on tiny random models in the published layout.
 """
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import diffusers
@@ -22,6 +23,8 @@ FRAMES = {
     "CogVideoXPipeline": 9,
     "CogVideoXPipeline later": 13,
     "AnimateDiffPipeline": 5,
+    "HunyuanVideoPipeline": 9,
+    "HunyuanVideoPipeline undistilled": 9,
     "MochiPipeline": 13,
 }
 FRAMES_FIRST = ("CogVideoXPipeline", "CogVideoXPipeline later")
@@ -41,7 +44,9 @@ def sampling(steps=3, guidance=5.0, scheduler=None):
 
 
 def plan_for(family, negative="blurry"):
+    """Nets that read their guidance have no negative prompt."""
     codec = family.backbone.codec
+    negative = "" if family.backbone.reads.guidance else negative
     frames = FRAMES[family.name]
     noise = draw_noise((codec.channels, *codec.grid(frames, 32, 48)), [3])
     return Plan(
@@ -59,8 +64,9 @@ def reference(family, plan, output_type, guidance=5.0):
     """What diffusers' own pipeline makes; its CogVideoX has frames before channels."""
     first = family.name in FRAMES_FIRST
     noise = plan.noise.transpose(1, 2) if first else plan.noise
-    length = {} if family.name == "AnimateDiffPipeline" else {"max_sequence_length": 256}
-    length = {"max_sequence_length": 16} if first else length
+    own = {} if family.name == "AnimateDiffPipeline" else {"max_sequence_length": 256}
+    own = {"max_sequence_length": 16} if first else own
+    own |= {"true_cfg_scale": guidance} if family.name.endswith("undistilled") else {}
     made = family.theirs(
         prompt="a red cat",
         negative_prompt=plan.negative,
@@ -71,7 +77,7 @@ def reference(family, plan, output_type, guidance=5.0):
         guidance_scale=guidance,
         latents=noise,
         output_type=output_type,
-        **length,
+        **own,
     ).frames
     return made.transpose(1, 2) if first and output_type == "latent" else made
 
@@ -121,6 +127,20 @@ def test_it_is_a_backbone_whose_codec_knows_its_frames(family):
     coded = codec.encode(pixels)
     assert tuple(coded.shape[2:]) == codec.grid(frames, 32, 48)
     assert codec.decode(coded).shape == pixels.shape
+
+
+@pytest.mark.parametrize("family", ["HunyuanVideoPipeline"], indirect=True)
+def test_guidance_is_an_input_in_one_pass_and_leaves_no_place_for_a_negative_prompt(family):
+    backbone, plan = family.backbone, plan_for(family)
+    batches = []
+    handle = backbone.net.register_forward_pre_hook(
+        lambda net, args, given: batches.append(float(given["guidance"])), with_kwargs=True
+    )
+    run(backbone, plan, sampling(guidance=5.0))
+    handle.remove()
+    assert batches == [5000.0] * 3
+    with pytest.raises(ValueError, match="negative: expected none .* got 'blurry', leave it out"):
+        run(backbone, replace(plan, negative="blurry"), sampling())
 
 
 @pytest.mark.parametrize("family", ["MochiPipeline"], indirect=True)

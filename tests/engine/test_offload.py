@@ -3,6 +3,8 @@ LoRAs merged as diffusers merges them. Ways that move weights between a GPU and 
 here and not run.
 """
 
+from pathlib import Path
+
 import diffusers
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from openlumiere import Lumiere
 from openlumiere.apps.cli import main
 from openlumiere.backbones.registry import open_published
 from openlumiere.diffusion.sampler import draw_noise
-from openlumiere.engine.adapters import read_lora
+from openlumiere.engine.adapters import Lora, merge_loras, read_lora
 from openlumiere.engine.model import bytes_of
 from openlumiere.engine.offload import choose, sizes_of, ways, weigh
 
@@ -157,12 +159,39 @@ def test_a_lora_of_another_family_is_named_with_its_keys(folder, tmp_path, capsy
     assert told.count("\n") == 1 and not (tmp_path / "cat.mp4").exists()
 
 
-def test_weights_of_loras_are_read():
-    assert read_lora("a/ink.safetensors:0.8")[1] == 0.8
-    assert read_lora("a/ink.safetensors")[1] == 1.0
-    assert str(read_lora("C:/ink.safetensors")[0]) == "C:/ink.safetensors"
+@pytest.mark.parametrize(
+    ("text", "path", "weight", "low"),
+    [
+        ("a/ink.safetensors:0.8", "a/ink.safetensors", 0.8, False),
+        ("a/ink.safetensors", "a/ink.safetensors", 1.0, False),
+        ("C:/ink.safetensors", "C:/ink.safetensors", 1.0, False),
+        ("a/ink.safetensors:low", "a/ink.safetensors", 1.0, True),
+        ("a/ink.safetensors:-0.5:low", "a/ink.safetensors", -0.5, True),
+    ],
+)
+def test_loras_are_read(text, path, weight, low):
+    assert read_lora(text) == Lora(path=Path(path), weight=weight, low=low)
     with pytest.raises(ValueError, match="lora: expected a weight from -4 to 4, got 9"):
         read_lora("ink.safetensors:9")
+
+
+def test_each_net_of_two_takes_its_own_lora(folder, tmp_path):
+    """Wan 2.2, whose LoRAs come in pairs, for high and low noise levels."""
+    file = adapted(tmp_path, "WanPipeline")
+    large = save_tiny("WanPipeline large", tmp_path / "large")
+    plain = open_published(large, torch.float32)
+    for text, changed, same in (
+        (f"{file}:0.8", "transformer", "transformer_2"),
+        (f"{file}:0.8:low", "transformer_2", "transformer"),
+    ):
+        published = open_published(large, torch.float32)
+        merge_loras(published, [read_lora(text)])
+        before, after = plain.parts[changed].state_dict(), published.parts[changed].state_dict()
+        assert any(not torch.equal(after[name], value) for name, value in before.items())
+        before, after = plain.parts[same].state_dict(), published.parts[same].state_dict()
+        assert all(torch.equal(after[name], value) for name, value in before.items())
+    with pytest.raises(ValueError, match="lora: expected a model with a net for low .* leave :low"):
+        Lumiere.from_pretrained(folder, loras=[f"{file}:low"])
 
 
 def test_ours_takes_neither(tiny_model):

@@ -15,6 +15,7 @@ KINDS = ("function", "class", "method", "property")
 CALLED_BY_OTHERS = {
     "read_sidecar": "users who make a clip again (README)",
     "replay": "the same",
+    "push_to_hub": "users who share a model (docs/models.md)",
     "__getattr__": "Python, for the package's lazy public names",
 }
 

@@ -14,29 +14,25 @@ from fractions import Fraction
 from math import prod
 from typing import Any
 
-import torch
 from diffusers import UNetMotionModel
 from jaxtyping import Float
 from torch import Tensor
 
-from openlumiere.contract import Codec, Condition, Known, Level, Native, Process, Reads
+from openlumiere.backbones.published import PublishedBackbone
+from openlumiere.contract import Condition, Level, Native
 from openlumiere.diffusion.process import VariancePreserving
-from openlumiere.models.codec import VAECodec, device_of
-from openlumiere.models.text import TextEncoder, TransformersTextEncoder
+from openlumiere.models.codec import VAECodec
+from openlumiere.models.text import TextEncoder, TextStates, TransformersTextEncoder
 
 FRAMES = 16  # that published adapters were trained on
 STATES = 20  # tensors of the finest level's size that are alive at once, as in other U-Nets
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnimateDiffBackbone:
+class AnimateDiffBackbone(PublishedBackbone):
     """`UNetMotionModel` with its schedule, image autoencoder and CLIP encoder."""
 
-    net: Any
-    process: Process
-    codec: Codec
     text: TextEncoder
-    sparse: None = None
 
     @classmethod
     def from_parts(cls, parts: Mapping[str, Any]) -> AnimateDiffBackbone:
@@ -63,16 +59,6 @@ class AnimateDiffBackbone:
             multiple=self.codec.factor * 2**levels,
         )
 
-    @property
-    def reads(self) -> Reads:
-        """Text alone."""
-        return Reads()
-
-    @property
-    def device(self) -> torch.device:
-        """Where the net lies."""
-        return device_of(self.net)
-
     def denoise(
         self, noisy: Float[Tensor, "b c f h w"], level: Level, condition: Condition
     ) -> Float[Tensor, "b c f h w"]:
@@ -94,19 +80,9 @@ class AnimateDiffBackbone:
         ).sample
         return self.process.clean(prediction.float(), noisy, level)
 
-    def condition(
-        self,
-        prompts: Sequence[str],
-        *,
-        frames: int,
-        height: int,
-        width: int,
-        frame_times: Float[Tensor, " f"] | None = None,
-        known: Known | None = None,
-    ) -> Condition:
-        """Token states; the net knows no other rate than its own, so frame times are left out."""
-        text = self.text.encode(list(prompts)).states
-        return Condition(text=text, known=known).to(self.device)
+    def text_states(self, prompts: list[str]) -> TextStates:
+        """CLIP's states."""
+        return self.text.encode(prompts)
 
     def bytes_for(self, shape: Sequence[int]) -> int:
         """What one pass takes beside the weights: mostly states of the finest level."""

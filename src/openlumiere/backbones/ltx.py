@@ -7,9 +7,8 @@ content stands in the noisy clip. It is given the frame rate, by which its posit
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,25 +18,24 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from openlumiere.backbones.published import PublishedBackbone
 from openlumiere.contract import (
     NATIVE_RATE,
-    Codec,
     Condition,
     Known,
     Level,
     Native,
-    Process,
     Reads,
 )
 from openlumiere.diffusion.process import Flow
-from openlumiere.models.codec import device_of, on_device_of
+from openlumiere.models.codec import on_device_of
+from openlumiere.models.text import TextStates, t5_states
 from openlumiere.models.video_codec import VideoCodec
 
 TOKENS = 128  # of a prompt; longer ones are cut
 FPS = 25.0  # frames a second that the net was trained at
 RATE = "rate"
 """The name, among what is whole, of a clip's frames a second."""
-STATES = 16  # tensors of a token's width that are alive at once, an estimate
 
 
 class LTXCodec(VideoCodec):
@@ -90,15 +88,11 @@ def flow_of(scheduler: Any) -> Flow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LTXBackbone:
+class LTXBackbone(PublishedBackbone):
     """`LTXVideoTransformer3DModel` with its flow, autoencoder and T5 encoder."""
 
-    net: Any
-    process: Process
-    codec: Codec
     tokenizer: Any
     text_encoder: Any
-    sparse: None = None
 
     @classmethod
     def from_parts(cls, parts: Mapping[str, Any]) -> LTXBackbone:
@@ -127,11 +121,6 @@ class LTXBackbone:
     def reads(self) -> Reads:
         """What is known, and the rate."""
         return Reads(known=True, frame_times=True)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the net lies."""
-        return device_of(self.net)
 
     def denoise(
         self, noisy: Float[Tensor, "b c f h w"], level: Level, condition: Condition
@@ -178,25 +167,15 @@ class LTXBackbone:
         known: Known | None = None,
     ) -> Condition:
         """Token states with their mask, and the rate of frames that have times."""
-        asked = self.tokenizer(
-            list(prompts),
-            padding="max_length",
-            max_length=TOKENS,
-            truncation=True,
-            return_tensors="pt",
-        ).to(device_of(self.text_encoder))
-        states = self.text_encoder(asked.input_ids).last_hidden_state
-        whole = {}
-        if frame_times is not None and len(frame_times) > 1:
-            fps = float(NATIVE_RATE) / float(frame_times[1] - frame_times[0])
-            whole[RATE] = torch.full((len(prompts),), fps)
-        mask = asked.attention_mask.bool()
-        condition = Condition(text=states, text_mask=mask, known=known, whole=whole)
-        return condition.to(self.device)
+        condition = super().condition(
+            prompts, frames=frames, height=height, width=width, known=known
+        )
+        if frame_times is None or len(frame_times) < 2:
+            return condition
+        fps = float(NATIVE_RATE) / float(frame_times[1] - frame_times[0])
+        rate = torch.full((len(prompts),), fps, device=self.device)
+        return replace(condition, whole={RATE: rate})
 
-    def bytes_for(self, shape: Sequence[int]) -> int:
-        """What one pass takes beside the weights: mostly states of the tokens."""
-        batch, _, *grid = shape
-        width: int = self.net.config.num_attention_heads * self.net.config.attention_head_dim
-        number: int = self.net.dtype.itemsize
-        return STATES * number * batch * prod(grid) * width
+    def text_states(self, prompts: list[str]) -> TextStates:
+        """T5's states with their mask, which T5 itself is not given."""
+        return t5_states(self.tokenizer, self.text_encoder, prompts, TOKENS, masked=False)

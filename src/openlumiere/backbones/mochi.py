@@ -8,26 +8,24 @@ empty prompt has tokens of zeros and a mask without any.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 from typing import Any
 
-import torch
 from diffusers.pipelines.mochi.pipeline_mochi import linear_quadratic_schedule
 from jaxtyping import Float
 from torch import Tensor
 
-from openlumiere.contract import TIMES, Codec, Condition, Known, Level, Native, Process, Reads
+from openlumiere.backbones.published import PublishedBackbone
+from openlumiere.contract import TIMES, Condition, Level, Native
 from openlumiere.diffusion.process import Flow
-from openlumiere.models.codec import device_of
-from openlumiere.models.text import t5_states
+from openlumiere.models.text import TextStates, t5_states
 from openlumiere.models.video_codec import ScaledVideoCodec
 
 TOKENS = 256  # of a prompt; longer ones are cut
 THRESHOLD = 0.025  # signal at which the steps turn from linear to quadratic
-STATES = 16  # tensors of a token's width that are alive at once, an estimate
 
 
 def levels(steps: int) -> list[float]:
@@ -39,16 +37,12 @@ def levels(steps: int) -> list[float]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MochiBackbone:
+class MochiBackbone(PublishedBackbone):
     """`MochiTransformer3DModel` with its flow, autoencoder and T5 encoder."""
 
-    net: Any
-    process: Process
-    codec: Codec
     tokenizer: Any
     text_encoder: Any
     zero_empty: bool = False
-    sparse: None = None
 
     @classmethod
     def from_parts(cls, parts: Mapping[str, Any]) -> MochiBackbone:
@@ -76,14 +70,10 @@ class MochiBackbone:
         )
 
     @property
-    def reads(self) -> Reads:
-        """Text alone."""
-        return Reads()
-
-    @property
-    def device(self) -> torch.device:
-        """Where the net lies."""
-        return device_of(self.net)
+    def places(self) -> int:
+        """Coded places that share a token."""
+        patch: int = self.net.config.patch_size**2
+        return patch
 
     def denoise(
         self, noisy: Float[Tensor, "b c f h w"], level: Level, condition: Condition
@@ -99,28 +89,7 @@ class MochiBackbone:
         ).sample
         return self.process.clean(-prediction.float(), noisy, level)
 
-    def condition(
-        self,
-        prompts: Sequence[str],
-        *,
-        frames: int,
-        height: int,
-        width: int,
-        frame_times: Float[Tensor, " f"] | None = None,
-        known: Known | None = None,
-    ) -> Condition:
-        """Token states with their mask; the net knows no other rate than its own, so frame times
-        are left out.
-        """
-        text, mask = t5_states(
-            self.tokenizer, self.text_encoder, prompts, TOKENS, zero_empty=self.zero_empty
-        )
-        return Condition(text=text, text_mask=mask, known=known).to(self.device)
-
-    def bytes_for(self, shape: Sequence[int]) -> int:
-        """What one pass takes beside the weights: mostly states of the tokens."""
-        batch, _, *grid = shape
-        config = self.net.config
-        width: int = config.num_attention_heads * config.attention_head_dim
-        number: int = self.net.dtype.itemsize
-        return STATES * number * batch * prod(grid) // config.patch_size**2 * width
+    def text_states(self, prompts: list[str]) -> TextStates:
+        """T5's states with their mask."""
+        zero = self.zero_empty
+        return t5_states(self.tokenizer, self.text_encoder, prompts, TOKENS, zero_empty=zero)

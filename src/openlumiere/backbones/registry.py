@@ -20,6 +20,8 @@ from openlumiere.models.published import read_published
 
 OURS = "LumierePipeline"
 T5_TOKENIZERS = ("T5Tokenizer", "T5TokenizerFast", "TokenizersBackend", "PreTrainedTokenizerFast")
+CLIP_TOKENIZERS = ("CLIPTokenizer", "CLIPTokenizerFast")
+LLAMA_TOKENIZERS = ("LlamaTokenizer", "LlamaTokenizerFast", *T5_TOKENIZERS[2:])
 FLOW_SCHEDULERS = (
     "FlowMatchEulerDiscreteScheduler",
     "UniPCMultistepScheduler",
@@ -85,6 +87,13 @@ def cogvideox(parts: Mapping[str, Any]) -> Backbone:
     return CogVideoXBackbone.from_parts(parts)
 
 
+def cogvideox_image(parts: Mapping[str, Any]) -> Backbone:
+    """CogVideoX image to video."""
+    from openlumiere.backbones.cogvideox import CogVideoXImageBackbone
+
+    return CogVideoXImageBackbone.from_parts(parts)
+
+
 def animatediff(parts: Mapping[str, Any]) -> Backbone:
     """AnimateDiff."""
     from openlumiere.backbones.animatediff import AnimateDiffBackbone
@@ -97,6 +106,13 @@ def mochi(parts: Mapping[str, Any]) -> Backbone:
     from openlumiere.backbones.mochi import MochiBackbone
 
     return MochiBackbone.from_parts(parts)
+
+
+def hunyuan(parts: Mapping[str, Any]) -> Backbone:
+    """HunyuanVideo."""
+    from openlumiere.backbones.hunyuan import HunyuanVideoBackbone
+
+    return HunyuanVideoBackbone.from_parts(parts)
 
 
 WAN: dict[str, Sequence[str]] = {
@@ -117,6 +133,13 @@ LTX = Family(
         "text_encoder": ["T5EncoderModel"],
     },
 )
+COGVIDEOX: dict[str, Sequence[str]] = {
+    "transformer": ["CogVideoXTransformer3DModel"],
+    "vae": ["AutoencoderKLCogVideoX"],
+    "scheduler": ["CogVideoXDDIMScheduler"],
+    "tokenizer": T5_TOKENIZERS,
+    "text_encoder": ["T5EncoderModel"],
+}
 FAMILIES: dict[str, Family] = {
     "WanPipeline": Family(
         build=wan,
@@ -150,16 +173,8 @@ FAMILIES: dict[str, Family] = {
     "LTXPipeline": LTX,
     "LTXImageToVideoPipeline": LTX,
     "LTXConditionPipeline": LTX,
-    "CogVideoXPipeline": Family(
-        build=cogvideox,
-        parts={
-            "transformer": ["CogVideoXTransformer3DModel"],
-            "vae": ["AutoencoderKLCogVideoX"],
-            "scheduler": ["CogVideoXDDIMScheduler"],
-            "tokenizer": T5_TOKENIZERS,
-            "text_encoder": ["T5EncoderModel"],
-        },
-    ),
+    "CogVideoXPipeline": Family(build=cogvideox, parts=COGVIDEOX),
+    "CogVideoXImageToVideoPipeline": Family(build=cogvideox_image, parts=COGVIDEOX),
     "AnimateDiffPipeline": Family(
         build=animatediff,
         parts={
@@ -167,8 +182,20 @@ FAMILIES: dict[str, Family] = {
             "motion_adapter": ["MotionAdapter"],
             "vae": ["AutoencoderKL"],
             "scheduler": BETA_SCHEDULERS,
-            "tokenizer": ["CLIPTokenizer", "CLIPTokenizerFast"],
+            "tokenizer": CLIP_TOKENIZERS,
             "text_encoder": ["CLIPTextModel"],
+        },
+    ),
+    "HunyuanVideoPipeline": Family(
+        build=hunyuan,
+        parts={
+            "transformer": ["HunyuanVideoTransformer3DModel"],
+            "vae": ["AutoencoderKLHunyuanVideo"],
+            "scheduler": ["FlowMatchEulerDiscreteScheduler"],
+            "tokenizer": LLAMA_TOKENIZERS,
+            "text_encoder": ["LlamaModel"],
+            "tokenizer_2": CLIP_TOKENIZERS,
+            "text_encoder_2": ["CLIPTextModel"],
         },
     ),
     "MochiPipeline": Family(

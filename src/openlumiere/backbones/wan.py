@@ -8,7 +8,7 @@ first frame beside the noisy clip, VACE reads any known content as a control.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
@@ -21,17 +21,16 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from openlumiere.contract import TIMES, Codec, Condition, Known, Level, Native, Process, Reads
+from openlumiere.backbones.published import GIVEN, PublishedBackbone
+from openlumiere.contract import TIMES, Condition, Known, Level, Native, Reads
 from openlumiere.diffusion.process import Flow
-from openlumiere.models.codec import device_of, on_device_of
+from openlumiere.models.codec import on_device_of
+from openlumiere.models.text import TextStates, t5_states
 from openlumiere.models.video_codec import VideoCodec
 
 TOKENS = 512  # a prompt's tokens, padded with zeros
-GIVEN = "given"
-"""The name, among a condition's values over frames, of what is known as the net itself reads it."""
 FIRST_PICTURE = "first_picture"
 """The name, among what is whole, of the states of an image encoder that saw the first frame."""
-STATES = 16  # tensors of a token's width that are alive at once, an estimate
 
 
 class WanCodec(VideoCodec):
@@ -61,16 +60,13 @@ class WanCodec(VideoCodec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WanBackbone:
+class WanBackbone(PublishedBackbone):
     """`WanTransformer3DModel` with its flow, autoencoder and umT5 encoder.
 
     Below `boundary`, a share of the diffusion times, `low` stands in for `net`. A net `by_token`
     takes a time for each token, 0 for those that are known.
     """
 
-    net: Any
-    process: Process
-    codec: Codec
     tokenizer: Any
     text_encoder: Any
     low: Any = None
@@ -78,7 +74,6 @@ class WanBackbone:
     by_token: bool = False
     image_encoder: Any = None
     image_processor: Any = None
-    sparse: None = None
 
     @classmethod
     def from_parts(cls, parts: Mapping[str, Any]) -> Self:
@@ -110,14 +105,14 @@ class WanBackbone:
         )
 
     @property
+    def places(self) -> int:
+        """Coded places that share a token."""
+        return prod(self.net.config.patch_size)
+
+    @property
     def reads(self) -> Reads:
         """Text, and what is known where each token has its time."""
         return Reads(known=self.by_token)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the net lies."""
-        return device_of(self.net)
 
     def denoise(
         self, noisy: Float[Tensor, "b c f h w"], level: Level, condition: Condition
@@ -156,37 +151,12 @@ class WanBackbone:
         """What the net sees in place of the noisy clip, and what else it is given."""
         return noisy, {}
 
-    def condition(
-        self,
-        prompts: Sequence[str],
-        *,
-        frames: int,
-        height: int,
-        width: int,
-        frame_times: Float[Tensor, " f"] | None = None,
-        known: Known | None = None,
-    ) -> Condition:
-        """Token states, zeros after each prompt's end; the net knows no other rate than its own,
-        so frame times are left out.
-        """
-        asked = self.tokenizer(
-            [prompt_clean(prompt) for prompt in prompts],
-            padding="max_length",
-            max_length=TOKENS,
-            truncation=True,
-            return_tensors="pt",
-        ).to(device_of(self.text_encoder))
-        states = self.text_encoder(asked.input_ids, asked.attention_mask).last_hidden_state
-        text = states * asked.attention_mask[..., None]
-        return Condition(text=text, known=known).to(self.device, self.net.dtype)
-
-    def bytes_for(self, shape: Sequence[int]) -> int:
-        """What one pass takes beside the weights: mostly states of the tokens."""
-        batch, _, *grid = shape
-        patch: int = prod(self.net.config.patch_size)
-        width: int = self.net.config.num_attention_heads * self.net.config.attention_head_dim
-        number: int = self.net.dtype.itemsize
-        return STATES * number * batch * prod(grid) // patch * width
+    @torch.no_grad()
+    def text_states(self, prompts: list[str]) -> TextStates:
+        """umT5's states, zeros after each prompt's end."""
+        cleaned = [prompt_clean(prompt) for prompt in prompts]
+        text = t5_states(self.tokenizer, self.text_encoder, cleaned, TOKENS)
+        return replace(text, states=text.states * text.mask[..., None])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from openlumiere.contract import TIMES, Condition, Denoiser, Level, broadcast, join
+from openlumiere.contract import GUIDANCE, TIMES, Condition, Denoiser, Level, broadcast, join
 
 
 def guided(
@@ -32,11 +32,7 @@ def guided(
     conditional prediction's (Lin et al. 2023, section 3.4), here of the clean clip (our choice).
     Raises ValueError for a scale that is no number or a rescale outside [0, 1].
     """
-    if not math.isfinite(scale):
-        raise ValueError(
-            f"expected a guidance scale that is a number, got {scale}, "
-            "use 1 for none or a few units for more"
-        )
+    _check_scale(scale)
     if not 0 <= rescale <= 1:
         raise ValueError(
             f"expected guidance rescale in [0, 1], got {rescale}, use 0 for none or 0.7"
@@ -50,6 +46,28 @@ def guided(
         conditional, without = clean.chunk(2)
         combined = without + scale * (conditional - without)
         return rescale_spread(combined, conditional, rescale) if rescale else combined
+
+    return denoise
+
+
+def _check_scale(scale: float) -> None:
+    if not math.isfinite(scale):
+        raise ValueError(
+            f"expected a guidance scale that is a number, got {scale}, "
+            "use 1 for none or a few units for more"
+        )
+
+
+def guided_by_input(denoiser: Denoiser, scale: float) -> Denoiser:
+    """Guidance in one pass, for a net that reads the scale because it was distilled from guided
+    passes (Meng et al. 2023, section 3). Raises ValueError for a scale that is no number.
+    """
+    _check_scale(scale)
+
+    def denoise(noisy: Tensor, level: Level, condition: Condition) -> Tensor:
+        scales = torch.full((condition.batch,), scale, device=noisy.device)
+        whole = {**condition.whole, GUIDANCE: scales}
+        return denoiser(noisy, level, replace(condition, whole=whole))
 
     return denoise
 

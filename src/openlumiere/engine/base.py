@@ -26,6 +26,7 @@ from openlumiere.backbones.unet import UNetBackbone, check_channels, codec_for, 
 from openlumiere.contract import Codec, Known, SparseFirst
 from openlumiere.diffusion.multidiffusion import Windows
 from openlumiere.diffusion.process import process_of
+from openlumiere.engine.card import push
 from openlumiere.engine.model import Model, bytes_of
 from openlumiere.engine.run import OnStep, Plan, run
 from openlumiere.models.folder import read_parts, write_checksums
@@ -57,6 +58,12 @@ class CheckedPipeline(DiffusionPipeline):
         """diffusers' layout, safetensors only, with each file's sha256, which loading checks."""
         super().save_pretrained(folder, safe_serialization=True, max_shard_size=max_shard_size)
         write_checksums(Path(folder))
+
+    def push_to_hub(self, name: str, private: bool = False, token: str | None = None) -> str:
+        """Upload what `save_pretrained` writes, with a model card, as `owner/name` of the hub; the
+        address of the commit. `token` None is the one that `hf auth login` keeps.
+        """
+        return push(self, name, private, token)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from openlumiere.engine.base import LumierePipeline
+from openlumiere.engine.card import write_card
 from openlumiere.engine.model import bytes_of
 from openlumiere.models.folder import INDEX, SCHEDULERS, ModelError, read_json
 from openlumiere.models.hub import locate
@@ -63,9 +64,12 @@ def inflated_pipeline(model: str | Path, dtype: torch.dtype = torch.float32) -> 
     return LumierePipeline(stunet, **parts, force_zeros_for_empty_prompt=zeros)
 
 
-def save_inflated(pipeline: LumierePipeline, folder: Path) -> None:
-    """The pipeline in diffusers' layout, its weights in files of at most 5 GB."""
+def save_inflated(pipeline: LumierePipeline, folder: Path, model: str, name: str) -> None:
+    """The pipeline of what was inflated from `model` in diffusers' layout, its weights in files of
+    at most 5 GB, with a model card that calls it `name`.
+    """
     pipeline.save_pretrained(folder, max_shard_size=SHARD)
+    write_card(folder, pipeline, name, base_model=model)
 
 
 @dataclass(frozen=True, kw_only=True)

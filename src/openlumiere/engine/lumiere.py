@@ -21,7 +21,7 @@ from openlumiere.backbones.registry import is_ours, open_published
 from openlumiere.contract import Backbone
 from openlumiere.diffusion.multidiffusion import Windows
 from openlumiere.diffusion.process import make_scheduler
-from openlumiere.engine.adapters import merge_loras, read_loras
+from openlumiere.engine.adapters import Lora, merge_loras, read_loras
 from openlumiere.engine.base import LumierePipeline, inflated
 from openlumiere.engine.cascade import LumiereUpscalePipeline
 from openlumiere.engine.finish import Provenance, check_keys, sources_of
@@ -508,7 +508,7 @@ def open_theirs(
     device: str,
     dtype: torch.dtype,
     limit: int,
-    loras: Sequence[tuple[Path, float]],
+    loras: Sequence[Lora],
 ) -> PublishedModel:
     """A published pipeline's folder with its LoRAs merged in, on a device, within a limit."""
     published = open_published(folder, dtype)

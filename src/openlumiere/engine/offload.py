@@ -31,7 +31,7 @@ EIGHT_BIT = torch.float8_e4m3fn
 TILE = 256  # pixels of a side that a tiled decoder sees at once
 STATES = 8  # tensors of full resolution alive at once in a video decoder, an estimate
 WIDTH = 96  # channels at full resolution where the config does not say
-PASSES = 2  # in one batch, by guidance
+PASSES = 2  # in one batch, by guidance, unless the net reads its scale
 SLOWER = {
     "none": "no slower",
     "model": "a few seconds more a clip: one component is on the device at a time",
@@ -149,12 +149,13 @@ def weigh(way: Way, backbone: Backbone, sizes: Sizes) -> Way:
 
 
 def pass_bytes(backbone: Backbone, part: Fraction) -> int:
-    """What one guided pass takes at the native size, by windows of this part."""
+    """What one pass, guided, takes at the native size, by windows of this part."""
     native = backbone.native
     frames = windows_at(backbone, native.fps, part=part).frames or 1
     size = (native.frames, native.side, native.longer or native.side)
     _, height, width = backbone.codec.grid(*size)
-    return backbone.bytes_for((PASSES, backbone.codec.channels, frames, height, width))
+    passes = 1 if backbone.reads.guidance else PASSES
+    return backbone.bytes_for((passes, backbone.codec.channels, frames, height, width))
 
 
 def decoding_bytes(backbone: Backbone, tiled: bool) -> int:

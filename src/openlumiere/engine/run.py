@@ -20,6 +20,7 @@ from openlumiere.diffusion.wrappers import (
     blend_prompts,
     clipped,
     guided,
+    guided_by_input,
     held,
     looped,
     shaped,
@@ -144,9 +145,7 @@ def denoiser_for(
     backbone: Backbone, plan: Plan, sampling: Sampling, processes: PartialState | None = None
 ) -> Denoiser:
     """The backbone under every wrapper that the plan asks for, innermost first."""
-    denoise: Denoiser = backbone.denoise
-    empty = prompt_condition(backbone, plan, plan.negative)
-    denoise = guided(denoise, empty, sampling.guidance, rescale=sampling.rescale)
+    denoise = with_guidance(backbone, plan, sampling)
     if backbone.codec.bounded:  # as in the original cascade (Imagen)
         quantile, limit = backbone.process.thresholding
         denoise = clipped(denoise, quantile=quantile, limit=limit)
@@ -162,6 +161,21 @@ def denoiser_for(
         quarter = backbone.native.side // backbone.codec.factor // 4
         denoise = shaped(denoise, plan.source, quarter, plan.structure)
     return denoise
+
+
+def with_guidance(backbone: Backbone, plan: Plan, sampling: Sampling) -> Denoiser:
+    """The backbone guided by a second pass, or by its own input where it reads the scale. Raises
+    ValueError for a negative prompt that such a net can't be given.
+    """
+    if not backbone.reads.guidance:
+        empty = prompt_condition(backbone, plan, plan.negative)
+        return guided(backbone.denoise, empty, sampling.guidance, rescale=sampling.rescale)
+    if plan.negative:
+        raise ValueError(
+            f"negative: expected none for a model that reads its guidance, got {plan.negative!r}, "
+            "leave it out"
+        )
+    return guided_by_input(backbone.denoise, sampling.guidance)
 
 
 def holds(backbone: Backbone, known: Known) -> bool:

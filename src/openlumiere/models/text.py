@@ -141,7 +141,7 @@ def t5_states(
     *,
     masked: bool = True,
     zero_empty: bool = False,
-) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:
+) -> TextStates:
     """States of `length` tokens a prompt, longer ones cut, and the mask of real tokens, as video
     models ask a T5 for them.
 
@@ -159,4 +159,4 @@ def t5_states(
     kept = kept.to(asked.input_ids)[:, None]
     mask = (asked.attention_mask * kept).bool()
     states = tower(asked.input_ids * kept, attention_mask=mask if masked else None)
-    return states.last_hidden_state, mask
+    return TextStates(states=states.last_hidden_state, mask=mask)

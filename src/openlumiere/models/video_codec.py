@@ -1,5 +1,5 @@
 """Latents of published video autoencoders, shifted and scaled to about unit variance: what they
-have in common, and CogVideoX's and Mochi's.
+have in common, and CogVideoX's, HunyuanVideo's and Mochi's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from openlumiere.models.codec import VideoPlaces, on_device_of
 
-PIXELS = 8  # of a side, that share one place in both
+PIXELS = 8  # of a side, that share one place
 
 
 class VideoCodec(VideoPlaces, ABC):

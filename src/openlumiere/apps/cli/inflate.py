@@ -39,6 +39,11 @@ def main(words: list[str]) -> int:
     pipeline = inflated_pipeline(options.model, dtype_of(options.dtype, "cpu"))
     for line in table(pipeline, costs(pipeline)):
         print(line)
-    write_beside(options.output.absolute(), lambda folder: save_inflated(pipeline, folder))
+    name = options.output.name
+
+    def save(folder: Path) -> None:
+        save_inflated(pipeline, folder, options.model, name)
+
+    write_beside(options.output.absolute(), save)
     print(options.output)
     return 0
