@@ -36,7 +36,6 @@ from openlumiere.media import Clip
 from openlumiere.media.frames import with_channels
 from openlumiere.quality.defects import Defect
 from openlumiere.quality.repair import mended
-from openlumiere.quality.repaired import changes
 from openlumiere.tasks import (
     Animate,
     Cinemagraph,
@@ -108,8 +107,8 @@ def repaired(clip: Clip) -> Canvas:
     pixels stay as they are, and all alpha does.
     """
     opaque = replace(clip, frames=solid(clip.frames)) if clip.has_alpha else clip
-    colours, known = mended(opaque)
-    report_of(changes(opaque.frames, colours, known), clip.fps)
+    colours, known, found = mended(opaque)
+    report_of(found, clip.fps)
     if not clip.has_alpha:
         return Canvas(frames=colours, known=known, fps=clip.fps, audio=clip.audio)
     frames = np.concatenate([colours, clip.frames[..., 3:]], axis=-1)
