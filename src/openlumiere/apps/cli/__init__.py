@@ -23,6 +23,7 @@ MADE = {  # each is a task of `openlumiere.tasks`, made by `make.py`
 }
 OTHERS = {  # each is a module of this package with a `main(words) -> exit code`
     "sticker": "sentences or clips become stickers for a messenger",
+    "studio": "a page on this machine for all of these",
     "queue": "jobs that wait: add, list, change, run",
     "serve": "the queue over HTTP",
     "verify": "where a file comes from: its mark and its manifest",
