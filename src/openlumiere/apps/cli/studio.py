@@ -40,7 +40,7 @@ def main(words: list[str]) -> int:
             "run: pip install 'openlumiere[studio]'"
         )
     from openlumiere.apps.queue import Queue
-    from openlumiere.apps.studio.server import Weights, serve
+    from openlumiere.apps.studio.server import serve
 
-    serve(Queue(options.folder), Weights(**vars(options.model)), options.port, options.browse)
+    serve(Queue(options.folder), options.model, options.port, options.browse)
     return 0

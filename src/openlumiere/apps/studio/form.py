@@ -192,9 +192,7 @@ def add(form: Form, asked: Field, mask: Callable[[Form, Any], None]) -> None:
         case "region":
             mask(form, common)
         case "clip":
-            form.widgets["clip"] = gr.File(
-                **common, file_types=CLIPS, type="filepath", height=110
-            )
+            form.widgets["clip"] = gr.File(**common, file_types=CLIPS, type="filepath", height=110)
         case "pictures":
             form.widgets["images"] = gr.File(
                 **common, file_types=["image"], file_count="multiple", height=140

@@ -181,7 +181,9 @@ class Page:
                 label=say("Format"),
                 info=say("mp4 has no transparency; webm, webp, apng and mov keep it."),
             )
-            panel.lossless = gr.Checkbox(False, label=say("Lossless"), info=say("Keep every pixel."))
+            panel.lossless = gr.Checkbox(
+                False, label=say("Lossless"), info=say("Keep every pixel.")
+            )
         with gr.Accordion(say("The same as a command, and in Python"), open=False):
             panel.command = gr.Code(
                 "", language="shell", label=say("Command"), interactive=False, wrap_lines=True
@@ -269,7 +271,11 @@ class Page:
             say = self.say
             return [
                 gr.update(
-                    info=line if name == wrong else say(asked[name].help) if name in asked else None,
+                    info=line
+                    if name == wrong
+                    else say(asked[name].help)
+                    if name in asked
+                    else None,
                     elem_classes=["wrong"] if name == wrong else [],
                 )
                 for name in named

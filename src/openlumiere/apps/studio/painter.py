@@ -42,8 +42,13 @@ class Painter:
         try:
             clip = loaded(path)
         except ValueError as error:
-            return gr.update(value=None), Painting(), gr.skip(), gr.skip(), gr.skip(), line_html(
-                f"{error}"
+            return (
+                gr.update(value=None),
+                Painting(),
+                gr.skip(),
+                gr.skip(),
+                gr.skip(),
+                line_html(f"{error}"),
             )
         kept = painting.keys if painting.size == clip.size else {}
         new = Painting(kept, 0, clip.size)
@@ -225,9 +230,7 @@ def wire(painter: Painter, sides: list[Any], shapes: dict[str, Any]) -> None:
 
         def drawn(*values: Any, shape: Any = shape) -> Any:
             box = values[:4]
-            return painter.with_mask(
-                lambda mask: masks.with_shape(mask, shape, box), *values[4:]
-            )
+            return painter.with_mask(lambda mask: masks.with_shape(mask, shape, box), *values[4:])
 
         button.click(drawn, [*sides, *state], changed, **quick)
 

@@ -8,7 +8,6 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from fastapi import FastAPI, Request
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
+from openlumiere.apps.cli.forms import Model
 from openlumiere.apps.queue import Queue, Worker
 
 HOST = "127.0.0.1"
@@ -30,24 +30,13 @@ POLICY = (
 """The browser asks this machine alone."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Weights:
-    """What the worker loads, as the command's options say it."""
-
-    model: str | None = None
-    device: str = "cpu"
-    dtype: str = "float32"
-    certificate: str | None = None
-    key: str | None = None
-
-
-def serve(queue: Queue, weights: Weights, port: int, browse: bool) -> None:
+def serve(queue: Queue, model: Model, port: int, browse: bool) -> None:
     """The page, until it is interrupted; a worker makes its jobs meanwhile.
 
     Raises ValueError for a port that is taken.
     """
     listening = listen(port)
-    worker = prepare_worker(queue.folder, weights)
+    worker = prepare_worker(queue.folder, model)
     try:
         app = application(queue, lambda: stopped(worker))
         worker.start()
@@ -80,21 +69,23 @@ def listen(port: int) -> socket.socket:
     return listening
 
 
-def prepare_worker(folder: Path, weights: Weights) -> Any:
+def prepare_worker(folder: Path, model: Model) -> Any:
     """A process, to be started, that makes the queue's jobs as long as this one lives."""
     context = multiprocessing.get_context("spawn")
-    return context.Process(target=work, args=(folder, weights))
+    return context.Process(target=work, args=(folder, model))
 
 
-def work(folder: Path, weights: Weights) -> None:
+def work(folder: Path, model: Model) -> None:
     """Make jobs until the studio ends; where another worker has the device, wait for it."""
     from openlumiere.apps.cli import loading, one_line
 
     def loaded() -> Any:
-        settings = loading.settings_of(weights.certificate, weights.key)
-        return loading.load(weights.model, weights.device, weights.dtype, settings)
+        settings = loading.settings_of(model.certificate, model.key)
+        return loading.load(
+            model.model, model.device, model.dtype, settings, model.memory, model.lora
+        )
 
-    worker = Worker(Queue(folder), loaded, device=weights.device)
+    worker = Worker(Queue(folder), loaded, device=model.device)
     threading.Thread(target=watch, args=(worker,), daemon=True).start()
     try:
         worker.run(follow=True, wait=True)

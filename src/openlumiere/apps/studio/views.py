@@ -66,7 +66,7 @@ def timeline_html(shots: Sequence[str], seconds: float, say: Say) -> str:
     if len(shots) < 2:
         return ""
     cells = "".join(
-        f'<li><b>{escape(stretch(number, seconds))}</b> {escape(shot)}</li>'
+        f"<li><b>{escape(stretch(number, seconds))}</b> {escape(shot)}</li>"
         for number, shot in enumerate(shots)
     )
     return f'<ol class="timeline" aria-label="{escape(say("Shots"))}">{cells}</ol>'
