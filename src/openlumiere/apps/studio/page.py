@@ -176,7 +176,7 @@ class Page:
         )
         with gr.Accordion(say("How results are written"), open=False):
             panel.suffix = gr.Dropdown(
-                MOVING + [".png", ".safetensors"],
+                [*MOVING, ".png", ".safetensors"],
                 value=".mp4",
                 label=say("Format"),
                 info=say("mp4 has no transparency; webm, webp, apng and mov keep it."),
@@ -267,8 +267,10 @@ class Page:
                 return [gr.skip(), line_html(line), *notes(wrong, line)]
             return [job.id, "", *notes(None, "")]
 
+        def helped(name: str) -> str | None:
+            return self.say(asked[name].help) if name in asked else None
+
         def notes(wrong: str | None, line: str) -> list[Any]:
-            say = self.say
             return [
                 gr.update(
                     info=line
