@@ -13,7 +13,7 @@ from openlumiere.apps.queue import Written
 from openlumiere.apps.studio import masks
 from openlumiere.apps.studio.commands import command_of, python_of
 from openlumiere.apps.studio.fields import questions
-from openlumiere.apps.studio.words import ITALIAN
+from openlumiere.apps.studio.words import italian
 from openlumiere.tasks import KINDS
 
 STUDIO = Path(__file__).parents[2] / "src" / "openlumiere" / "apps" / "studio"
@@ -118,4 +118,4 @@ def said():
 
 
 def test_every_text_is_there_in_italian():
-    assert not sorted(text for text in said() if text not in ITALIAN)
+    assert not sorted(text for text in said() if text not in italian())

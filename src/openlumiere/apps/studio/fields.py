@@ -111,7 +111,7 @@ def question(model: Any, name: str) -> Field:
         default=default,
         low=low,
         high=high,
-        choices=get_args(plain) if get_origin(plain) is Literal else (),
+        choices=choices_of(plain),
         whole=kind is int,
     )
 
@@ -125,7 +125,7 @@ def widget_of(plain: Any, low: float | None, high: float | None, name: str) -> W
         return "text"
     if plain is bool:
         return "flag"
-    if get_origin(plain) is Literal:
+    if choices_of(plain):
         return "choice"
     if kind is None:
         return "text"
@@ -133,6 +133,12 @@ def widget_of(plain: Any, low: float | None, high: float | None, name: str) -> W
         return "maybe"
     bounded = low is not None and high is not None
     return "slider" if kind is float and bounded else "number"
+
+
+def choices_of(plain: Any) -> tuple[str, ...]:
+    """The words among which a type lets one be chosen; none where it is another type."""
+    kinds = [each for each in (plain, *get_args(plain)) if get_origin(each) is Literal]
+    return get_args(kinds[0]) if kinds else ()
 
 
 def number_of(plain: Any) -> type | None:

@@ -239,7 +239,8 @@ def plain_widget(kind: str, asked: Field, say: Say, common: dict[str, Any]) -> A
         case "flag":
             return gr.Checkbox(**told, value=asked.default, min_width=160)
         case "choice":
-            return gr.Dropdown(asked.choices, **told, value=asked.default)
+            unset = [(say("the model's own"), "")] if asked.default is None else []
+            return gr.Dropdown([*unset, *asked.choices], **told, value=asked.default or "")
         case "background":
             choices = [(say("as it comes"), ""), (say("transparent"), CLEAR), *COLOURS]
             return gr.Dropdown(choices, **told, value="", allow_custom_value=True)

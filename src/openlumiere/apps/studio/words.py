@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 
 LANGUAGES = {"en": "English", "it": "Italiano"}
 Say = Callable[[str], str]
@@ -16,7 +18,12 @@ def words(language: str) -> Say:
 
 def said(language: str, text: str) -> str:
     """See `words`."""
-    return ITALIAN.get(text, text) if language == "it" else text
+    return italian().get(text, text) if language == "it" else text
 
 
-ITALIAN: dict[str, str] = {}
+@cache
+def italian() -> dict[str, str]:
+    """English text -> Italian."""
+    file = Path(__file__).with_name("italian.json")
+    found: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+    return found
