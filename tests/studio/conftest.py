@@ -4,16 +4,17 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
+    "--disable-quic",
     "--use-angle=swiftshader",  # the editor's canvas
     "--enable-unsafe-swiftshader",
     "--disable-background-networking",
@@ -36,19 +37,19 @@ class Studio:
         self.folder = folder
         self.log = folder.with_suffix(".log")
         words = [sys.executable, "-m", "openlumiere.apps.cli", "studio", "--port", "0"]
-        self.process = subprocess.Popen(
-            [*words, "--folder", str(folder)],
-            stdout=subprocess.PIPE,
-            stderr=self.log.open("w"),
-            text=True,
-            env={**os.environ, "HOME": str(folder.parent), "XDG_DATA_HOME": str(folder.parent)},
-        )
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [*words, "--folder", str(folder)],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, "HOME": str(folder.parent), "XDG_DATA_HOME": str(folder.parent)},
+            )
         self.address = self.process.stdout.readline().strip()
-        threading.Thread(target=self.process.stdout.read, daemon=True).start()
 
     def close(self):
         self.process.terminate()
-        self.process.wait(20)
+        self.process.communicate(timeout=30)
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +81,7 @@ def visitor(chromium, studio):
         context = chromium.new_context(
             viewport={"width": width, "height": 900}, locale=language, reduced_motion="reduce"
         )
-        context.set_default_timeout(40_000)
+        context.set_default_timeout(90_000)
         contexts.append(context)
         page = context.new_page()
         page.goto(studio.address, wait_until="commit")

@@ -125,7 +125,7 @@ def region_of(values: dict[str, Any]) -> Region | None:
     return None if region is None else Region.of(region)
 
 
-def keyframes_of(values: dict[str, Any]) -> dict[int, str]:
+def keyframes_of(values: dict[str, Any]) -> dict[Any, str]:
     """Pictures at their frames; without numbers at the middle and the end."""
     length = Length(
         frames=number_in(values.get("frames")),
@@ -167,7 +167,7 @@ def build(kind: str, say: Say, mask: Callable[[Form, Any], None]) -> Form:
         for each in form.fields:
             if each.group == "more":
                 add(form, each, mask)
-    form.mistake = gr.HTML("")
+    form.mistake = gr.HTML("", padding=False)
     form.make = gr.Button(say("Make"), variant="primary", elem_id=f"make-{kind}")
     return form
 
@@ -227,14 +227,19 @@ def add_keyframes(form: Form) -> None:
                 )
 
 
+def help_of(asked: Field, say: Say) -> str:
+    """The line beneath a label."""
+    several = f" {say('One a line.')}" if asked.widget == "lines" else ""
+    return say(asked.help) + several
+
+
 def plain_widget(kind: str, asked: Field, say: Say, common: dict[str, Any]) -> Any:
     """Text, numbers, choices and flags."""
-    told = {**common, "info": say(asked.help)}
+    told = {**common, "info": help_of(asked, say)}
     match asked.widget:
         case "prompt":
             return gr.Textbox(**told, value=asked.default or "", lines=2, max_lines=6)
         case "lines":
-            told["info"] += f" {say('One a line.')}"
             return gr.Textbox(**told, value="", lines=2, max_lines=8)
         case "flag":
             return gr.Checkbox(**told, value=asked.default, min_width=160)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gradio as gr
 
@@ -12,8 +12,8 @@ from openlumiere.apps.cli import one_line
 from openlumiere.apps.queue import Job, Queue
 from openlumiere.apps.studio import tools
 from openlumiere.apps.studio.commands import command_of, python_of
-from openlumiere.apps.studio.fields import questions
-from openlumiere.apps.studio.form import Form, build, number_in
+from openlumiere.apps.studio.fields import Field, questions
+from openlumiere.apps.studio.form import Form, build, help_of, number_in
 from openlumiere.apps.studio.painter import add_painter
 from openlumiere.apps.studio.views import (
     compare_html,
@@ -26,8 +26,9 @@ from openlumiere.apps.studio.views import (
 )
 from openlumiere.apps.studio.words import LANGUAGES, Say, words
 from openlumiere.media.limits import for_command
-from openlumiere.tasks import KINDS, Generate, Task
+from openlumiere.tasks import KINDS, Task
 from openlumiere.tasks.sticker import PlaceName
+from openlumiere.tasks.values import Length
 
 EVERY = 0.5  # seconds between looks at the queue
 GALLERY = 24  # results
@@ -38,6 +39,21 @@ QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 INFORMED = (gr.Textbox, gr.Number, gr.Slider, gr.Checkbox, gr.Dropdown)
 """Widgets with a line of help, which may say instead what is wrong."""
 CSS = Path(__file__).with_name("page.css")
+THEME = gr.themes.Soft(
+    font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+).set(
+    block_title_background_fill="none",
+    block_title_background_fill_dark="none",
+    block_title_padding="0",
+    block_title_text_color="*body_text_color",
+    block_title_text_color_dark="*body_text_color",
+    block_info_text_color="*neutral_600",
+    block_info_text_color_dark="*neutral_300",
+    input_border_width="1px",
+    input_border_width_dark="1px",
+    input_border_color="*neutral_300",
+    input_shadow="none",
+)
 
 
 @dataclass
@@ -92,7 +108,8 @@ class Page:
     def build(self) -> gr.Blocks:
         """The page as Gradio serves it."""
         say = self.say
-        with gr.Blocks(title=say("openlumiere studio"), analytics_enabled=False) as blocks:
+        title = say("openlumiere studio")
+        with gr.Blocks(title=title, analytics_enabled=False, fill_width=True) as blocks:
             self.panel.followed = gr.BrowserState("", storage_key="openlumiere-job")
             self.panel.seen = gr.State("")
             others = " · ".join(
@@ -100,11 +117,12 @@ class Page:
                 for code, name in LANGUAGES.items()
                 if code != self.language
             )
-            gr.HTML(f"<h1>{say('openlumiere studio')}</h1><p>{others}</p>")
+            title = f"<h1>{say('openlumiere studio')}</h1>"
+            gr.HTML(f'<header class="head">{title}<p>{others}</p></header>', padding=False)
             with gr.Row():
-                with gr.Column(scale=6, min_width=340), gr.Tabs() as tabs:
+                with gr.Column(scale=7, min_width=340), gr.Tabs() as tabs:
                     self.tabs()
-                with gr.Column(scale=5, min_width=340):
+                with gr.Column(scale=4, min_width=340):
                     self.results()
             self.wire(blocks, tabs)
         return blocks
@@ -122,28 +140,22 @@ class Page:
         """The timeline of shots, and the first frame of a clip that is not painted on."""
         if "shots" in form.widgets:
             names = ("prompt", "shots", "frames", "seconds", "fps")
-            line = gr.HTML("")
+            line = gr.HTML("", padding=False)
             given = [form.widgets[name] for name in names]
             for name in ("prompt", "shots", "frames", "seconds"):
                 form.widgets[name].change(self.timeline, given, line, **QUIET)
         if "clip" in form.widgets and "region" not in form.widgets:
-            picture = gr.HTML("")
+            picture = gr.HTML("", padding=False)
             form.widgets["clip"].change(self.glance, form.widgets["clip"], picture, **QUIET)
 
     def timeline(self, prompt: str, shots: str, frames: Any, seconds: Any, fps: Any) -> str:
         """Shots in the order of time; empty while the numbers can't be."""
         lines = [line for line in (shots or "").splitlines() if line.strip()]
         try:
-            task = Generate(
-                prompt=prompt or "-",
-                shots=lines,
-                frames=number_in(frames),
-                seconds=number_in(seconds),
-                fps=fps,
-            )
+            length = Length(frames=number_in(frames), seconds=number_in(seconds), fps=fps or None)
         except ValueError:
             return ""
-        each = float(task.length.count / task.length.fps)
+        each = float(length.count / length.fps)
         return timeline_html([prompt or "", *lines], each, self.say)
 
     def glance(self, path: str | None) -> str:
@@ -159,10 +171,10 @@ class Page:
         """What is made, and what can be done with it."""
         say, panel = self.say, self.panel
         gr.Markdown(f"## {say('Result')}")
-        panel.status = gr.HTML(status_html(None, 0, say))
+        panel.status = gr.HTML(status_html(None, 0, say), padding=False)
         panel.cancel = gr.Button(say("Cancel"), visible=False, variant="stop", elem_id="cancel")
-        panel.result = gr.HTML("", elem_id="result")
-        panel.compare = gr.HTML("")
+        panel.result = gr.HTML("", elem_id="result", padding=False)
+        panel.compare = gr.HTML("", padding=False)
         with gr.Group(visible=False) as panel.after:
             self.actions()
         panel.varied = gr.Gallery(
@@ -195,6 +207,7 @@ class Page:
             label=say("Gallery"),
             columns=4,
             height="auto",
+            visible=False,
             allow_preview=False,
             interactive=False,
             buttons=[],
@@ -213,11 +226,11 @@ class Page:
             self.use = gr.Button(say("Use"), size="sm", elem_id="use")
         with gr.Accordion(say("Stickers"), open=False):
             self.place = gr.Dropdown(
-                [(tools.place_text(name), name) for name in PlaceName.__args__],
+                [(tools.place_text(name), name) for name in get_args(PlaceName)],
                 label=say("Where the stickers are to be used."),
             )
             self.stick = gr.Button(say("Make stickers"), size="sm", elem_id="stick")
-            self.told = gr.HTML("")
+            self.told = gr.HTML("", padding=False)
             self.pack = gr.File(label=say("The pack"), visible=False, height=80)
 
     def wire(self, blocks: gr.Blocks, tabs: Any) -> None:
@@ -267,23 +280,15 @@ class Page:
                 return [gr.skip(), line_html(line), *notes(wrong, line)]
             return [job.id, "", *notes(None, "")]
 
-        def helped(name: str) -> str | None:
-            return self.say(asked[name].help) if name in asked else None
-
         def notes(wrong: str | None, line: str) -> list[Any]:
-            return [
-                gr.update(
-                    info=line
-                    if name == wrong
-                    else say(asked[name].help)
-                    if name in asked
-                    else None,
-                    elem_classes=["wrong"] if name == wrong else [],
-                )
-                for name in named
-            ]
+            return [self.noted_of(asked.get(name), line if name == wrong else "") for name in named]
 
         return make
+
+    def noted_of(self, asked: Field | None, line: str) -> Any:
+        """A widget with what is wrong with it, or with its help again."""
+        help_ = help_of(asked, self.say) if asked else None
+        return gr.update(info=line or help_, elem_classes=["wrong"] if line else [])
 
     def add(self, task: Task, suffix: str, lossless: bool) -> Job:
         """The task as a job, whose files are copies."""
@@ -333,9 +338,14 @@ class Page:
             gr.update(visible=over),
             command_of(job.task, job.written) if job else "",
             python_of(job.task, job.written) if job else "",
-            pictured(sorted(done, key=lambda each: -each.finished)[:GALLERY]),
+            self.gallery(done),
             self.others(job, done),
         ]
+
+    def gallery(self, done: list[Job]) -> Any:
+        """The last results."""
+        shown = pictured(sorted(done, key=lambda each: -each.finished)[:GALLERY])
+        return gr.update(value=shown, visible=bool(shown))
 
     def others(self, job: Job | None, done: list[Job]) -> Any:
         """What was made of the same task with other seeds."""

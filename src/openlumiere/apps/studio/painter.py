@@ -139,7 +139,7 @@ def add_painter(form: Form, common: dict[str, Any]) -> None:
         buttons=[],
     )
     gr.Markdown(say("Paint where to make something new; the rest is kept."))
-    note = gr.HTML("")
+    note = gr.HTML("", padding=False)
     frame = gr.Slider(
         0,
         1,

@@ -117,7 +117,7 @@ def application(queue: Queue, warning: Callable[[], str]) -> Any:
     quiet(queue.folder)
     import gradio as gr
 
-    from openlumiere.apps.studio.page import CSS, Page
+    from openlumiere.apps.studio.page import CSS, THEME, Page
     from openlumiere.apps.studio.words import LANGUAGES
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -133,9 +133,6 @@ def application(queue: Queue, warning: Callable[[], str]) -> Any:
             return Response(status_code=404)
         return FileResponse(path, headers={"Cache-Control": "no-cache"})
 
-    theme = gr.themes.Soft(
-        font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
-    )
     for language in LANGUAGES:
         blocks = Page(queue, language, warning).build()
         blocks.delete_cache = KEPT
@@ -146,7 +143,7 @@ def application(queue: Queue, warning: Callable[[], str]) -> Any:
             server_name=HOST,
             max_file_size=LARGEST,
             allowed_paths=[str(queue.folder)],
-            theme=theme,
+            theme=THEME,
             css_paths=CSS,
             footer_links=["settings"],
             ssr_mode=False,

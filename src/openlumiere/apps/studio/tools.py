@@ -85,7 +85,7 @@ def add_verify(say: Say) -> None:
     """Drop a file, read where it comes from."""
     gr.Markdown(say("Where does a file come from? Its mark and its manifest are read here."))
     file = gr.File(label=say("File"), type="filepath", height=140, elem_id="verify-file")
-    told = gr.HTML("", elem_id="verdict")
+    told = gr.HTML("", elem_id="verdict", padding=False)
     file.change(lambda path: verdict(path, say), file, told, api_visibility="private")
 
 

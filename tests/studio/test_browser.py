@@ -1,0 +1,105 @@
+"""The page as a person uses it: Debian's Chromium, one studio and one browser for all tests."""
+
+import re
+
+import numpy as np
+
+from openlumiere.apps.queue import Queue
+from openlumiere.media import Clip
+
+SMALL = {"steps": "1", "frames": "4", "size": "0"}
+MARKED = 12  # levels of 256: the most that the mark in the pixels moves one
+
+
+def fill(page, kind, **values):
+    for name, value in values.items():
+        page.locator(f"#{kind}-{name} :is(input, textarea)").first.fill(value)
+
+
+def make(page, kind):
+    before = page.locator(".status").inner_text()
+    page.locator(f"#make-{kind}").click()
+    page.wait_for_function(
+        "before => document.querySelector('.status').innerText != before", arg=before
+    )
+
+
+def ends(page, state="Done"):
+    page.locator(f".status.{state.lower()}").wait_for()
+
+
+def last(studio):
+    return max(Queue(studio.folder).list(), key=lambda job: job.created)
+
+
+def test_a_prompt_becomes_a_clip(visitor, studio):
+    page = visitor()
+    fill(
+        page, "generate", prompt="a rocket stays still on a blue background", frames="4", steps="0"
+    )
+    page.locator("#make-generate").click()
+    alert = page.get_by_role("tabpanel").get_by_role("alert")
+    alert.wait_for()
+    assert re.match("steps: expected .*, got 0, ", alert.inner_text())
+    fill(page, "generate", **SMALL)
+    make(page, "generate")
+    ends(page)
+    video = page.locator("#result video")
+    page.wait_for_function("() => document.querySelector('#result video').videoWidth > 0")
+    job = last(studio)
+    assert video.get_attribute("src") == f"/jobs/{job.id}/result"
+    assert not alert.is_visible()
+    assert len(Clip.load(job.results[0])) == 4
+    page.get_by_text("The same as a command, and in Python").click()
+    page.locator("text=lumiere generate").first.wait_for()
+
+
+def test_a_painted_region_is_new_and_all_else_is_kept(visitor, studio, tmp_path):
+    frames = np.random.default_rng(0).integers(60, 190, (1, 8, 8, 3), np.uint8)
+    frames = frames.repeat(4, 0).repeat(16, 1).repeat(16, 2)
+    Clip(frames, fps=16).save(tmp_path / "given.webp", lossless=True)
+    page = visitor()
+    page.get_by_role("tab", name="Inpaint").click()
+    page.locator("#inpaint-clip input[type=file]").set_input_files(tmp_path / "given.webp")
+    canvas = page.locator("#inpaint-region canvas").first
+    canvas.wait_for()
+    page.get_by_text("Nothing is painted yet.").wait_for()
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(*middle)
+    page.mouse.down()
+    page.mouse.move(middle[0] + 60, middle[1], steps=4)
+    page.mouse.up()
+    page.get_by_role("tab", name="Mend").click()
+    page.get_by_role("tab", name="Inpaint").click()
+    fill(page, "inpaint", prompt="a red ball", steps="1")
+    page.get_by_text("How results are written").click()
+    page.get_by_label("Lossless").check()
+    make(page, "inpaint")
+    ends(page)
+    job = last(studio)
+    assert job.task.kind == "inpaint"
+    region = job.task.media()["region"].path
+    new = Clip.load(region).frames[0, ..., 0] > 127
+    assert 0.001 < new.mean() < 0.3 and new[64, 64] and not new[:32].any()
+    made = Clip.load(job.results[0]).frames.astype(int)
+    moved = abs(made - frames)
+    assert moved[:, ~new].max() <= MARKED < moved[:, new].max()
+
+
+def test_a_job_is_found_again_and_cancelled(visitor, studio):
+    page = visitor()
+    fill(page, "generate", prompt="a rocket", frames="80", steps="900")
+    make(page, "generate")
+    ends(page, "Running")
+    page.reload()
+    ends(page, "Running")
+    other = visitor(width=390, language="it")
+    other.locator(".status.running").wait_for()
+    assert "In corso" in other.locator(".status").inner_text()
+    assert other.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_role("button", name="Cancel").click()
+    ends(page, "Cancelled")
+    ends(other, "Cancelled")
+    assert last(studio).state == "cancelled"
