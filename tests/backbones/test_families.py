@@ -215,6 +215,12 @@ def test_every_command_takes_a_published_folder(tiny_family, tmp_path, verb, cap
     assert output.exists() and (tmp_path / f"{output.name}.json").exists()
 
 
+@pytest.mark.parametrize("tiny_family", ["WanPipeline"], indirect=True)
+def test_frames_that_break_the_rule_are_rounded_and_said(tiny_family, caplog):
+    assert len(tiny_family.lumiere.generate("a cat", frames=6, size=0, **HOW)) == 6
+    assert "frames: this model makes 1 and a multiple of 4, got 6: 9 are made" in caplog.text
+
+
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.__name__)
 def test_every_task_on_every_family(tiny_family, task):
     task(tiny_family.lumiere, tiny_family.frames)

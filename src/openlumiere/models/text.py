@@ -15,6 +15,8 @@ from torch import Tensor
 
 from openlumiere.models.codec import device_of
 
+TOKENS = 77  # of a prompt, at most, in Stable Diffusion, SDXL and DeepFloyd IF
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextStates:
@@ -45,7 +47,9 @@ class TextEncoder(Protocol):
 
 
 class TransformersTextEncoder:
-    """A published backbone's own tokenizer and text tower (CLIP, T5) from `transformers`.
+    """A published picture model's own tokenizer and text tower (CLIP, T5) from `transformers`, run
+    as diffusers' pipelines run it: its net sees padding, too. T5's is DeepFloyd IF's, which reads
+    lower case.
 
     `states` picks which hidden states are used: "last", or "penultimate" (as SDXL does).
     """
@@ -62,23 +66,23 @@ class TransformersTextEncoder:
 
     @torch.no_grad()
     def encode(self, prompts: list[str]) -> TextStates:
-        """States [b, n, d], padded to the tokenizer's own length as in diffusers' pipelines."""
+        """States [b, n, d], padded to the tokenizer's own length or to 77."""
+        # T5 needs the mask; CLIP towers are run without it.
+        masked = self.tower.config.model_type in ("t5", "umt5", "mt5")
         tokens = self.tokenizer(
-            prompts,
+            [prompt.lower().strip() for prompt in prompts] if masked else prompts,
             padding="max_length",
             truncation=True,
-            max_length=self.tokenizer.model_max_length,
+            max_length=min(self.tokenizer.model_max_length, TOKENS),
             return_tensors="pt",
         ).to(self.tower.device)
         mask = tokens.attention_mask.bool()
-        # T5 needs the mask; CLIP towers of diffusers' pipelines are run without it.
-        masked = self.tower.config.model_type in ("t5", "umt5", "mt5")
         output = self.tower(
             tokens.input_ids, attention_mask=mask if masked else None, output_hidden_states=True
         )
         return TextStates(
             states=output.last_hidden_state if self.which == "last" else output.hidden_states[-2],
-            mask=mask if masked else torch.ones_like(mask),
+            mask=torch.ones_like(mask),
             pooled=getattr(output, "text_embeds", None),
         )
 
