@@ -1,8 +1,10 @@
 from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 from tyro.conf import Positional
 
+from openlumiere.apps.cli import main
 from openlumiere.apps.cli.arguments import first_sentence, parse
 
 
@@ -14,6 +16,8 @@ class Sing:
     """Which."""
     loud: int = 3
     """How loud."""
+    voice: Literal["alto", "tenor"] | None = None
+    """Who."""
 
 
 def test_words_become_a_dataclass():
@@ -29,6 +33,11 @@ def test_words_become_a_dataclass():
         (["yesterday", "-x today"], "sing: expected .*, got -x today, write -- before"),
         (["-x"], r"sing: expected .*, got a mistake \(.*\), write -- before a prompt"),
         (["yesterday", "--loud", "much"], r"sing: expected .*, got a mistake \(.*'much'.*\), see"),
+        (
+            ["yesterday", "--voice", "tenr"],
+            "sing: --voice: expected one of .*, got 'tenr', .* meant tenor",
+        ),
+        (["yesterday", "--voice", "x"], "sing: --voice: expected .*, got 'x', see lumiere sing"),
         (["yesterday", "--loud"], "Missing value for argument '--loud'. Expected 1 values"),
         ([], "sing: expected .*, got a mistake .* SONG|STR .*, see lumiere sing --help"),
         (["yesterday", "--loud", "9" * 5000], "Error parsing --loud: .{50,300}"),
@@ -38,6 +47,25 @@ def test_mistakes_are_one_sentence(words, told):
     with pytest.raises(ValueError, match=told) as caught:
         parse(Sing, words, "sing")
     assert "\n" not in str(caught.value) and "──" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["gnerate", "a frog"], "generate"),
+        (["train", "imag"], "image"),
+        (["data", "world", "buid"], "world build"),
+        (["data", "ingst"], "ingest"),
+        (["evaluate", "wrold"], "world"),
+        (["queue", "ad"], "add"),
+        (["generate", "a", "-o", "a.mp4", "--sed", "3"], "--seed"),
+        (["generate", "a", "--scheduler", "dpn++", "-o", "a.mp4"], "dpm++"),
+        (["sticker", "a", "--for", "telegarm", "-o", "a"], "telegram"),
+    ],
+)
+def test_the_nearest_verb_option_and_value_is_named(words, meant, capsys):
+    assert main(words) == 2
+    assert capsys.readouterr().err.endswith(f"perhaps you meant {meant}\n")
 
 
 FRAMED = """\x1b[31m╭─ Value error ───╮

@@ -12,7 +12,10 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
+from openlumiere.tasks.base import nearest
+
 Arguments = TypeVar("Arguments")
+INVALID = r"invalid choice '(.*?)' for argument '(.*?)'. Expected one of \((.*)\)"  # tyro's words
 
 
 def parse(
@@ -52,6 +55,11 @@ def mistake(sentence: str, words: list[str], verb: str, options: list[str]) -> s
         close = get_close_matches(unknown[1], options, n=1)
         do = f"perhaps you meant {close[0]}" if close else hint(unknown[1], verb)
         return f"expected options of this verb, got {unknown[1][:100]}, {do}"
+    choice = re.match(INVALID, sentence)
+    if choice:
+        choices = [name for name in re.findall(r"'(.*?)'", choice[3]) if name != "None"]
+        do = nearest(choice[1], choices, f"see lumiere {verb} --help")
+        return f"{choice[2]}: expected one of {', '.join(choices)}, got {choice[1][:100]!r}, {do}"
     dashed = [word for word in words if re.match(r"-[^-oh\d.]|--.*\s", word)]
     do = hint(dashed[0], verb) if dashed else f"see lumiere {verb} --help"
     return f"expected its arguments, got a mistake ({sentence}), {do}"

@@ -10,7 +10,17 @@ from tyro.conf import Positional, arg
 
 from openlumiere.apps.cli import ingest as footage
 from openlumiere.apps.cli.arguments import parse
+from openlumiere.tasks.base import nearest
 
+ACTIONS = (
+    "world build",
+    "world pack",
+    "world render-toys",
+    "world words",
+    "inspect",
+    "ingest",
+    "look",
+)
 USAGE = """usage: lumiere data VERB ... (lumiere data VERB --help tells more)
 
   world build DIR       fetch the drawings, render them, write shards and index
@@ -126,10 +136,10 @@ def main(argv: list[str]) -> int:
         case [] | ["-h" | "--help", *_] | ["world", "-h" | "--help", *_]:
             print(USAGE)
             return 0 if argv else 2
+    got = " ".join(argv[: 2 if argv[0] == "world" else 1])
     raise ValueError(
-        "data: expected world build, world pack, world render-toys, world words, inspect,"
-        f" ingest or look, got {' '.join(argv[:2])!r}, see"
-        " lumiere data --help"
+        f"data: expected one of {', '.join(ACTIONS)}, got {got[:100]!r}, "
+        f"{nearest(got, ACTIONS, 'see lumiere data --help')}"
     )
 
 

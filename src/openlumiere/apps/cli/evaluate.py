@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from openlumiere.tasks.base import nearest
+
 MEASURES = {  # each is a module `evaluate_NAME` here with a `main(words) -> exit code`
     "world": "do clips show what prompts of the sticker world ask for?",
     "judge": "train the classifier that reads clips for `world`",
@@ -23,8 +25,8 @@ def main(words: list[str]) -> int:
         return 0
     if measure not in MEASURES:
         raise ValueError(
-            f"measure: expected one of {', '.join(MEASURES)}, got {measure!r}, see lumiere"
-            " evaluate --help"
+            f"measure: expected one of {', '.join(MEASURES)}, got {measure[:100]!r}, "
+            f"{nearest(measure, MEASURES, 'see lumiere evaluate --help')}"
         )
     return import_module(f"openlumiere.apps.cli.evaluate_{measure}").main(rest)
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from openlumiere.tasks.base import nearest
+
 if TYPE_CHECKING:
     from openlumiere.media import Clip
     from openlumiere.models.style import Style
@@ -108,6 +110,5 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     """Raise ValueError unless `value` is one of the choices."""
     if value not in choices:
-        raise ValueError(
-            f"{name}: expected one of {', '.join(choices)}, got {value!r}, name one of these"
-        )
+        do = nearest(value, choices, "name one of these")
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}, {do}")

@@ -17,6 +17,7 @@ from tyro.conf import OmitArgPrefixes, arg
 from openlumiere.apps.cli.arguments import parse
 from openlumiere.apps.cli.measuring import check_between
 from openlumiere.apps.cli.processes import INSIDE, launch
+from openlumiere.tasks.base import nearest
 from openlumiere.train.config import (
     PRESETS,
     CodecConfig,
@@ -193,7 +194,8 @@ def main(words: list[str]) -> int:
         return 0
     if stage not in STAGES:
         raise ValueError(
-            f"stage: expected one of {', '.join(STAGES)}, got {stage!r}, see lumiere train --help"
+            f"stage: expected one of {', '.join(STAGES)}, got {stage[:100]!r}, "
+            f"{nearest(stage, STAGES, 'see lumiere train --help')}"
         )
     options = read(stage, rest)
     check_numbers(options)
