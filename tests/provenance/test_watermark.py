@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from openlumiere.provenance.pattern import BOUND, PUBLIC_KEY, pattern
+from openlumiere.provenance.pattern import PUBLIC_KEY, pattern
 from openlumiere.provenance.payload import Payload
+from openlumiere.provenance.shaping import BOUND
 from openlumiere.provenance.watermark import detect, embed
 from openlumiere.quality.attacks import coded, resized
 
@@ -56,12 +57,57 @@ def test_the_mark_is_weak(levels):
     assert (change[0] == change[1]).all()
 
 
+def rms(change):
+    return np.sqrt((change.astype(float) ** 2).mean())
+
+
 @pytest.mark.parametrize(
     ("height", "width"), [(256, 256), (257, 255), (128, 200), (480, 270), (1024, 1024)]
 )
-def test_the_pattern_keeps_its_bounds_at_every_size(height, width):
-    added = pattern(PAYLOAD, PUBLIC_KEY, height, width).astype(float)
-    assert np.abs(added).max() <= 5 and 10 * np.log10(255**2 / (added**2).mean()) > 42
+@pytest.mark.parametrize("ground", [(244, 194, 204), (128, 128, 128), (20, 30, 60)])
+def test_a_flat_ground_is_moved_by_less_than_0_7_levels(height, width, ground):
+    plain = np.full((1, height, width, 3), ground, np.uint8)
+    assert 0.4 < rms(embed(plain, PAYLOAD).astype(int) - plain) <= 0.7
+
+
+def test_texture_hides_more_of_the_mark():
+    """A half of texture beside a half of plain ground, and a frame of nothing but noise."""
+    noise = np.random.default_rng(3).integers(0, 256, (1, 256, 256, 3), dtype=np.uint8)
+    half = noise.copy()
+    half[:, :, :128] = (90, 150, 80)
+    change = embed(half, PAYLOAD).astype(int) - half
+    assert rms(change[:, :, :96]) <= 0.7 and rms(change[:, :, 160:]) > 2
+    assert 10 * np.log10(255**2 / rms(embed(noise, PAYLOAD).astype(int) - noise) ** 2) > 42
+
+
+def test_slopes_hide_some_of_the_mark():
+    """A steep even slope carries the strength of a texture that is barely seen, a faint one that of
+    plain ground.
+    """
+    y, x = np.mgrid[:256, :256]
+    for slope, least, most in ((0.1, 0.4, 0.7), (0.9, 1.2, 1.7)):
+        ramp = np.repeat((10 + slope * x + 0 * y)[None, ..., None], 3, axis=3).astype(np.uint8)
+        change = embed(ramp, PAYLOAD).astype(int) - ramp
+        assert least < rms(change[:, 32:-32, 32:-32]) <= most
+
+
+def as_before_shaping(clip):
+    """The mark of releases before shaping: 1.5 levels everywhere."""
+    added = np.clip(np.rint(1.5 * pattern(PAYLOAD, PUBLIC_KEY, *clip.shape[1:3])), -5, 5)
+    return np.clip(clip + added[:, :, None], 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda clip: clip,
+        lambda clip: coded(clip, "h264", 28),
+        lambda clip: clip[:, 40:220, 30:210],
+    ],
+    ids=["clean", "H.264", "crop"],
+)
+def test_marks_of_earlier_releases_are_read(change):
+    assert detect(change(as_before_shaping(crossing()))).payload == PAYLOAD
 
 
 def test_frames_can_be_marked_a_few_at_a_time(marked):

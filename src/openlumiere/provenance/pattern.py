@@ -1,5 +1,5 @@
-"""The picture that is added to every frame: waves over a square tile, half their meaning in the
-key, half in the payload.
+"""The picture of which every frame is given a part: waves over a square tile, half their meaning
+in the key, half in the payload.
 
 The tile is 128 canonical pixels wide and repeats; a canonical pixel is a 256th of a frame's shorter
 side, so the mark grows with the frame. A wave is a pair of whole numbers (cycles a tile, down and
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Complex, Float, Int8
+from jaxtyping import Complex, Float
 
 from openlumiere.provenance.payload import CODED_BITS, Payload, encode
 
@@ -26,8 +26,6 @@ CANONICAL_SIDE = 256  # of the shorter side
 SMALLEST_SCALE = 0.5  # finer waves would not fit between pixels
 LOWEST, HIGHEST = 0.06, 0.15  # of the ring, cycles a canonical pixel
 SYNC_EVERY = 4
-STRENGTH = 1.5  # levels, root mean square
-BOUND = 5  # levels: no pixel is moved further
 
 
 def _ring() -> tuple[np.ndarray, np.ndarray]:
@@ -89,16 +87,13 @@ def waves(length: int, scale: float) -> Complex[np.ndarray, "cycles length"]:
     return np.exp(-2j * np.pi * np.outer(np.arange(-MOST, MOST + 1), places)).astype(np.complex64)
 
 
-def pattern(payload: Payload, key: bytes, height: int, width: int) -> Int8[np.ndarray, "h w"]:
-    """Levels to add to each channel of each frame, whole numbers from -5 to 5."""
+def pattern(payload: Payload, key: bytes, height: int, width: int) -> Float[np.ndarray, "h w"]:
+    """The waves over a frame, of root mean square 1."""
     scale = scale_of(height, width)
     grid = np.zeros((2 * MOST + 1, 2 * MOST + 1), np.complex64)
     grid[DOWN + MOST, ACROSS + MOST] = amplitudes(payload, key)
     tall, wide = waves(height, scale).conj(), waves(width, scale).conj()
-    levels: Float[np.ndarray, "h w"] = (tall.T @ grid @ wide).real * (
-        STRENGTH * (2 / len(DOWN)) ** 0.5
-    )
-    return np.clip(np.rint(levels), -BOUND, BOUND).astype(np.int8)
+    return (tall.T @ grid @ wide).real * np.float32((2 / len(DOWN)) ** 0.5)
 
 
 def spectrum(pictures: Float[np.ndarray, "n h w"], scale: float) -> Complex[np.ndarray, "n waves"]:

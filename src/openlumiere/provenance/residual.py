@@ -19,8 +19,9 @@ LOOKED_AT = 8  # frames of a window
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 SLOW = 7  # pixels: radius of the mean that is taken away
 NEAR = 2  # pixels: radius of the neighbourhood that shows busy places
-LOUDEST = 6  # levels: the mark's own are at most 5
-BUSY = 12  # square levels: of a residual that holds the mark and edges alike
+LOUDEST = 40  # levels: what lies further out is an edge
+MOST_BUSY = 3000  # square levels: more counts as this
+BUSY = 100  # square levels at which surroundings halve the weight, since noise grows with texture
 
 Residuals = Float[np.ndarray, "n h w"]
 
@@ -63,12 +64,12 @@ def shrunk(luma: Float[np.ndarray, "h w"], side: int) -> Float[np.ndarray, "H W"
 
 
 def residual(luma: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
-    """Luma without its slow part, bounded, and the less the busier its surroundings are: flat
-    places show the mark, edges hide it.
+    """Luma without its slow part, bounded, and the less the busier its surroundings are: texture
+    carries more of the mark, and more that is not the mark.
     """
     left = luma - box_mean(box_mean(luma, SLOW), SLOW)
-    busy = box_mean(np.minimum(left * left, 400), NEAR)
-    return np.clip(left, -LOUDEST, LOUDEST) / (1 + (busy / BUSY) ** 2)
+    busy = box_mean(np.minimum(left * left, MOST_BUSY), NEAR)
+    return np.clip(left, -LOUDEST, LOUDEST) / (1 + busy / BUSY)
 
 
 def box_mean(picture: Float[np.ndarray, "h w"], radius: int) -> Float[np.ndarray, "h w"]:

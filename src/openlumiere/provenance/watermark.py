@@ -1,19 +1,21 @@
 """The mark in the pixels: put in, and found again with its place, its size and its times.
 
-The same picture is added to every frame, so the mark does not flicker, a single frame carries all
-of it, and cuts, drops and other frame rates leave it. The detector looks for the keyed waves at
-every shift, at many scales and mirrored.
+The same waves are added to every frame, little where it is flat and more where texture or a slope
+hides them, so the mark does not flicker, a single frame carries all of it, and cuts, drops and
+other frame rates leave it. The detector looks for the keyed waves at every shift, at many scales
+and mirrored.
 
 Its p-value assumes nothing of the footage. The fit is a sum of a_k cos(angle_k) over the waves, and
 for a key drawn at random the angles are uniform and independent whatever the picture is, so
 Chernoff's bound holds: P(fit > z standard deviations) <= exp(-z^2 / 2). All places that are tried
-are paid for (Bonferroni): half of the level goes to the place where the mark was written, half to
-the search.
+are paid for (Bonferroni): the level is shared by the place where the mark was written and the
+search, each by the waves that say nothing and by all waves with the message that was read there,
+which is one of 2^48.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Complex, Float, UInt8
@@ -25,13 +27,15 @@ from openlumiere.provenance.pattern import (
     PUBLIC_KEY,
     SYNC,
     TILE,
+    amplitudes,
     pattern,
     scale_of,
     secret,
     spectrum,
 )
-from openlumiere.provenance.payload import CODED_BITS, Payload, decode
+from openlumiere.provenance.payload import CLIP_BITS, CODED_BITS, MODEL_BITS, Payload, decode
 from openlumiere.provenance.residual import Residuals, edges, residuals, shrink
+from openlumiere.provenance.shaping import shaped
 
 FALSE_ALARM = 1e-6  # a clip is called marked below this p-value
 CHUNK = 16  # frames marked at a time
@@ -41,8 +45,10 @@ SCALES = 1.01 ** np.arange(
 )  # relative to the place as written: from a half (borders around it) to 2.2 (a crop to 0.45)
 FINER = 1 + np.arange(-4, 5) * 0.002
 NEAR = np.arange(-8, 9) / 4  # canonical pixels
+PLACES = len(SCALES) * TILE**2 * len(FINER) * len(NEAR) ** 2  # of the search, refined
 # times the median amplitude: waves are bounded there, since a periodic texture is all in a few
 LOUD = 3
+WAYS = 4  # of looking: as written or searched, by the sync waves or with the message
 SEEN = 0.01  # p-value below which a window of a marked clip counts as marked
 
 Waves = Complex[np.ndarray, "n waves"]
@@ -93,15 +99,17 @@ class Fit:
 def embed(
     frames: UInt8[np.ndarray, "f h w c"], payload: Payload, key: bytes = PUBLIC_KEY
 ) -> UInt8[np.ndarray, "f h w c"]:
-    """Marked frames. No pixel moves by more than 5 levels. All frames are treated alike, so they
+    """Marked frames. No pixel moves by more than 5 levels, and flat places by at most 0.7 root mean
+    square. All frames are treated alike, so they
     can be given a few at a time. Of frames with alpha ([f, h, w, 4], straight) it is left as it is,
     and fully transparent pixels carry no mark.
     """
-    added = pattern(payload, key, *frames.shape[1:3])[:, :, None]
+    waves = pattern(payload, key, *frames.shape[1:3])
     marked = np.empty_like(frames)
     for first in range(0, len(frames), CHUNK):
-        part = frames[first : first + CHUNK].astype(np.int16)
-        marked[first : first + CHUNK, ..., :3] = np.clip(part[..., :3] + added, 0, 255)
+        part = frames[first : first + CHUNK, ..., :3]
+        added = np.stack([shaped(waves, colours) for colours in part])[..., None]
+        marked[first : first + CHUNK, ..., :3] = np.clip(part + added, 0, 255)
     if frames.shape[3] == 4:
         marked[..., 3] = frames[..., 3]
         clear = frames[..., 3] == 0
@@ -118,16 +126,24 @@ def detect(frames: UInt8[np.ndarray, "f h w 3"], key: bytes = PUBLIC_KEY) -> Det
     written = scale_of(*frames.shape[1:3]) / side
     fit = as_written(left, written, key)
     if fit.p_value >= FALSE_ALARM:
-        fit = min(fit, searched(left, written, key), key=lambda one: one.p_value)
-    if fit.p_value >= FALSE_ALARM:
+        fit = with_message(left, fit, key, len(views_of(left, 1)))
+    if fit.p_value < FALSE_ALARM:
+        seen = read(fit, left, edges(len(frames)), side, key)
+        if seen.payload is not None:  # else it was resized a little
+            return seen
+        return read(refined(left, fit, key), left, edges(len(frames)), side, key)
+    far = refined(left, searched(left, written, key), key)
+    if far.p_value >= FALSE_ALARM:
+        far = with_message(left, far, key, len(views_of(left, SPAN)) * PLACES)
+    if far.p_value >= FALSE_ALARM:
+        fit = min(fit, far, key=lambda one: one.p_value)
         return Detection(p_value=fit.p_value, score=fit.score)
-    return read(refined(left, fit, key), left, edges(len(frames)), side, key)
+    return read(far, left, edges(len(frames)), side, key)
 
 
 def as_written(left: Residuals, scale: float, key: bytes) -> Fit:
     """The mark where it was put, in the whole clip or one window, as it is or mirrored."""
-    parts = groups(len(left), 1)
-    views = [(part, flipped) for part in parts for flipped in (False, True)]
+    views = views_of(left, 1)
     scores = score(
         spectrum(np.stack([view(left, *one) for one in views]), scale)[:, SYNC]
         * secret(key).phases[SYNC].conj()
@@ -140,7 +156,7 @@ def searched(left: Residuals, written: float, key: bytes) -> Fit:
     """The mark at any shift and scale, in the whole clip or a span of windows, as it is or
     mirrored.
     """
-    views = [(part, flipped) for part in groups(len(left), SPAN) for flipped in (False, True)]
+    views = views_of(left, SPAN)
     pictures = np.stack([view(left, *one) for one in views])
     tests = len(views) * len(SCALES) * TILE**2
     best = Fit(1.0, -np.inf, slice(None), False, written)
@@ -169,6 +185,32 @@ def refined(left: Residuals, fit: Fit, key: bytes) -> Fit:
             down, across = np.unravel_index(fits.argmax(), fits.shape)
             shift = (float(fit.shift[0] + NEAR[down]), float(fit.shift[1] + NEAR[across]))
     return Fit(fit.p_value, fit.score, fit.windows, fit.flipped, scale, shift)
+
+
+def with_message(left: Residuals, fit: Fit, key: bytes, places: int) -> Fit:
+    """The same fit, with the p-value of all its waves under the message that they give, where its
+    check holds and this is smaller: the best of so many places and of all messages.
+    """
+    turned = turned_back(view(left, fit.windows, fit.flipped)[None], fit, key)[0]
+    payload = Payload.read(message(turned, key))
+    if payload is None:
+        return fit
+    agreeing = turned * (secret(key).phases * amplitudes(payload, key).conj())
+    found = p_value(float(score(agreeing[None])[0]), places * 2 ** (MODEL_BITS + CLIP_BITS))
+    return replace(fit, p_value=min(fit.p_value, found))
+
+
+def message(turned: Complex[np.ndarray, "waves"], key: bytes) -> np.ndarray:
+    """The bits [64] that data waves give."""
+    data = bounded(turned)[DATA]
+    parts = np.concatenate([data.real, data.imag])
+    return decode(np.bincount(secret(key).places, parts, CODED_BITS))
+
+
+def views_of(left: Residuals, size: int) -> list[tuple[slice, bool]]:
+    """All windows and runs of them, each as it is and mirrored."""
+    parts = groups(len(left), size)
+    return [(part, flipped) for part in parts for flipped in (False, True)]
 
 
 def groups(windows: int, size: int) -> list[slice]:
@@ -216,8 +258,8 @@ def keyed(waves: Complex[np.ndarray, "waves"], key: bytes) -> Complex[np.ndarray
 
 
 def p_value(score: float, tests: int) -> float:
-    """Chernoff's bound for the best of `tests` fits; twice, for the two ways of looking."""
-    return float(min(1.0, 2 * tests * np.exp(-(max(score, 0.0) ** 2) / 2)))
+    """Chernoff's bound for the best of `tests` fits, times the ways of looking."""
+    return float(min(1.0, WAYS * tests * np.exp(-(max(score, 0.0) ** 2) / 2)))
 
 
 def read(fit: Fit, left: Residuals, bounds: list[int], side: int, key: bytes) -> Detection:
@@ -227,10 +269,7 @@ def read(fit: Fit, left: Residuals, bounds: list[int], side: int, key: bytes) ->
     )
     seen = len(left) * np.exp(-(np.maximum(score(turned[:, SYNC]), 0) ** 2) / 2) < SEEN
     seen = seen if seen.any() else np.isin(np.arange(len(left)), np.arange(len(left))[fit.windows])
-    data = bounded(turned[seen].mean(0))[DATA]
-    bits = decode(
-        np.bincount(secret(key).places, np.concatenate([data.real, data.imag]), CODED_BITS)
-    )
+    bits = message(turned[seen].mean(0), key)
     down, across = (float(-shift % TILE) for shift in fit.shift)
     return Detection(
         p_value=fit.p_value,
