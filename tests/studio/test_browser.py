@@ -50,6 +50,7 @@ def test_a_prompt_becomes_a_clip(visitor, studio):
     assert video.get_attribute("src") == f"/jobs/{job.id}/result"
     assert not alert.is_visible()
     assert len(Clip.load(job.results[0])) == 4
+    page.wait_for_function("() => document.querySelector('#gallery img')?.naturalWidth > 0")
     page.get_by_text("The same as a command, and in Python").click()
     page.locator("text=lumiere generate").first.wait_for()
 
@@ -63,7 +64,7 @@ def test_a_painted_region_is_new_and_all_else_is_kept(visitor, studio, tmp_path)
     page.locator("#inpaint-clip input[type=file]").set_input_files(tmp_path / "given.webp")
     canvas = page.locator("#inpaint-region canvas").first
     canvas.wait_for()
-    page.get_by_text("Nothing is painted yet.").wait_for()
+    page.get_by_text("A mask painted on one frame counts for all.").wait_for()
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2

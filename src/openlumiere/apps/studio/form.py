@@ -159,7 +159,7 @@ def build(kind: str, say: Say, mask: Callable[[Form, Any], None]) -> Form:
     for each in form.fields:
         if each.group == "first":
             add(form, each, mask)
-    with gr.Row():
+    with gr.Row(elem_classes="beside"):
         for each in form.fields:
             if each.group == "beside":
                 add(form, each, mask)

@@ -30,7 +30,7 @@ from openlumiere.tasks import KINDS, Task
 from openlumiere.tasks.sticker import PlaceName
 from openlumiere.tasks.values import Length
 
-EVERY = 0.5  # seconds between looks at the queue
+EVERY = 1.0  # seconds between looks at the queue
 GALLERY = 24  # results
 VARIED = 4  # other seeds
 SUFFIXES = {"image": [".png", ".webp"], "learn-style": [".safetensors"]}
@@ -175,7 +175,7 @@ class Page:
         panel.cancel = gr.Button(say("Cancel"), visible=False, variant="stop", elem_id="cancel")
         panel.result = gr.HTML("", elem_id="result", padding=False)
         panel.compare = gr.HTML("", padding=False)
-        with gr.Group(visible=False) as panel.after:
+        with gr.Column(visible=False) as panel.after:
             self.actions()
         panel.varied = gr.Gallery(
             label=say("The same with other seeds"),
@@ -242,8 +242,8 @@ class Page:
             form.make.click(self.maker(form), inputs, outputs, **QUIET)
         timer = gr.Timer(EVERY)
         look = {"fn": self.look, "inputs": [panel.followed, panel.seen], "outputs": panel.shown()}
-        timer.tick(**look, **QUIET, queue=False)
-        panel.followed.change(**look, **QUIET, queue=False)
+        timer.tick(**look, **QUIET)
+        panel.followed.change(**look, **QUIET)
         blocks.load(self.found, panel.followed, panel.followed, **QUIET)
         panel.cancel.click(self.cancel, panel.followed, None, **QUIET)
         self.vary.click(self.vary_of, panel.followed, panel.followed, **QUIET)

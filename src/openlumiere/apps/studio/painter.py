@@ -72,7 +72,7 @@ class Painter:
         """Which frames have a mask of their own."""
         painted = [str(frame) for frame in sorted(painting.keys)]
         if not painted:
-            return f"<p>{self.say('Nothing is painted yet.')}</p>"
+            return f"<p>{self.say('A mask painted on one frame counts for all.')}</p>"
         return f"<p>{self.say('Painted at frame')} {', '.join(painted)}</p>"
 
     def at_frame(self, number: float, path: str | None, painting: Painting, editor: Any) -> Any:
