@@ -84,7 +84,7 @@ def test_every_method_makes_clips_that_are_marked_and_signed(cascade, tmp_path, 
 
 # A pack of stickers is walked in tests/apps/test_sticker_command.py, jobs of the queue and of the
 # server, which are written as commands write, in tests/apps/queue/test_worker.py.
-ELSEWHERE = {"sticker", "queue", "serve"}
+ELSEWHERE = {"sticker", "queue", "serve", "studio"}
 WRITE_NO_CLIP = {"verify", "doctor", "inflate", "train", "data", "evaluate", "learn-style"}
 COMMANDS = {
     "generate": ["generate", PROMPT, "--preview", "--frames", "4", "--size", "0"],
@@ -229,6 +229,8 @@ NO_MODEL_MADE_IT = {
     "openlumiere_world/inspect.py": "drawn clips of the world",
     "apps/cli/evaluate_defects.py": "a clip that was given",
     "apps/queue/inputs.py": "what is given to a job",
+    "apps/studio/painter.py": "a mask that somebody painted",
+    "apps/studio/tools.py": "a frame of a marked result, on its way to the next job",
 }
 UNFINISHED = {  # what a net makes while it is trained, in the folder of its run
     "train/show.py": "samples of a stage",

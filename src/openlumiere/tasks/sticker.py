@@ -15,6 +15,7 @@ from openlumiere.tasks.values import Length, Sampling, Sentence, Sentences
 STICKER_SIDE = 512  # pixels of what is drawn: the largest canvas of a place
 MOST_STICKERS = 200
 GROUND = ", on a white background"
+CLEAR_GROUND = ", on a transparent background"
 GROUND_WORDS = ("background", "sfondo", "fondo", "fond", "hintergrund")
 """What a ground is called in the five languages of the bundled weights."""
 
@@ -61,11 +62,13 @@ class Sticker(Value):
             )
         return self
 
-    def tasks(self) -> list[Generate]:
-        """What is to be drawn, a task a sentence, seeds counting up."""
+    def tasks(self, ground: str = GROUND) -> list[Generate]:
+        """What is to be drawn, a task a sentence, seeds counting up; before `ground` where a
+        sentence names none.
+        """
         return [
             Generate(
-                prompt=on_ground(prompt),
+                prompt=on_ground(prompt, ground),
                 sampling=self._sampling(index),
                 length=self.length,
                 size=STICKER_SIDE,
@@ -77,10 +80,10 @@ class Sticker(Value):
         return self.sampling.model_copy(update={"seed": self.sampling.seed + index})
 
 
-def on_ground(prompt: str) -> str:
-    """The prompt, with a white background asked for where it names none: a net that is free to
-    choose changes the ground within a clip. Our choice.
+def on_ground(prompt: str, ground: str = GROUND) -> str:
+    """The prompt, with `ground` asked for where it names none: a net that is free to choose changes
+    the ground within a clip. A white one is keyed out afterwards. Our choice.
     """
     words = re.findall(r"\w+", prompt.lower())
     named = any(word in GROUND_WORDS for word in words)
-    return prompt if named else prompt + GROUND
+    return prompt if named else prompt + ground

@@ -11,16 +11,21 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppend
 from openlumiere.apps.cli.arguments import parse
 from openlumiere.apps.cli.console import Progress, progress
 from openlumiere.apps.cli.forms import Model, Strict
-from openlumiere.tasks.sticker import PlaceName, Sticker
+from openlumiere.tasks.sticker import CLEAR_GROUND, GROUND, PlaceName, Sticker
 from openlumiere.tasks.values import Sampling
 
 if TYPE_CHECKING:
     from openlumiere.media import Clip
 
+TOYS = "toys"  # the bundled model whose clips have alpha
+STEPS = 10
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Stickers for a messenger, within its limits."""
+    """Stickers for a messenger, within its limits; drawn by the bundled model `toys` unless --model
+    names another.
+    """
 
     prompt: Annotated[
         Positional[tuple[str, ...]],
@@ -35,7 +40,7 @@ class Options:
         arg(metavar="FILE", help="A clip instead of a sentence; may be given again."),
     ] = ()
     seed: Annotated[int, arg(help="Of the first sentence; the others count up.")] = 0
-    steps: Annotated[int, arg(help="Denoising steps.")] = Sampling().steps
+    steps: Annotated[int, arg(help="Denoising steps.")] = STEPS
     name: Annotated[str, arg(metavar="TEXT", help="What the pack is called.")] = "Stickers"
     author: Annotated[str, arg(metavar="TEXT", help="Who the pack is by.")] = "openlumiere"
     emoji: Annotated[
@@ -93,10 +98,12 @@ def clips_of(asked: Sticker, options: Options, bar: Progress) -> list[Clip]:
         return [Clip.load(each.path, options.allow_partial) for each in asked.clips]
     from openlumiere.apps.cli import loading
 
-    settings = loading.settings_of(options.model.certificate, options.model.key)
-    tasks = asked.tasks()
+    asked_model = options.model
+    settings = loading.settings_of(asked_model.certificate, asked_model.key)
+    name = asked_model.model or TOYS
+    tasks = asked.tasks(CLEAR_GROUND if name == TOYS else GROUND)
     bar.say("loading the model")
-    lumiere = loading.load(options.model.model, options.model.device, options.model.dtype, settings)
+    lumiere = loading.load(name, asked_model.device, asked_model.dtype, settings)
     loading.warn(tasks[0], lumiere)
     clips = []
     for task in tasks:
