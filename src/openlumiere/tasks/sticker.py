@@ -38,7 +38,7 @@ class Sticker(Value):
     """Stickers for a messenger, within its limits: format, size, time, frames and bytes."""
 
     examples: ClassVar[tuple[str, ...]] = (
-        'lumiere sticker "a cat moves up on a white background" --for telegram -o cat',
+        'lumiere sticker "a crying face" --for telegram -o cry',
         "lumiere sticker --clip cat.webm --clip dog.webm --for whatsapp -o pets",
     )
     place: PlaceName = Field(description="Where the stickers are to be used.")
