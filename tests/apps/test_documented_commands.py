@@ -59,7 +59,7 @@ class Read(Exception):
 
 def test_the_pages_show_commands():
     assert len(COMMANDS) > 80 and len(STOPPED) > 15
-    assert {words[0] for words in COMMANDS.values()} == set(CALLED) - {"studio"}
+    assert {words[0] for words in COMMANDS.values()} == set(CALLED)
 
 
 @pytest.mark.parametrize(
