@@ -75,9 +75,9 @@ MISTAKES = {
     "start from nothing": (["image", "--start", "nowhere"], "start: expected a run or a model"),
     "preset": (
         ["image", "--preset", "world-1"],
-        "train image: .*--preset.*'world-32', 'world-64', 'tiny'",
+        "train image: .*--preset.*world-32, world-64, tiny",
     ),
-    "device": (["image", "--device", "abacus"], "train image: .*--device.*'cpu', 'cuda'"),
+    "device": (["image", "--device", "abacus"], "train image: .*--device.*cpu, cuda"),
     **(
         {}
         if torch.cuda.is_available()

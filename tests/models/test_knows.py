@@ -5,7 +5,6 @@ import json
 import pytest
 
 from openlumiere.engine.lumiere import WEIGHTS
-from openlumiere.models.hub import BUNDLED
 from openlumiere.models.knows import KNOWS, read_knows
 from openlumiere_world.grammar import GRAMMARS, NOUNS
 from openlumiere_world.scope import WORLD_32
@@ -88,8 +87,9 @@ def test_the_nearest_known_word_is_named_in_the_language_of_the_prompt(knows, pr
     assert knows.beyond([prompt]).nearest[word] == near
 
 
-def test_a_folder_that_lists_subjects_alone_is_asked_about_subjects_alone():
-    toys = read_knows(BUNDLED["toys"])
+def test_a_folder_that_lists_subjects_alone_is_asked_about_subjects_alone(tmp_path):
+    (tmp_path / "subjects.json").write_text('{"fox": ["fox", "volpe"]}')
+    toys = read_knows(tmp_path)
     for prompt, named in (("eine volpe oder volpe", True), ("a unicycle sings", False)):
         beyond = toys.beyond([prompt])
         assert beyond.words == () and beyond.names_subject == named

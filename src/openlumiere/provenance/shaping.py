@@ -51,7 +51,7 @@ def gain(colours: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
     scale = scale_of(*colours.shape[:2])
     luma = colours @ LUMA
     left = luma - mean(luma, SLOW * scale)
-    texture = np.sqrt(mean(left * left, NEAR * scale))
+    texture = np.sqrt(np.maximum(mean(left * left, NEAR * scale), 0))
     hides = np.clip((texture - HIDDEN) * GROWTH, 0, MOST - FLAT)
     slope = steepness(luma, scale)
     tilted = np.clip((slope - STEEP) / (STEEPEST - STEEP), 0, 1) * (SLOPED - FLAT)
