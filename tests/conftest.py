@@ -5,6 +5,8 @@ as a person calls it.
 import atexit
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -99,3 +101,15 @@ def tiny(tiny_model):
     from openlumiere import Lumiere
 
     return Lumiere.from_pretrained(tiny_model)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 128 KiB; skips where none may be mounted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(disk)]
+    if sys.platform != "linux" or os.geteuid() or subprocess.run(command).returncode:
+        pytest.skip("no file system may be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)

@@ -86,13 +86,18 @@ class LumiereLoad:
         return (lumiere,)
 
 
-class LumiereGenerate:
-    """Text to video."""
+class ClipNode:
+    """What nodes that make a clip have in common."""
 
     RETURN_TYPES: ClassVar = CLIP_OUT
     RETURN_NAMES: ClassVar = CLIP_NAMES
-    FUNCTION = "generate"
     CATEGORY = CATEGORY
+
+
+class LumiereGenerate(ClipNode):
+    """Text to video."""
+
+    FUNCTION = "generate"
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -117,13 +122,10 @@ class LumiereGenerate:
         return outputs_of(lumiere.generate(prompt, frames=frames, size=size, **how))
 
 
-class LumiereInpaint:
+class LumiereInpaint(ClipNode):
     """What lies under the mask is made anew; all else stays bit for bit."""
 
-    RETURN_TYPES: ClassVar = CLIP_OUT
-    RETURN_NAMES: ClassVar = CLIP_NAMES
     FUNCTION = "inpaint"
-    CATEGORY = CATEGORY
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -153,13 +155,10 @@ class LumiereInpaint:
         return outputs_of(made)
 
 
-class LumiereRestyle:
+class LumiereRestyle(ClipNode):
     """A whole clip changed: strength 0 gives it back, 1 makes all anew."""
 
-    RETURN_TYPES: ClassVar = CLIP_OUT
-    RETURN_NAMES: ClassVar = CLIP_NAMES
     FUNCTION = "restyle"
-    CATEGORY = CATEGORY
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:

@@ -347,18 +347,6 @@ def test_configs_out_of_range_are_refused(field, value):
         replace(SMALL, **{field: value})
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 128 KiB; skips where none may be mounted."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(disk)]
-    if sys.platform != "linux" or os.geteuid() or subprocess.run(command).returncode:
-        pytest.skip("no file system may be mounted here")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
 def test_a_full_disk_stops_cleanly_and_what_is_done_is_kept(tmp_path, small_disk):
     footage = fill(tmp_path / "in", 6)
     config = replace(SMALL, picture="npz", side=64)

@@ -8,7 +8,6 @@ blur, other contrast) are half of what it learns from, so that it reads made fra
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -21,13 +20,11 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float, Int, UInt8
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from openlumiere.media.write import write_beside
 from openlumiere.quality.rates import Rate
 from openlumiere_world.batch import CLIP, Batches, Drawn
+from openlumiere_world.measures.judge_file import read_judge, write_judge
 from openlumiere_world.scene import Facts
 from openlumiere_world.scope import WORLD_32, Scope
 from openlumiere_world.subjects import World
@@ -286,38 +283,22 @@ def report(
 
 def save_judge(judge: Judge, path: Path, config: JudgeConfig, found: dict) -> None:
     """Half precision, with classes, configuration and accuracy; written beside and renamed."""
-    weights = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in judge.state_dict().items()
-    }
     about = {
         "subjects": judge.subjects,
         "styles": judge.styles,
         "config": asdict(config),
         "accuracy": found,
     }
-    write_beside(path, lambda made: save_file(weights, made, metadata={"judge": json.dumps(about)}))
+    write_judge(judge, path, about)
 
 
 def load_judge(path: Path | None = None) -> tuple[Judge, dict]:
     """A judge and what it says of itself; the bundled one by default. Raises ValueError for another
     or a damaged file.
     """
-    path = Path(str(BUNDLED)) if path is None else path
-    try:
-        with safe_open(path, framework="pt") as opened:
-            about = json.loads(opened.metadata()["judge"])
-        judge = Judge(tuple(about["subjects"]), tuple(about["styles"]))
-        judge.load_state_dict(
-            {
-                name: value.float() if value.is_floating_point() else value
-                for name, value in load_file(path).items()
-            }
-        )
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0][:100]
-        raise ValueError(
-            f"judge: expected the weights of a judge at {path}, got '{reason}', do: lumiere"
-            " evaluate judge"
-        ) from None
-    return judge.eval(), about
+    return read_judge(path or Path(str(BUNDLED)), built, "a judge", "lumiere evaluate judge")
+
+
+def built(about: dict) -> Judge:
+    """A judge of the classes that a file names."""
+    return Judge(tuple(about["subjects"]), tuple(about["styles"]))

@@ -9,7 +9,6 @@ and must be read as no subject. All of this is our choice.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,12 +20,10 @@ import torch
 import torch.nn.functional as F
 import tyro
 from jaxtyping import Float, Int
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from openlumiere.media.write import write_beside
 from openlumiere.quality.rates import Rate
+from openlumiere_world.measures.judge_file import read_judge, write_judge
 from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.grounds import COLOURS, SCENES
 from openlumiere_world.toys.scene import CAMERAS, MOVES, SECONDS, Planner, Scene, render
@@ -284,38 +281,21 @@ def report(judge: ClipJudge, planner: Planner, count: int) -> dict[str, dict[str
 
 def save_judge(judge: ClipJudge, path: Path, config: JudgeConfig, found: dict) -> None:
     """Half precision, with classes, configuration and accuracy; written beside and renamed."""
-    weights = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in judge.state_dict().items()
-    }
     about = {"classes": asdict(judge.classes), "config": asdict(config), "accuracy": found}
-    write_beside(path, lambda made: save_file(weights, made, metadata={"judge": json.dumps(about)}))
+    write_judge(judge, path, about)
 
 
 def load_judge(path: Path | None = None) -> tuple[ClipJudge, dict]:
     """A judge and what it says of itself; the bundled one by default. Raises ValueError for another
     or a damaged file.
     """
-    path = Path(str(BUNDLED)) if path is None else path
-    try:
-        with safe_open(path, framework="pt") as opened:
-            about = json.loads(opened.metadata()["judge"])
-        classes = Classes(**{name: tuple(names) for name, names in about["classes"].items()})
-        judge = ClipJudge(classes)
-        weights = load_file(path)
-        judge.load_state_dict(
-            {
-                name: value.float() if value.is_floating_point() else value
-                for name, value in weights.items()
-            }
-        )
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0][:100]
-        raise ValueError(
-            f"judge: expected the weights of a judge of toys at {path}, got '{reason}', do: python"
-            " -m openlumiere_world.toys.judge"
-        ) from None
-    return judge.eval(), about
+    command = "python -m openlumiere_world.toys.judge"
+    return read_judge(path or Path(str(BUNDLED)), built, "a judge of toys", command)
+
+
+def built(about: dict) -> ClipJudge:
+    """A judge of the classes that a file names."""
+    return ClipJudge(Classes(**{name: tuple(names) for name, names in about["classes"].items()}))
 
 
 def main(

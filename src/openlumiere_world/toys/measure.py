@@ -20,6 +20,7 @@ from openlumiere.media import Clip, filmstrip
 from openlumiere.quality.bench import Model, Report, Sheet, markdown, number, plain
 from openlumiere.quality.rates import Rate
 from openlumiere_world.measures.distance import frechet
+from openlumiere_world.measures.world import judge_line
 from openlumiere_world.toys.captions import caption
 from openlumiere_world.toys.judge import ASPECTS, ClipJudge, shown, to_judge
 from openlumiere_world.toys.scene import SECONDS, SPLITS, Planner, Scene, render
@@ -81,18 +82,6 @@ class Result:
     def whole(self) -> bool:
         """Whether it shows all that is asked for."""
         return all(self.hit(aspect) for aspect in self.prompt.asked)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Columns:
-    """Results to lay side by side; `floor` may be empty. `reference`: features of other real
-    clips.
-    """
-
-    made: list[Result]
-    real: list[Result]
-    floor: list[Result]
-    reference: Float[np.ndarray, "n d"]
 
 
 def draw_prompts(planner: Planner, count: int, seed: int = 0) -> list[Prompt]:
@@ -236,17 +225,16 @@ def evaluate(
     scenes = [prompt.scene for prompt in prompts]
     others = [planner.plan(REFERENCE_SEED + place) for place in range(reference)]
     bare = untrained.clips([prompt.text for prompt in first], range(seed, seed + floor))
-    columns = Columns(
-        made=measure(prompts, made, reader),
-        real=measure(prompts, rendered(planner, scenes, frames), reader),
-        floor=measure(first, bare, reader),
-        reference=reference_features(rendered(planner, others, frames), reader),
-    )
-    found = summary(columns)
+    sides = {
+        "made": measure(prompts, made, reader),
+        "real": measure(prompts, rendered(planner, scenes, frames), reader),
+        "floor": measure(first, bare, reader),
+    }
+    found = summary(sides, reference_features(rendered(planner, others, frames), reader))
     text = f"{tables(found)}\n\nthe judge, on renders it did not learn from: {judge_line(about)}"
     return Report(
         text=text,
-        figures={"judge": about, **plain(found), "clips": [as_json(r) for r in columns.made]},
+        figures={"judge": about, **plain(found), "clips": [as_json(r) for r in sides["made"]]},
         sheet=sheet(prompts, made),
     )
 
@@ -269,19 +257,20 @@ def reference_features(clips: Iterable[Frames], judge: ClipJudge) -> Float[np.nd
     )
 
 
-def summary(columns: Columns) -> dict:
-    """Every figure of every column, by split and by language."""
-    sides = {"made": columns.made, "real": columns.real, "floor": columns.floor}
+def summary(sides: dict[str, list[Result]], reference: Float[np.ndarray, "n d"]) -> dict:
+    """Every figure of every column, by split and by language; `reference` are features of other
+    real clips.
+    """
+    made = sides["made"]
     return {
         "rates": {name: rates(results) for name, results in sides.items()},
         "by_split": {
-            split: rates([r for r in columns.made if r.prompt.split == split]) for split in SPLITS
+            split: rates([r for r in made if r.prompt.split == split]) for split in SPLITS
         },
         "by_language": {
-            name: rates([r for r in columns.made if r.prompt.language == name])
-            for name in LANGUAGES
+            name: rates([r for r in made if r.prompt.language == name]) for name in LANGUAGES
         },
-        "figures": {name: figures(results, columns.reference) for name, results in sides.items()},
+        "figures": {name: figures(results, reference) for name, results in sides.items()},
     }
 
 
@@ -321,15 +310,6 @@ def over_grey(frames: np.ndarray) -> UInt8[np.ndarray, "f h w 3"]:
     levels = premultiplied(frames)
     shown_over = levels[:, :3] + 0.5 * (1 - levels[:, 3:])
     return (shown_over * 255).round().byte().permute(0, 2, 3, 1).numpy()
-
-
-def judge_line(about: dict) -> str:
-    """How well a judge reads, in a line."""
-    parts = []
-    for where, shares in about["accuracy"].items():
-        read_right = ", ".join(f"{name} {100 * share:.1f} %" for name, share in shares.items())
-        parts.append(f"{where}: {read_right}")
-    return "; ".join(parts)
 
 
 def as_json(result: Result) -> dict:

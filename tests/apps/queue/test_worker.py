@@ -196,18 +196,6 @@ def test_a_full_disk_fails_that_job_alone(queue, tiny, small_disk, tmp_path):
     assert [job.state for job in Worker(queue, tiny).run()] == ["done"]
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 128 KiB; skips where none may be mounted."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(disk)]
-    if subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("no file system may be mounted here")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
 def test_one_worker_a_device(queue, tiny):
     for prompt in ("a", "b"):
         queue.add({**DOG, "prompt": prompt})
