@@ -318,15 +318,16 @@ class Page:
         """What has changed of the followed job since the last look."""
         say = self.say
         job = self.job(name)
-        ahead = len([each for each in self.queue.list("running", "pending") if before(each, job)])
-        warning = self.warning() if job is not None and job.state == "pending" else ""
-        status = status_html(job, ahead, say, warning)
-        done = self.queue.list("done")
+        waits = job is not None and job.state == "pending"
+        others = self.queue.list("running", "pending") if waits else []
+        ahead = len([each for each in others if before(each, job)])
+        status = status_html(job, ahead, say, self.warning() if waits else "")
         shape = f"{job.id} {job.state} {job.preview and job.step}" if job else ""
-        now = f"{shape} {len(done)}"
+        now = f"{shape} {self.queue.counts()['done']}"
         if now == seen:
             unchanged = gr.skip()
             return [unchanged, status, *[unchanged] * 8]
+        done = self.queue.list("done")
         over = job is not None and job.state == "done"
         given = before_path(job)
         return [
