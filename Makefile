@@ -27,7 +27,7 @@ types: venv
 # they get a process of their own.
 test: venv
 	$(VENV)/bin/python -m pytest tests/train
-	$(VENV)/bin/python -m pytest -n $(PROCESSES) --ignore tests/train
+	$(VENV)/bin/python -m pytest -n $(PROCESSES) --dist loadgroup --ignore tests/train
 
 test-long: venv
 	$(VENV)/bin/python -m pytest -m long --timeout 3600

@@ -8,6 +8,8 @@ import pytest
 from openlumiere.apps.queue import Queue
 from openlumiere.media import Clip
 
+pytestmark = pytest.mark.xdist_group("studio")  # one process, one studio
+
 SMALL = {"steps": "1", "frames": "4", "size": "0"}
 MARKED = 12  # levels of 256: the most that the mark in the pixels moves one
 
@@ -56,7 +58,6 @@ def test_a_prompt_becomes_a_clip(visitor, studio):
     page.locator("text=lumiere generate").first.wait_for()
 
 
-@pytest.mark.long  # a minute and more where two cores are shared
 def test_a_painted_region_is_new_and_all_else_is_kept(visitor, studio, tmp_path):
     frames = np.random.default_rng(0).integers(60, 190, (1, 8, 8, 3), np.uint8)
     frames = frames.repeat(4, 0).repeat(16, 1).repeat(16, 2)
