@@ -19,11 +19,12 @@ def fill(page, kind, **values):
         page.locator(f"#{kind}-{name} :is(input, textarea)").first.fill(value)
 
 
-def make(page, kind):
-    before = page.locator(".status").inner_text()
+def make(page, kind, studio):
+    before = {job.id for job in Queue(studio.folder).list()}
     page.locator(f"#make-{kind}").click()
     page.wait_for_function(
-        "before => document.querySelector('.status').innerText != before", arg=before
+        "before => !before.includes(document.querySelector('.status').dataset.job ?? before[0])",
+        arg=["", *before],
     )
 
 
@@ -45,7 +46,7 @@ def test_a_prompt_becomes_a_clip(visitor, studio):
     alert.wait_for()
     assert re.match("steps: expected .*, got 0, ", alert.inner_text())
     fill(page, "generate", **SMALL)
-    make(page, "generate")
+    make(page, "generate", studio)
     ends(page)
     video = page.locator("#result video")
     page.wait_for_function("() => document.querySelector('#result video').videoWidth > 0")
@@ -80,7 +81,7 @@ def test_a_painted_region_is_new_and_all_else_is_kept(visitor, studio, tmp_path)
     fill(page, "inpaint", prompt="a red ball", steps="1")
     page.get_by_text("How results are written").click()
     page.get_by_label("Lossless").check()
-    make(page, "inpaint")
+    make(page, "inpaint", studio)
     ends(page)
     job = last(studio)
     assert job.task.kind == "inpaint"
@@ -95,7 +96,7 @@ def test_a_painted_region_is_new_and_all_else_is_kept(visitor, studio, tmp_path)
 def test_a_job_is_found_again_and_cancelled(visitor, studio):
     page = visitor()
     fill(page, "generate", prompt="a rocket", frames="80", steps="900")
-    make(page, "generate")
+    make(page, "generate", studio)
     ends(page, "Running")
     page.reload()
     ends(page, "Running")

@@ -160,10 +160,15 @@ def test_a_lost_hold_changes_nothing(queue):
     assert [each.state for each in recover(queue, "cuda", 5)] == ["pending"]
     mine = claim(queue, "cuda")
     assert mine.job.attempts == 2
-    for change in (lost.done, lost.cancelled, lost.given_back, lambda: lost.beat(1, 2, "")):
+    for change in (
+        lambda: lost.done(2),
+        lost.cancelled,
+        lost.given_back,
+        lambda: lost.beat(1, 2, ""),
+    ):
         with pytest.raises(LeaseLost):
             change()
-    mine.done()
+    mine.done(2)
     assert queue.get(job.id).state == "done"
 
 

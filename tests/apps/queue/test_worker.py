@@ -213,8 +213,9 @@ def test_one_worker_a_device(queue, tiny):
     assert mine.task.prompt == "a" and refused
 
 
-def test_a_worker_that_slept_too_long_writes_nothing(queue, tiny):
+def test_a_worker_that_slept_too_long_writes_nothing(queue, tiny, monkeypatch):
     """Its job was given to another one: the other's result stands."""
+    monkeypatch.setattr("openlumiere.apps.queue.worker.BEAT", 60)  # asleep, it renews nothing
     job = queue.add(DOG)
     results = []
 

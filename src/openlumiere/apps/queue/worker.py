@@ -141,7 +141,7 @@ class Worker:
             log.debug("queue: job %s", held.job.id, exc_info=error)
             patiently(lambda: held.failed(line))
         else:
-            patiently(held.done)
+            patiently(lambda: held.done(run.total))
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:

@@ -82,7 +82,10 @@ def status_html(job: Job | None, ahead: int, say: Say, warning: str = "") -> str
     if job is None:
         return f'<p class="status">{escape(say("Nothing made yet."))}</p>' + line_html(warning)
     words = [say(job.state.capitalize()), *progress_of(job, ahead, say)]
-    told = f'<p class="status {job.state}" role="status">{escape(" · ".join(words))}</p>'
+    told = (
+        f'<p class="status {job.state}" data-job="{job.id}" role="status">'
+        f"{escape(' · '.join(words))}</p>"
+    )
     return told + bar_html(job, say) + line_html(job.error or warning)
 
 
