@@ -7,14 +7,15 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from recordings import SMALL, brightness, moving, mux, save
+from recordings import SMALL, brightness, hdr, moving, mux, save, turned
 
-from openlumiere.data.ingest import pictures, rules, tones
+from openlumiere.data.ingest import pictures, rules
 from openlumiere.data.ingest.config import IngestConfig, Score
 from openlumiere.data.ingest.duplicates import Seen
 from openlumiere.data.ingest.listing import clean, from_name, list_footage
 from openlumiere.data.ingest.reading import Framer, Reader, ticks
 from openlumiere.media import Clip
+from openlumiere.media.light import HLG, PQ
 
 
 def captions_of(folder, **options):
@@ -148,9 +149,9 @@ def halves(width=64, height=32):
 
 
 def test_a_crop_keeps_the_middle_and_a_letterbox_everything():
-    crop = Framer(16, "crop", (1, 1))(halves())
+    crop = Framer(16, "crop", None)(halves())
     assert crop.shape == (16, 16, 3) and crop[8, 1, 0] > 250 and crop[8, 14, 2] > 250
-    box = Framer(16, "letterbox", (1, 1))(halves())
+    box = Framer(16, "letterbox", None)(halves())
     assert (
         box[:4].max() == 0 and box[12:].max() == 0 and box[4:12].reshape(-1, 3).max(1).min() > 100
     )
@@ -160,7 +161,7 @@ def test_pixels_that_are_not_square_are_made_so():
     """64 x 32 stored with pixels half as wide as high is shown 32 x 32: no part is cut off."""
     quarters = np.repeat(np.uint8([10, 90, 170, 250]), 16)[None, :, None].repeat(32, 0).repeat(3, 2)
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(quarters), format="rgb24")
-    made = Framer(16, "crop", (1, 2))(frame)
+    made = Framer(16, "crop", Fraction(1, 2))(frame)
     assert np.abs(made[8, [1, 6, 9, 14], 0].astype(int) - [10, 90, 170, 250]).max() <= 3
 
 
@@ -169,6 +170,17 @@ def test_files_say_their_aspect(tmp_path):
     reader = Reader(path, SMALL, lambda: None)
     list(reader)
     assert (reader.facts.width, reader.facts.height) == (96, 36)
+
+
+def test_8k_is_read(tmp_path):
+    stripes = np.zeros((1, 4320, 7680, 3), np.uint8)
+    stripes[:, :, 3840:] = 200
+    path = mux(tmp_path / "8k.avi", stripes, codec="mjpeg")
+    reader = Reader(path, SMALL, lambda: None)
+    ((_, frame),) = reader
+    made = Framer(32, "crop", reader.shape)(frame)[16, :, 0]
+    assert (reader.facts.width, reader.facts.height) == (7680, 4320)
+    assert made[:15].max() < 10 and made[17:].min() > 190
 
 
 def test_interlaced_frames_lose_their_combs(tmp_path):
@@ -196,22 +208,29 @@ def test_interlaced_frames_lose_their_combs(tmp_path):
     assert combed < raw / 3
 
 
-@pytest.mark.parametrize(
-    ("nits", "level", "slack"), [(0, 0, 1), (203, 183, 6), (1000, 255, 2), (10_000, 255, 0)]
-)
-def test_pq_is_brought_down(nits, level, slack):
-    """BT.2408's white lands at about 0.53 of the light, 1000 nits at white."""
-    m1, m2, c1, c2, c3 = 0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875
-    power = (nits / 10_000) ** m1
-    signal = ((c1 + c2 * power) / (1 + c3 * power)) ** m2
-    made = tones.to_sdr(np.full((1, 1, 3), round(65535 * signal), np.uint16), tones.PQ)
-    assert np.abs(made.astype(int) - level).max() <= slack
+@pytest.mark.parametrize("transfer", [PQ, HLG])
+def test_hdr_is_trained_on_as_it_is_loaded(tmp_path, transfer):
+    """One curve: the picture of a shard is the loaded clip's, made smaller."""
+    path = hdr(tmp_path / "clip.mkv", transfer)
+    reader = Reader(path, SMALL, lambda: None)
+    (_, frame), *_ = reader
+    made = Framer(32, "crop", reader.shape)(frame).astype(int)
+    loaded = Clip.load(path).frames[0].reshape(32, 2, 32, 2, 3).mean((1, 3))
+    assert reader.facts.hdr
+    assert np.abs(made - loaded).max() <= 4  # averaged before the curve, not after it
+    assert np.ptp(made[:, :, 1]) > 100
 
 
-def test_hlg_white_is_white_and_tones_keep_their_order():
-    ramp = np.linspace(0, 65535, 32).round().astype(np.uint16)
-    made = tones.to_sdr(np.repeat(ramp[None, :, None], 3, 2), tones.HLG)[0, :, 1].astype(int)
-    assert made[0] == 0 and made[-1] >= 253 and np.diff(made).min() >= 0
+@pytest.mark.parametrize("matrix", [(0, 1, -1, 0), (-1, 0, 0, 1)])
+def test_turned_and_mirrored_files_are_trained_on_as_they_are_loaded(tmp_path, matrix):
+    path = turned(mux(tmp_path / "clip.mp4", moving(1, 1), codec="libx264"), *matrix)
+    reader = Reader(path, SMALL, lambda: None)
+    (_, frame), *_ = reader
+    made = Framer(36, "crop", reader.shape)(frame).astype(int)
+    loaded = Clip.load(path).frames[0].astype(int)
+    top, left = ((side - 36) // 2 for side in loaded.shape[:2])
+    assert (reader.facts.height, reader.facts.width) == loaded.shape[:2]
+    assert np.abs(made - loaded[top : top + 36, left : left + 36]).max() <= 3
 
 
 def test_text_and_logos_are_found_where_the_picture_moves():

@@ -31,11 +31,17 @@ def is_hdr(frame: av.VideoFrame) -> bool:
     return int(frame.color_trc) in NAMES
 
 
-def to_sdr(frame: av.VideoFrame) -> np.ndarray:
-    """uint8 [h, w, 3] in sRGB of a PQ or HLG frame."""
+def to_sdr(
+    frame: av.VideoFrame, size: tuple[int, int] | None = None, method: str = "BICUBIC"
+) -> np.ndarray:
+    """uint8 [h, w, 3] in sRGB of a PQ or HLG frame, first brought to another `size` (width,
+    height) where one is given, by an interpolation of FFmpeg's scaler.
+    """
     transfer = int(frame.color_trc)
     wide = int(frame.color_primaries) == BT2020
-    signal = frame.reformat(format="rgb48le").to_ndarray()
+    width, height = size or (frame.width, frame.height)
+    deep = frame.reformat(width, height, "rgb48le", interpolation=method)
+    signal = deep.to_ndarray()
     light = linear(transfer)[signal]
     if transfer == HLG:
         scene = (light @ LUMA_2020).clip(min=1e-6)[..., None]

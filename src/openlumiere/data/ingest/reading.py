@@ -18,14 +18,14 @@ from typing import NamedTuple
 import av
 import numpy as np
 
-from openlumiere.data.ingest import tones
 from openlumiere.data.ingest.config import IngestConfig
 from openlumiere.media import decode, video
 from openlumiere.media.alpha import over
 from openlumiere.media.digest import sha256_of_file
-from openlumiere.media.light import is_hdr
+from openlumiere.media.light import is_hdr, to_sdr
 from openlumiere.media.limits import Limits, MediaError
 from openlumiere.media.picturing import Picturing
+from openlumiere.media.upright import display_matrix, shown_size, upright
 
 logger = logging.getLogger("openlumiere")
 
@@ -84,7 +84,7 @@ class Reader:
         self.path, self.config, self.on_frame = path, config, on_frame
         self.limits = limits_of(config)
         self.facts: Facts | None = None
-        self.shape = (1, 1)
+        self.shape: Fraction | None = None  # of a pixel, width to height
         self.lasts = 1 / config.fps  # of the last frame, in seconds
 
     def __iter__(self) -> Iterator[Timed]:
@@ -118,7 +118,7 @@ class Reader:
             self._check_length(container)
             rate = stream.average_rate or stream.guessed_rate
             self.lasts = 1 / rate if rate else self.lasts
-            self.shape = _aspect(stream.sample_aspect_ratio)
+            self.shape = stream.sample_aspect_ratio
             shown = Picturing(stream.sample_aspect_ratio, 0, self.limits, logger.info)
             reader = video.FrameReader(container, stream, self.limits, shown)
             count = 0
@@ -141,7 +141,7 @@ class Reader:
             if size is None:
                 size = (frame.width, frame.height)
                 interlaced = reader.deinterlacer.graph is not None
-                self._know(*_displayed(frame, self.shape), rate, frame, interlaced)
+                self._know(*displayed(frame, self.shape), rate, frame, interlaced)
             if (frame.width, frame.height) != size:
                 got = f"{frame.width}x{frame.height} after {size[0]}x{size[1]}"
                 raise MediaError("frames of one size", got, "convert it to one size")
@@ -208,16 +208,16 @@ def _with_next(timed: Iterable[Timed]) -> Iterator[tuple[Timed, Fraction | None]
 class Framer:
     """Makes square pictures of frames: upright, at their display aspect, cropped or letterboxed."""
 
-    def __init__(self, side: int, fit: str, shape: tuple[int, int]):
+    def __init__(self, side: int, fit: str, shape: Fraction | None):
         self.side, self.fit, self.shape = side, fit, shape
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        """uint8 [side, side, 3]; alpha over white, HDR tone-mapped (`tones.py`)."""
-        width, height = _displayed(frame, self.shape, upright=False)
+        """uint8 [side, side, 3]; alpha over white, HDR tone-mapped (`media/light.py`)."""
+        width, height = shown_size(frame.width, frame.height, self.shape)
         pick = min if self.fit == "crop" else max
         scale = self.side / pick(width, height)
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        picture = np.rot90(_scaled(frame, *size), round(frame.rotation / 90) % 4)
+        picture = upright(_scaled(frame, *size), display_matrix(frame))
         return self._cropped(picture) if self.fit == "crop" else self._boxed(picture)
 
     def _cropped(self, picture: np.ndarray) -> np.ndarray:
@@ -237,29 +237,18 @@ def _scaled(frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
         frame.colorspace = BT709
     method = "AREA" if width <= frame.width else "BICUBIC"
     if is_hdr(frame):
-        deep = frame.reformat(width, height, "rgb48le", interpolation=method)
-        return tones.to_sdr(deep.to_ndarray(), frame.color_trc)
+        return to_sdr(frame, (width, height), method)
     if any(component.is_alpha for component in frame.format.components):
         small = frame.reformat(width, height, "rgba", interpolation=method).to_ndarray()
         return over(small[None], WHITE)[0]
     return frame.reformat(width, height, "rgb24", interpolation=method).to_ndarray()
 
 
-def _displayed(
-    frame: av.VideoFrame, shape: tuple[int, int], upright: bool = True
-) -> tuple[int, int]:
-    """Width and height on the screen: pixels of `shape` made square, and turned where `upright`."""
-    width, height = frame.width, frame.height
-    width = max(1, round(width * shape[0] / shape[1]))
-    turned = upright and round(frame.rotation / 90) % 2
-    return (height, width) if turned else (width, height)
-
-
-def _aspect(ratio: Fraction | None) -> tuple[int, int]:
-    """Width and height of a pixel; what no camera makes is taken for a fault and for square."""
-    if not ratio or not Fraction(1, 4) <= ratio <= 4:
-        return (1, 1)
-    return ratio.numerator, ratio.denominator
+def displayed(frame: av.VideoFrame, shape: Fraction | None) -> tuple[int, int]:
+    """Width and height on the screen: pixels of `shape` made square, and turned upright."""
+    width, height = shown_size(frame.width, frame.height, shape)
+    a, _, _, _ = display_matrix(frame)
+    return (width, height) if a else (height, width)
 
 
 def sha256_of(path: Path) -> str:
