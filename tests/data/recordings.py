@@ -83,7 +83,7 @@ def turned(path: Path, a: int, b: int, c: int, d: int) -> Path:
 
 
 def hdr(path: Path, transfer: int, size: int = 64) -> Path:
-    """Two frames of 10 bits in PQ or HLG and BT.2020, as phones record: greys over coloured bars."""
+    """Two frames of 10 bits in PQ or HLG and BT.2020, as phones record: greys, slightly tinted."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx265", rate=8, options={"x265-params": "lossless=1"})
         stream.width = stream.height = size

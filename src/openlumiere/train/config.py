@@ -54,6 +54,10 @@ class LoopConfig:
     """Steps between pictures of samples; 0 is never."""
     count_work: bool = True
     """Measure FLOPs of a step and the device's matrix rate at the start."""
+    plan: bool = True
+    """Before the run, compute one sample to say what memory and time it will take, and refuse what
+    does not fit.
+    """
     shard: bool = False
     """With several processes: keep each trained weight, its average and its moments on one of them
     only (FSDP2).

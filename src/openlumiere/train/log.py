@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from openlumiere.media.write import write_whole
+from openlumiere.train.budget import Budget
 from openlumiere.train.step import Outcome, Trainer
 from openlumiere.train.work import Work
 
@@ -23,6 +24,11 @@ class Observer:
 
     def started(self, config: dict[str, object]) -> None:
         """Called once, with the configuration of a run that was accepted."""
+
+    def planned(self, budget: Budget, frames: int) -> None:
+        """Called once before the first step, with what the run will take and the frames of a
+        sample.
+        """
 
     def logged(self, line: Line, seconds_left: float) -> None:
         """Called with each line of the log, and how long the run will take yet."""

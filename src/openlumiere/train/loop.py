@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
+from openlumiere.train.budget import Budget, budget_of
 from openlumiere.train.checkpoint import (
     FolderLock,
     changes,
@@ -43,21 +44,33 @@ def train(
     signal ends it, and save, also to `release`; answers the last step.
 
     Alike on one process and several (`accelerate launch`, `torchrun`). `about` is kept in the run's
-    configuration beside the stage's; `observer` is shown that configuration and every line of the
-    log. Raises ValueError when another trainer is in the folder, when what is in it is of another
-    net or seed, when too many steps in a row were skipped (the run is saved) or when the last state
-    could not be written.
+    configuration beside the stage's; `observer` is shown that configuration, what the run will take
+    and every line of the log. Raises ValueError when another trainer is in the folder, when what is
+    in it is of another net or seed, when a step does not fit in memory, when too many steps in a
+    row were skipped (the run is saved) or when the last state could not be written.
     """
     trainer = Trainer(stage, config)
     observer = observer or Observer()
     with Keeper(trainer, run) as keeper:
         keeper.resume()
+        budget = plan(trainer)
         observer.started(keeper.write_config(about or {}))
+        if budget is not None:
+            observer.planned(budget, stage.frames)
         with Stop(max_minutes) as stop, Log(run, trainer, measure(trainer), observer) as log:
             steps(trainer, keeper, stop, log, min(max_steps, config.fall_to))
             keeper.save(release)
     trainer.guard.check()
     return trainer.step
+
+
+def plan(trainer: Trainer) -> Budget | None:
+    """What the run will take, where that is asked for. Raises ValueError where it does not fit."""
+    if not trainer.config.plan:
+        return None
+    budget = budget_of(trainer)
+    budget.check()
+    return budget
 
 
 def steps(trainer: Trainer, keeper: Keeper, stop: Stop, log: Log, max_steps: int) -> None:

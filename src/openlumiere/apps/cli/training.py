@@ -25,6 +25,7 @@ from openlumiere.media.replace import check_folder_of_weights
 from openlumiere.models.e5 import E5TextEncoder
 from openlumiere.models.folder import UPSCALER
 from openlumiere.models.stunet import TEMPORAL_WEIGHTS
+from openlumiere.train.budget import Budget
 from openlumiere.train.config import PRESETS
 from openlumiere.train.data import TEXTS, CaptionStates, Source
 from openlumiere.train.log import Line, Observer
@@ -211,6 +212,11 @@ class Terminal(Observer):
         """The configuration, once."""
         if int(os.environ.get("RANK", 0)) == 0:
             print(json.dumps(config, indent=1), flush=True)
+
+    def planned(self, budget: Budget, frames: int) -> None:
+        """What the run will take, once."""
+        if int(os.environ.get("RANK", 0)) == 0:
+            print(budget.in_words("clips" if frames > 1 else "pictures"), flush=True)
 
     def logged(self, line: Line, seconds_left: float) -> None:
         """Where the run is."""
