@@ -20,7 +20,7 @@ from openlumiere.train.work import timed
 
 DAY = 24 * 60 * 60
 # peak of a real run a sample, over what its backward pass keeps: 112 MB to 87 MB for the temporal
-# part of the bundled model (`pytest -m long tests/train/test_budget.py`)
+# part of the bundled model (`pytest -m long tests/train/test_training_budget.py`)
 BESIDE = 1.3
 MOMENTS = {"adamw": 2, "muon": 1}  # tensors of a weight's size that the optimiser keeps
 

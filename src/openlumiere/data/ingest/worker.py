@@ -22,10 +22,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import av
+import numpy as np
 
 from openlumiere.data.ingest.config import IngestConfig
 from openlumiere.data.ingest.digest import digest
+from openlumiere.data.ingest.pictures import pack
 from openlumiere.data.ingest.reading import limits_of
+from openlumiere.data.ingest.rules import measure
 from openlumiere.media.limits import MediaError
 from openlumiere.media.worker import confine
 
@@ -39,8 +42,19 @@ def main() -> None:
     av.logging.set_level(av.logging.PANIC)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    warm_up()
     for line in sys.stdin:
         print(json.dumps(forked(json.loads(line))), file=answers, flush=True)
+
+
+def warm_up() -> None:
+    """Do once what libraries put off until they are first used, a quarter of a second of it, so
+    that not every fork does.
+    """
+    config = IngestConfig(side=16, frames=2)
+    frames = np.zeros((config.frames, config.side, config.side, 3), np.uint8)
+    measure(frames, [True, True], config)
+    pack(frames, config)
 
 
 def forked(job: dict) -> dict:
