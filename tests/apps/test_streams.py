@@ -49,7 +49,7 @@ def generate(tiny_model, output):
     return [*words, "--model", tiny_model, "-o", output]
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-16"])
+@pytest.mark.parametrize("encoding", ["ascii", "utf-16"])
 def test_a_written_clip_is_written_whatever_the_terminal_can_show(tiny_model, tmp_path, encoding):
     done = lumiere(*generate(tiny_model, tmp_path / "üл.mp4"), PYTHONIOENCODING=encoding)
     assert done.returncode == 0 and (tmp_path / "üл.mp4").is_file()

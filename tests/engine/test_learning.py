@@ -36,7 +36,7 @@ def style(lumiere):
         [picture()],
         "blocks",
         prompts=[PROMPT],
-        learning=Learning(steps=40, batch=4, rank=4, learning_rate=1e-2),
+        learning=Learning(steps=24, batch=4, rank=4, learning_rate=1e-2),
     )
 
 

@@ -38,7 +38,7 @@ def tasks_for(lumiere, count):
                 yield Restyle(clip=clip, prompt="a drawing", strength=0.8, **how)
 
 
-@pytest.mark.parametrize("count", [40])
+@pytest.mark.parametrize("count", [12, pytest.param(40, marks=pytest.mark.long)])
 def test_clips_from_four_threads_are_those_made_alone(tiny, count):
     before = {name: value.clone() for name, value in tiny.base.stunet.state_dict().items()}
     tasks = list(tasks_for(tiny, count))

@@ -295,7 +295,8 @@ def test_gradient_checkpointing_keeps_less():
     assert kept[True] < 0.5 * kept[False]
 
 
-@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("backend", ["eager", "inductor"])
 def test_compiles_to_one_graph(backend: str):
     """In a process of its own: here annotations are checked, by Python that no graph can hold."""
     done = subprocess.run(

@@ -115,7 +115,8 @@ def test_rows_are_the_4_bit_blocks_written_out(e5):
 
 
 def test_neighbours_change_no_bit(e5):
-    together, alone = e5.encode(PROMPTS), [e5.encode([prompt]) for prompt in PROMPTS]
+    some = PROMPTS[::3]
+    together, alone = e5.encode(some), [e5.encode([prompt]) for prompt in some]
     for row, mask, one in zip(together.states, together.mask, alone):
         assert mask.sum() == one.mask.sum() == one.states.shape[1]
         assert torch.equal(row[mask], one.states[0])

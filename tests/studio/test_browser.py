@@ -36,6 +36,7 @@ def last(studio):
     return max(Queue(studio.folder).list(), key=lambda job: job.created)
 
 
+@pytest.mark.long
 def test_a_prompt_becomes_a_clip(visitor, studio):
     page = visitor()
     fill(

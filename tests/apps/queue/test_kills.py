@@ -12,7 +12,7 @@ from openlumiere.apps.queue import Queue
 SCRIPT = Path(__file__).parent / "killing.py"
 
 
-@pytest.mark.parametrize(("kills", "seed"), [(5, 1), pytest.param(50, 2, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("kills", "seed"), [(3, 1), pytest.param(50, 2, marks=pytest.mark.long)])
 def test_killed_workers_lose_no_job_and_make_none_twice(tiny, tiny_model, tmp_path, kills, seed):
     words = [tmp_path, tiny_model, kills, seed]
     done = subprocess.run(

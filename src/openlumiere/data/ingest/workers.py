@@ -16,6 +16,16 @@ Item = TypeVar("Item")
 Done = tuple[Any, Any]
 
 
+READERS = threading.local()
+
+
+def digest_here(job: dict) -> dict:
+    """Do a job by the reading process of this Ray worker."""
+    if not hasattr(READERS, "readers"):
+        READERS.readers = Readers()
+    return READERS.readers(job)
+
+
 class Workers(Protocol):
     """Runs jobs side by side."""
 
@@ -68,8 +78,10 @@ class Cluster:
     with `cores` workers ("local").
 
     All its machines must see the footage and the shards at the same paths. A job whose worker is
-    lost is given to another one, up to 5 times.
+    lost is given to another one, up to 5 times. `work` is what a worker does with a job.
     """
+
+    work = staticmethod(digest_here)
 
     def __init__(self, address: str, cores: int = 2):
         try:
@@ -101,7 +113,7 @@ class Cluster:
 
     def digest(self, jobs: Iterable[tuple[Item, dict]]) -> Iterator[tuple[Item, dict]]:
         """As `Workers` says."""
-        remote = self.remote(digest_here)
+        remote = self.remote(self.work)
 
         def ended(pending: dict) -> Iterator[tuple[Item, dict]]:
             for reference in self.ray.wait(list(pending))[0]:
@@ -140,13 +152,3 @@ def _few_at_a_time(
             yield from ended(pending)
     while pending:
         yield from ended(pending)
-
-
-READERS = threading.local()
-
-
-def digest_here(job: dict) -> dict:
-    """Do a job by the reading process of this Ray worker."""
-    if not hasattr(READERS, "readers"):
-        READERS.readers = Readers()
-    return READERS.readers(job)
