@@ -12,6 +12,7 @@ are killed at work, and once the process that gives out the jobs is, and starts 
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import pickle
 import signal
@@ -35,6 +36,29 @@ from openlumiere.data.ingest.workers import AHEAD, Cluster
 
 CLIPS = 20_000
 COUNTED = 1_000_000
+ROW = json.dumps(
+    {
+        "key": "0123456789abcdef-00001",
+        "start": 1.5,
+        "seconds": 5.0,
+        "motion": 5.182,
+        "light": 171.16,
+        "repeats": 0.0,
+        "phash": "389b91f06e601eb32ab395c46a443bb33ab3959a6e4c9291",
+        "scores": "{}",
+        "flags": "",
+        "dropped": "",
+        "sha256": "a" * 64,
+        "source_width": 1920,
+        "source_height": 1080,
+        "source_fps": "25",
+        "interlaced": False,
+        "hdr": False,
+        "source": "some/folder/clip_000001.mp4",
+        "caption": "a man walks along the street in the rain",
+        "licence": "CC-BY-4.0",
+    }
+)
 SPREAD = 1.0  # standard deviation of the logarithm of a file's seconds
 
 
@@ -55,7 +79,10 @@ def figures() -> None:
         seen.keep(f"{number:016x}-00000", phash)
     spent = (time.process_time() - start) / CLIPS
     held = tracemalloc.get_traced_memory()[0] / CLIPS
+    rows = [json.loads(ROW) for _ in range(CLIPS)]
+    rowed = tracemalloc.get_traced_memory()[0] / CLIPS - held
     tracemalloc.stop()
+    print(f"rows of the index   {rowed:8.0f} bytes a clip (traced, {len(rows)} of them)")
     print(f"duplicates          {1e6 * spent:8.1f} us and {held:.0f} bytes a clip (traced)")
     epochs = itertools.count()
     shuffle = seconds_of(lambda: order(COUNTED, 0, next(epochs)))
