@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import time
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
@@ -80,12 +81,44 @@ def test_clip_refuses_other_frames(frames):
         Clip(frames)
 
 
+NTSC = Fraction(24000, 1001)
+
+
 @pytest.mark.parametrize(
-    "fps", [0, -1, 23.976, float("nan"), float("inf"), 10**6, Fraction(1, 10**9)]
+    ("fps", "exact"),
+    [
+        (16.0, 16),
+        (np.int64(30), 30),
+        (np.uint8(200), 200),
+        (np.float32(24), 24),
+        (np.array(25), 25),
+        (Decimal("16"), 16),
+        ("12", 12),
+        (" 24000/1001 ", NTSC),
+        ("23.976", Fraction(2997, 125)),
+        (NTSC, NTSC),
+        (1000, 1000),
+    ],
+)
+def test_clip_takes_rates_of_many_kinds(fps, exact):
+    rate = Clip(moving(2), fps).fps
+    assert rate == exact and type(rate.numerator) is int
+
+
+@pytest.mark.parametrize(
+    "fps",
+    [
+        *(0, -1, 23.976, float("nan"), float("inf"), 10**6, 10**9999, Fraction(1, 10**9)),
+        *("abc", "", "1/0", "-3", "1e99999999", "9" * 9999, "nan", "1_6", b"16", "16\n\x00"),
+        *(None, [16], (16,), {}, 16j, object(), True, np.True_, np.array([16]), np.float64("nan")),
+        *(Decimal("NaN"), Decimal("sNaN"), Decimal("1e99999999"), Fraction(10**9999, 3)),
+    ],
+    ids=lambda fps: type(fps).__name__,
 )
 def test_clip_refuses_other_rates(fps):
-    with pytest.raises(MediaError, match="fps"):
+    with pytest.raises(MediaError, match=r"^fps: expected .+, got .+, pass ") as refused:
         Clip(moving(2), fps)
+    assert len(str(refused.value)) < 300 and str(refused.value).isprintable()
 
 
 def test_import_is_light():

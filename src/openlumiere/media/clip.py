@@ -1,8 +1,11 @@
 """`Clip`: frames, their rate, and what has to happen before they leave."""
 
 import os
+import re
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from fractions import Fraction
+from numbers import Rational
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +19,7 @@ from openlumiere.media.sound import Sound
 
 MAX_FPS = 1000
 MAX_DENOMINATOR = 1_000_000
+RATE = re.compile(r"\s*\d{1,9}(/(\d{1,9})|\.\d{1,6})?\s*", re.ASCII)
 
 
 class Origin(Protocol):
@@ -40,19 +44,55 @@ class Origin(Protocol):
         """
 
 
-def exact_fps(fps: int | float | str | Fraction) -> Fraction:
+def exact_fps(fps: object) -> Fraction:
     """`fps` as an exact fraction above 0 and up to 1000, its denominator up to a million; a float
-    only when it is a whole number.
+    only when it is a whole number. Raises `MediaError` for any other value of any other type.
     """
-    whole = not isinstance(fps, float) or fps.is_integer()
-    rate = Fraction(fps) if whole else Fraction(0)
-    if not 0 < rate <= MAX_FPS or rate.denominator > MAX_DENOMINATOR:
-        expected = (
-            f"fps as an int or Fraction above 0 and up to {MAX_FPS}, "
-            f"its denominator up to {MAX_DENOMINATOR}"
+    rate = fraction_of(fps)
+    if rate is None or not 0 < rate <= MAX_FPS or rate.denominator > MAX_DENOMINATOR:
+        raise MediaError(
+            f"a rate such as 16, 30000/1001 or a Fraction, above 0 and up to {MAX_FPS}, "
+            f"its denominator up to {MAX_DENOMINATOR}",
+            shown(fps),
+            "pass Fraction(30000, 1001) and the like",
+            name="fps",
         )
-        raise MediaError(expected, repr(fps), "pass Fraction(30000, 1001) and the like")
     return rate
+
+
+def fraction_of(value: object) -> Fraction | None:
+    """An exact number of Python, numpy or torch, or text of bounded length; None for what is none,
+    and for floats with decimals, which are exact by accident only.
+    """
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if isinstance(value, str):
+        return written_fraction(value)
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, Rational):
+        return Fraction(int(value.numerator), int(value.denominator))
+    if isinstance(value, Decimal) and value.is_finite():
+        value = float(value)
+    if not isinstance(value, float) or not value.is_integer():
+        return None
+    return Fraction(value)
+
+
+def written_fraction(text: str) -> Fraction | None:
+    """A fraction of few digits, so that reading it takes no time."""
+    found = RATE.fullmatch(text)
+    if found is None or set(found[2] or "1") == {"0"}:
+        return None
+    return Fraction(text.strip())
+
+
+def shown(value: object) -> str:
+    """A value in an error, at most 80 characters."""
+    try:
+        return repr(value)[:80]
+    except ValueError:  # a whole number of more digits than Python writes
+        return f"{type(value).__name__} of thousands of digits"
 
 
 def check_frames(frames: np.ndarray) -> None:

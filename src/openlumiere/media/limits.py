@@ -19,10 +19,14 @@ def for_command(line: str) -> str:
 
 
 class MediaError(ValueError):
-    """A file that can't be read or written as asked, in one line: expected, got, do this."""
+    """A file that can't be read or written as asked, or an argument (`name`) that does not do, in
+    one line: expected, got, do this.
+    """
 
-    def __init__(self, expected: str, got: str, do: str):
-        line = " ".join(f"expected {expected}, got {got}; {do}".split())
+    def __init__(self, expected: str, got: str, do: str, name: str = ""):
+        said = f"{name}: expected {expected}, got {got}, {do}"
+        unnamed = f"expected {expected}, got {got}; {do}"
+        line = " ".join((said if name else unnamed).split())
         super().__init__("".join(letter if letter.isprintable() else "?" for letter in line))
         self.parts = (expected, got, do)
 
