@@ -6,10 +6,13 @@ import json
 import pickle
 import shutil
 
+import diffusers
 import pytest
 import torch
 
 from families import TINY, save_tiny
+from nets import picture_net
+from openlumiere.backbones.animatediff import AnimateDiffBackbone
 from openlumiere.backbones.registry import FAMILIES, open_published
 from openlumiere.contract import Backbone
 from openlumiere.models.folder import ModelError
@@ -128,3 +131,19 @@ def test_shards_load(saved, tmp_path):
 def test_every_family_has_a_tiny_model():
     made = {FAMILIES[name.split()[0]].build for name in TINY}
     assert made == {family.build for family in FAMILIES.values()}
+
+
+@pytest.mark.parametrize(("widths", "layers"), [((8, 8), 1), ((8, 16), 2), ((8, 16, 16), 1)])
+def test_a_motion_adapter_of_another_picture_net_is_refused(widths, layers):
+    net = picture_net(4, 4, widths=(8, 16), heads=4)
+    adapter = diffusers.MotionAdapter(
+        block_out_channels=widths,
+        motion_layers_per_block=layers,
+        motion_norm_num_groups=2,
+        motion_num_attention_heads=2,
+    )
+    line = (
+        "motion adapter: expected one for .* widths 8, 16 and layers 1, 1, got one for widths 8, "
+    )
+    with pytest.raises(ValueError, match=line):
+        AnimateDiffBackbone.from_parts({"unet": net, "motion_adapter": adapter})

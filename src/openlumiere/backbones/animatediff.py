@@ -14,7 +14,7 @@ from fractions import Fraction
 from math import prod
 from typing import Any
 
-from diffusers import UNetMotionModel
+from diffusers import MotionAdapter, UNet2DConditionModel, UNetMotionModel
 from jaxtyping import Float
 from torch import Tensor
 
@@ -39,7 +39,7 @@ class AnimateDiffBackbone(PublishedBackbone):
         """Of a published folder's components, by name; a picture net is joined with the adapter."""
         net = parts["unet"]
         if not isinstance(net, UNetMotionModel):
-            net = UNetMotionModel.from_unet2d(net, parts["motion_adapter"]).eval()
+            net = joined(net, parts["motion_adapter"]).eval()
         return cls(
             net=net.requires_grad_(False),
             process=VariancePreserving(parts["scheduler"]),
@@ -90,3 +90,24 @@ class AnimateDiffBackbone(PublishedBackbone):
         channels: int = self.net.config.block_out_channels[0]
         number: int = self.net.dtype.itemsize
         return STATES * number * batch * prod(grid) * channels
+
+
+def joined(unet: UNet2DConditionModel, adapter: MotionAdapter) -> UNetMotionModel:
+    """A picture net with a motion adapter. Raises ValueError for the adapter of a net of another
+    shape.
+    """
+    own, given = shape_of(unet.config, "layers"), shape_of(adapter.config, "motion_layers")
+    if own != given:
+        raise ValueError(
+            f"motion adapter: expected one for a picture net of {own}, got one for {given}, "
+            "give the adapter that was trained over this kind of net"
+        )
+    return UNetMotionModel.from_unet2d(unet, adapter)
+
+
+def shape_of(config: Any, layers: str) -> str:
+    """The widths of a net's levels and how many layers each has, in words."""
+    widths = tuple(config["block_out_channels"])
+    count = config[f"{layers}_per_block"]
+    counts = (count,) * len(widths) if isinstance(count, int) else tuple(count)
+    return f"widths {', '.join(map(str, widths))} and layers {', '.join(map(str, counts))}"

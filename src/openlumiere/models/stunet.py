@@ -254,11 +254,7 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         """SHA-256 of the frozen net's tensors, rounded to float16: a float16 copy has the same one,
         a bfloat16 one not.
         """
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.unet2d.state_dict().items()):
-            digest.update(f"{name} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.to("cpu", torch.float16).contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return picture_fingerprint(self.unet2d)
 
     def save_temporal(self, folder: str | Path) -> None:
         """Write the added weights alone, with the options that made them and the frozen net's
@@ -553,6 +549,15 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
                 f"got {height}x{width}; this 2D net's resnet resizers take no other: "
                 "resize or pad the frames"
             )
+
+
+def picture_fingerprint(unet: nn.Module) -> str:
+    """See `STUNet.fingerprint`; of a picture net that is not inflated yet."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(unet.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.to("cpu", torch.float16).contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _public(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,19 +5,20 @@ optimiser.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from diffusers import UNet2DConditionModel
-from safetensors import safe_open
-from torch import nn
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
 
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.engine.cascade import LumiereUpscalePipeline
 from openlumiere.models.codec import ResidualCodec, UnshuffleCodec
 from openlumiere.models.folder import UPSCALER
-from openlumiere.models.stunet import TEMPORAL_WEIGHTS, STUNet
+from openlumiere.models.stunet import TEMPORAL_WEIGHTS, STUNet, picture_fingerprint
 from openlumiere.train.checkpoint import CONFIG
 from openlumiere.train.nets import FACTOR
 
@@ -94,14 +95,20 @@ def load_into(net: nn.Module, folder: Path) -> None:
     another.
     """
     weights = open_picture_net(folder).state_dict()
-    for name, target in net.state_dict().items():
-        got = tuple(weights[name].shape) if name in weights else "none"
-        if got != tuple(target.shape):
+    own = net.state_dict()
+    for name in [*own, *(weights.keys() - own.keys())]:
+        expected, got = shape_in(own, name), shape_in(weights, name)
+        if got != expected:
             raise ValueError(
-                f"start: expected {name} of shape {tuple(target.shape)}, got {got} in {folder},"
+                f"start: expected {name} of shape {expected}, got {got} in {folder},"
                 " start from a net of this preset"
             )
     net.load_state_dict(weights)
+
+
+def shape_in(weights: Mapping[str, Tensor], name: str) -> tuple[int, ...] | str:
+    """Of the weight of that name, or `none`."""
+    return tuple(weights[name].shape) if name in weights else "none"
 
 
 def open_net(
@@ -118,7 +125,11 @@ def open_net(
             raise ValueError("start: expected a model, or a picture net, got neither, name one")
         model = open_model(start)
         return VideoNet(model.stunet, pixel_codec(model, start))
-    net = open_stunet(open_picture_net(picture), start, attention_blocks)
+    unet = open_picture_net(picture)
+    if start is None:
+        net = STUNet.from_unet2d(unet, attention_blocks=attention_blocks)
+    else:
+        net = open_stunet(unet, picture, start)
     return VideoNet(net, open_codec(picture))
 
 
@@ -132,24 +143,57 @@ def pixel_codec(model: LumierePipeline, folder: Path) -> UnshuffleCodec:
     return model.codec
 
 
-def open_stunet(
-    unet: UNet2DConditionModel, start: Path | None, attention_blocks: tuple[int, int, int]
-) -> STUNet:
-    """`unet` inflated, with the temporal weights of `start` where that is given."""
-    if start is None:
-        return STUNet.from_unet2d(unet, attention_blocks=attention_blocks)
+def open_stunet(unet: UNet2DConditionModel, picture: Path, start: Path) -> STUNet:
+    """`unet`, the picture net of `picture`, inflated with the temporal weights of `start`."""
     temporal = start / TEMPORAL
-    if not (temporal / TEMPORAL_WEIGHTS).is_file():
-        return with_temporal(unet, open_model(start).stunet)
-    net = STUNet.from_unet2d(unet, **options_of(temporal / TEMPORAL_WEIGHTS))
+    file = temporal / TEMPORAL_WEIGHTS
+    if not file.is_file():
+        other = open_model(start).stunet
+        check_picture_net(unet, picture, other.fingerprint(), start)
+        return with_temporal(unet, other)
+    made = made_with(file)
+    check_picture_net(unet, picture, made.fingerprint, start)
+    net = STUNet.from_unet2d(unet, **made.options)
     net.load_temporal(temporal)  # a run's, in full precision
     return net
 
 
-def options_of(file: Path) -> dict:
-    """The options of `STUNet` that temporal weights were saved with."""
-    with safe_open(file, framework="pt") as opened:
-        return json.loads((opened.metadata() or {})["options"])
+class Made(NamedTuple):
+    """The options of `STUNet` that temporal weights were saved with, and the fingerprint of the
+    picture net under them.
+    """
+
+    options: dict
+    fingerprint: str
+
+
+def made_with(file: Path) -> Made:
+    """What a file of temporal weights says of itself. Raises ValueError for another file."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            note = opened.metadata() or {}
+        return Made(dict(json.loads(note["options"])), note["fingerprint"])
+    except KeyError as error:
+        reason = f"none that say their {error.args[0]}"
+    except (OSError, SafetensorError, ValueError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
+    raise ValueError(
+        f"start: expected temporal weights that lumiere train wrote in {file}, got {reason},"
+        " name another run"
+    )
+
+
+def check_picture_net(
+    unet: UNet2DConditionModel, picture: Path, fingerprint: str, start: Path
+) -> None:
+    """Raise ValueError for temporal weights that were trained over another picture net."""
+    own = picture_fingerprint(unet)
+    if own != fingerprint:
+        raise ValueError(
+            f"start: expected a model over the picture net {own[:12]} of {picture}, got one over"
+            f" {fingerprint[:12]} in {start}, leave out --image-run or name the one that"
+            " it was trained over"
+        )
 
 
 @torch.no_grad()
@@ -161,11 +205,6 @@ def with_temporal(unet: UNet2DConditionModel, other: STUNet) -> STUNet:
         if name != "unet" and not name.startswith("_")
     }
     net = STUNet.from_unet2d(unet, **options)
-    if net.fingerprint() != other.fingerprint():
-        raise ValueError(
-            f"start: expected a model over the picture net {net.fingerprint()[:12]}, got"
-            f" {other.fingerprint()[:12]}, leave out --image-run"
-        )
     copy_temporal(other, net)
     return net
 
@@ -175,9 +214,10 @@ def copy_temporal(source: STUNet, target: STUNet) -> None:
     """The temporal weights of one net into another of the same options. Raises ValueError."""
     weights = dict(source.temporal_named_parameters())
     for name, parameter in target.temporal_named_parameters():
-        if name not in weights or weights[name].shape != parameter.shape:
+        expected, got = tuple(parameter.shape), shape_in(weights, name)
+        if got != expected:
             raise ValueError(
-                f"start: expected temporal weights of {name} {tuple(parameter.shape)}, got others, "
+                f"start: expected temporal weights {name} of shape {expected}, got {got}, "
                 "start from a model of the same options"
             )
         parameter.copy_(weights[name])

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple, TypeAlias
@@ -289,12 +290,19 @@ class Trainer:
             "guard": self.guard.facts(),
             "processes": self.accelerator.num_processes,
             "config": asdict(self.config),
+            "frozen": self.frozen,
         }
         return Checkpoint(step=self.step, groups=groups, facts=facts)
+
+    @cached_property
+    def frozen(self) -> str:
+        """The fingerprint of what does not train."""
+        return frozen_fingerprint(self.stage.net)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint. Raises ValueError for one of another net or another seed."""
         check_seed(checkpoint.facts["config"]["seed"], self.config.seed)
+        check_frozen(checkpoint.facts.get("frozen", self.frozen), self.frozen)
         copy_into(self.parameters, checkpoint.groups["parameters"])
         copy_into(self.ema.average, checkpoint.groups["average"])
         restore_moments(self.optimizer, self.parameters, checkpoint.groups["optimizer"])
@@ -333,6 +341,25 @@ def check_seed(began: int, seed: int) -> None:
             f"seed: expected {began}, with which this run began, got {seed}, leave it out or name a"
             " new run folder"
         )
+
+
+def check_frozen(began: str, frozen: str) -> None:
+    """Raise ValueError where a run would go on over another frozen net than it began over."""
+    if frozen != began:
+        raise ValueError(
+            f"start: expected the frozen net {began[:12]}, over which this run began, got"
+            f" {frozen[:12]}, name the picture net or model that it began with, or a new run folder"
+        )
+
+
+def frozen_fingerprint(net: nn.Module) -> str:
+    """SHA-256 of the weights that do not train, rounded to float16, in which models are kept."""
+    digest = hashlib.sha256()
+    for name, value in sorted(net.named_parameters()):
+        if not value.requires_grad:
+            digest.update(f"{name} {tuple(value.shape)}".encode())
+            digest.update(value.detach().to("cpu", torch.float16).contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def split_batch(config: LoopConfig, processes: int) -> tuple[int, int]:
