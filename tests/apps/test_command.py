@@ -239,6 +239,20 @@ def test_a_mistake_is_found_before_the_model_is_read(call, folder):
     assert "nowhere" in refused(call, folder, "generate", PROMPT, "-o", "a.mp4", model="nowhere")
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["generate", PROMPT, "-o", "a.avi"], "expected one of .mp4"),
+        (["generate", PROMPT, "--style", "no.safetensors", "-o", "a.mp4"], "style 0: expected"),
+        (["animate", "no.png", PROMPT, "-o", "a.mp4"], "image: expected a file"),
+        (["mend", "no.mp4", "-o", "a.mp4"], "clip: expected a file or folder that exists"),
+    ],
+)
+def test_a_wrong_path_is_found_before_torch_is_imported(call, folder, monkeypatch, words, told):
+    monkeypatch.setattr("openlumiere.apps.cli.make.make_all", lambda *_: pytest.fail("too late"))
+    assert told in refused(call, folder, *words)
+
+
 @pytest.mark.parametrize("damage", ["missing file", "flipped byte", "pickle"])
 def test_broken_weights(call, folder, tiny_model, tmp_path, damage):
     broken = shutil.copytree(tiny_model, tmp_path / "broken")

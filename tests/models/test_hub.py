@@ -54,8 +54,14 @@ def test_folder_comes_before_the_hub(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "name", ["../secrets", "someone", "a/b/c", "someone/../clips", "/nowhere/at all"]
 )
-def test_what_is_no_name_of_the_hub_is_a_folder(name):
-    assert str(locate(name)) == name
+def test_neither_a_folder_nor_a_name_of_the_hub(name):
+    with pytest.raises(ModelError, match=f"expected a folder, .*, got '{name}', .*, check the"):
+        locate(name)
+
+
+def test_the_nearest_bundled_model_is_named():
+    with pytest.raises(ModelError, match="perhaps you meant toys"):
+        locate("tyos")
 
 
 def test_error_is_a_users_mistake():

@@ -1,7 +1,7 @@
 """Clips and pictures: the only code here that opens or writes video and image files."""
 
 from openlumiere.media.clip import Clip, Origin
-from openlumiere.media.encode import check_output
+from openlumiere.media.encode import check_ending, check_output
 from openlumiere.media.image import load_image, load_mask, save_image
 from openlumiere.media.limits import Limits, MediaError
 from openlumiere.media.picture import contact_sheet, filmstrip, xt_slice
@@ -12,6 +12,7 @@ __all__ = [
     "Limits",
     "MediaError",
     "Origin",
+    "check_ending",
     "check_output",
     "contact_sheet",
     "filmstrip",

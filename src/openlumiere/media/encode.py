@@ -104,6 +104,13 @@ def check_output(
     _check_beside(path, previews)
 
 
+def check_ending(path: str | os.PathLike) -> None:
+    """Raise `MediaError` for the path of a file that no clip can be written to, by its ending."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in ENCODERS:
+        raise MediaError(f"one of {KNOWN}", suffix or "no extension", "change the output path")
+
+
 def _check_beside(path: str | os.PathLike, previews: Sequence[str] = ()) -> None:
     target = Path(path)
     check_folder(target.parent)
@@ -115,8 +122,7 @@ def _encoder(text: str, target: Path, lossless: bool, frames: np.ndarray) -> Enc
     if text.endswith(("/", os.sep)):
         return _checked_folder(target)
     suffix = target.suffix.lower()
-    if suffix not in ENCODERS:
-        raise MediaError(f"one of {KNOWN}", suffix or "no extension", "change the output path")
+    check_ending(target)
     if os.path.isdir(target):
         raise MediaError(
             f"a file name ending in {suffix}", f"the folder {target}", "choose another name"

@@ -7,6 +7,7 @@ KEEP_PART = "pass allow_partial=True to keep what is there"
 
 IN_COMMAND = (
     ("pass allow_partial=True", "add --allow-partial"),
+    ("use Clip.load and take a frame", "save one of its frames as a picture first"),
     ("pass audio=None to save without it", "convert its sound first"),
 )  # advice of Python, and how the command says it
 

@@ -9,6 +9,7 @@ from huggingface_hub import hf_hub_download, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from openlumiere.models.folder import INDEX, SUFFIXES, UPSCALER, ModelError, read_json
+from openlumiere.tasks.base import nearest
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 FILES = [
@@ -39,8 +40,14 @@ def locate(model: str | Path) -> Path:
     folder = Path(model)
     if not folder.exists() and str(model) in BUNDLED:
         return BUNDLED[str(model)]
-    if folder.exists() or not HUB_ID.fullmatch(str(model)):
+    if folder.exists():
         return folder
+    if not HUB_ID.fullmatch(str(model)):
+        raise ModelError(
+            f"a folder, owner/name on the hub, or {' or '.join(BUNDLED)}",
+            f"{str(model)!r}, which is none of these",
+            nearest(str(model), BUNDLED, "check the path"),
+        )
     try:
         index = Path(hf_hub_download(str(model), INDEX))
         return Path(snapshot_download(str(model), allow_patterns=named_files(index)))

@@ -156,7 +156,7 @@ def check_points(points: Points, count: int) -> None:
     if not all(-1 <= number <= 2 for point in points for number in point):
         raise ValueError(
             "region: expected fractions of the frame's sides, -1 to 2, "
-            f"got {shown(points)}, divide pixels by the sides"
+            f"got {spelled(points)[:100]}, divide pixels by the sides"
         )
 
 

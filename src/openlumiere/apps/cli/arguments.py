@@ -16,6 +16,12 @@ from openlumiere.tasks.base import nearest
 
 Arguments = TypeVar("Arguments")
 INVALID = r"invalid choice '(.*?)' for argument '(.*?)'. Expected one of \((.*)\)"  # tyro's words
+MISSING = r"Missing from [^:]*: ((?:-[\w-]+ (?:\{.*?\}|\S+) ?)+|\S+) (.*?)\.?(?: \(required\)|$)"
+NO_VALUE = r"Missing value for argument '(.*?)'"
+NO_NUMBER = (
+    (r"Error parsing (\S+): .*invalid literal for int\(\) with base 10: ('.*')", "a whole number"),
+    (r"Error parsing (\S+): .*could not convert string to float: ('.*')", "a number"),
+)
 
 
 def parse(
@@ -62,7 +68,22 @@ def mistake(sentence: str, words: list[str], verb: str, options: list[str]) -> s
         return f"{choice[2]}: expected one of {', '.join(choices)}, got {choice[1][:100]!r}, {do}"
     dashed = [word for word in words if re.match(r"-[^-oh\d.]|--.*\s", word)]
     do = hint(dashed[0], verb) if dashed else f"see lumiere {verb} --help"
-    return f"expected its arguments, got a mistake ({sentence}), {do}"
+    return f"{expected(sentence)}, {do}"
+
+
+def expected(sentence: str) -> str:
+    """What a verb expected and what came, from what tyro says of a missing or unreadable value."""
+    missing = re.match(MISSING, sentence)
+    if missing:
+        return f"expected {missing[1].strip()} ({missing[2]}), got none"
+    alone = re.match(NO_VALUE, sentence)
+    if alone:
+        return f"{alone[1]}: expected a value, got none"
+    for pattern, kind in NO_NUMBER:
+        unread = re.match(pattern, sentence)
+        if unread:
+            return f"{unread[1]}: expected {kind}, got {unread[2][:100]}"
+    return f"expected arguments that can be read, got others ({sentence})"
 
 
 def hint(word: str, verb: str) -> str:

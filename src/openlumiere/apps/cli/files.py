@@ -12,6 +12,7 @@ from openlumiere.tasks.base import nearest
 if TYPE_CHECKING:
     from openlumiere.media import Clip
     from openlumiere.models.style import Style
+    from openlumiere.tasks import Task
 
 SUFFIXES = {"image": (".png", ".webp"), "learn-style": (".safetensors",)}
 """Of what is written, where it is no clip."""
@@ -48,8 +49,29 @@ def check_name(output: str, kind: str, *further: str) -> None:
         )
     if kind in SUFFIXES:
         check_choice("output", path.suffix.lower(), SUFFIXES[kind])
+    elif not output.endswith(("/", os.sep)):
+        check_clip_ending(path)
     for end in (*COMPANIONS, *further):
         check_encodable(path, end)
+
+
+def check_clip_ending(path: Path) -> None:
+    """Refuse a file whose ending is not one of those that clips are written in."""
+    from openlumiere.media import check_ending
+
+    check_ending(path)
+
+
+def check_inputs(task: Task, *unread: str) -> None:
+    """Refuse the path of a file that is not there, before torch is imported; the roles in `unread`
+    are no files.
+    """
+    for role, media in task.media().items():
+        named = media.path and not media.sha256 and role not in unread
+        if named and not os.path.exists(media.path):
+            raise ValueError(
+                f"{role}: expected a file or folder that exists, got {media.path!r}, check the path"
+            )
 
 
 def check_encodable(path: Path, end: str) -> None:

@@ -208,9 +208,9 @@ def quoted(beyond: Beyond) -> str:
 
 def known(knows: Knows) -> str:
     """What a model draws, in a clause, and what to do about it."""
-    does = f" that go {listed(list(knows.actions))}" if knows.actions else ""
+    does = f"; motions: {listed(list(knows.actions))}" if knows.actions else ""
     grounds = listed([*knows.colours, *knows.grounds])
-    before = f", before {grounds}" if grounds else ""
+    before = f"; backgrounds: {grounds}" if grounds else ""
     return f"it draws {listed(list(knows.subjects))}{does}{before}; {OTHER_MODEL}"
 
 

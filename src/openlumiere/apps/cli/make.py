@@ -11,6 +11,7 @@ from openlumiere.apps.cli.console import REPORT, Progress, progress
 from openlumiere.apps.cli.files import (
     PREVIEWS,
     STYLE_PREVIEW,
+    check_inputs,
     check_name,
     numbered,
     save_clip,
@@ -37,6 +38,7 @@ def main(words: list[str], verb: str) -> int:
     tasks = [task_of(verb, form, index) for index in range(len(outputs))]
     for output in outputs:
         check_name(output, verb, *companions(form))
+    check_inputs(tasks[0], *(["image"] if getattr(form, "from_prompt", False) else []))
     with progress(verb) as bar:
         bar.say("loading the model")
         return make_all(tasks, outputs, form, bar)

@@ -105,6 +105,7 @@ def clips_of(asked: Sticker, options: Options, bar: Progress) -> list[Clip]:
     bar.say("loading the model")
     lumiere = loading.load(name, asked_model.device, asked_model.dtype, settings)
     loading.warn(tasks[0], lumiere)
+    bar.say("sampling")
     clips = []
     for task in tasks:
         bar.begin_again()

@@ -235,7 +235,7 @@ def read(stage: str, words: list[str]) -> Options:
 
 def named(words: list[str], *options: str) -> str | None:
     """What the words give for one of these options, before they are read."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words, ""][1:], strict=True):
         name, equals, value = word.partition("=")
         if name in options:
             return value if equals else following
