@@ -109,3 +109,25 @@ def test_a_job_is_found_again_and_cancelled(visitor, studio):
     ends(page, "Cancelled")
     ends(other, "Cancelled")
     assert last(studio).state == "cancelled"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_tab_passes_axe(visitor, scheme):
+    """WCAG 2, levels A and AA, as far as axe-core can tell."""
+    pytest.importorskip("axe_playwright_python", reason="the package of axe-core is missing")
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = visitor()
+    page.emulate_media(color_scheme=scheme)
+    page.reload()
+    page.get_by_role("tab").first.wait_for()
+    tabs = page.get_by_role("tab")
+    found = {}
+    for number in range(tabs.count()):
+        tabs.nth(number).click()
+        page.wait_for_timeout(300)  # colours change over a moment
+        levels = {"runOnly": ["wcag2a", "wcag2aa"]}
+        wrong = Axe().run(page, options=levels).response["violations"]
+        found |= {tabs.nth(number).inner_text(): [each["id"] for each in wrong]} if wrong else {}
+    assert tabs.count() > 10 and found == {}

@@ -12,6 +12,7 @@ import pytest
 
 from openlumiere.apps.cli import main
 from openlumiere.apps.queue import Queue, Worker
+from openlumiere.apps.queue.lock import device_lock
 from openlumiere.media import Clip, save_image
 from openlumiere.provenance.verify import verify
 
@@ -256,3 +257,13 @@ def test_a_result_keeps_the_history_of_its_inputs(queue, tiny):
     assert done.error == "" and done.id == job.id
     direct = tiny.restyle(replace(clip, origin=None), "a cat", steps=2)
     assert Clip.load(done.results[0]).frames.shape == direct.frames.shape
+
+
+def test_a_worker_that_waits_for_the_device_ends_when_it_is_stopped(queue, tiny):
+    with device_lock(queue.folder, "cpu"):
+        waiting = Worker(queue, tiny, device="cpu")
+        thread = threading.Thread(target=waiting.run, kwargs={"follow": True, "wait": True})
+        thread.start()
+        waiting.stop()
+        thread.join(10)
+        assert not thread.is_alive()

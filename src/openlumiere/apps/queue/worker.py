@@ -85,7 +85,10 @@ class Worker:
         for a model that can't be loaded.
         """
         ended: list[Job] = []
-        with device_lock(self.queue.folder, self.device, wait), self._interruptible():
+        lock = device_lock(self.queue.folder, self.device, wait, self.stopping.is_set)
+        with lock as ours, self._interruptible():
+            if not ours:
+                return ended
             self._recover()
             model = self.lumiere() if callable(self.lumiere) else self.lumiere
             while not (self.stopping.is_set() or self.leaving.is_set()):
