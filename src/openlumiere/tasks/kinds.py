@@ -222,10 +222,10 @@ def with_media(value: Value, media: Media) -> Value:
 
 
 PROMPT = "What the clip shows."
-SHOWN = "What the clip shows when it is done."
+SHOWN = "What the clip shows after the edit."
 LOOP = "A seamless loop: the last frame leads into the first."
 MOTION = "How fast time runs: 0 is still, 0.5 half of what would happen, up to 4."
-LONGER_SIDE = "Longer side of the clip in pixels; 0 is the picture's own."
+LONGER_SIDE = "Longer side of the clip in pixels; 0 is the picture's own size."
 CLIP = "A video, an animated picture, or a folder of pictures."
 STYLES = "Styles to mix in, each with its weight."
 BACKGROUND = (
@@ -320,7 +320,7 @@ class Image(Task):
 
 
 class Animate(Task):
-    """Image to video: the picture is the first frame, the prompt says what happens."""
+    """Image to video (img2vid): the picture is the first frame, the prompt says what happens."""
 
     kind: Literal["animate"] = "animate"
     examples: ClassVar[tuple[str, ...]] = (
@@ -366,7 +366,7 @@ class Animate(Task):
 
 
 class Inpaint(Task):
-    """Fill a region of a clip from a sentence; all else stays."""
+    """Inpainting: generate a region of a clip from a prompt; everything else stays."""
 
     kind: Literal["inpaint"] = "inpaint"
     examples: ClassVar[tuple[str, ...]] = (
@@ -382,7 +382,7 @@ class Inpaint(Task):
 
 
 class Outpaint(Task):
-    """Make new what lies around a clip, which stays unscaled in the middle."""
+    """Outpainting: extend a clip beyond its borders; it stays unscaled in the middle."""
 
     kind: Literal["outpaint"] = "outpaint"
     examples: ClassVar[tuple[str, ...]] = (
@@ -398,8 +398,8 @@ class Outpaint(Task):
 
 
 class Mend(Task):
-    """Repair scratches, specks, lost frames, flicker and logos, found by themselves, or whatever is
-    in a region.
+    """Restoration: detect and repair scratches, specks, lost frames, flicker and logos, or repair
+    a given region.
     """
 
     kind: Literal["mend"] = "mend"
@@ -415,7 +415,7 @@ class Mend(Task):
 
 
 class Cinemagraph(Task):
-    """Only the region moves; outside it every frame is the picture, pixel by pixel."""
+    """A picture of which only a region moves; outside it every frame equals the picture."""
 
     kind: Literal["cinemagraph"] = "cinemagraph"
     examples: ClassVar[tuple[str, ...]] = (
@@ -435,8 +435,8 @@ class Cinemagraph(Task):
 
 
 class Restyle(Task):
-    """Put noise over a clip and take it away again under another sentence, all frames at once
-    (SDEdit).
+    """Video to video (vid2vid, SDEdit): noise is added to a clip and removed again with another
+    prompt, all frames at once.
     """
 
     kind: Literal["restyle"] = "restyle"
@@ -445,7 +445,9 @@ class Restyle(Task):
     )
     clip: Given = Field(description=CLIP)
     prompt: Sentence = Field(description=SHOWN)
-    strength: Share = Field(0.6, description="0 gives the clip back, 1 makes all anew.")
+    strength: Share = Field(
+        0.6, description="Amount of noise: 0 returns the clip unchanged, 1 ignores it."
+    )
     structure: Share = Field(
         0.0,
         description="For what share of the noise levels the clip's coarse shapes are held: 0 not "
@@ -457,14 +459,14 @@ class Restyle(Task):
 
 
 class Upscale(Task):
-    """Enlarge a clip of any length four times by the super-resolution net, in windows and tiles, or
-    by another enlarger; its rate and sound are kept.
+    """Upscaling: enlarge a clip of any length four times by the super-resolution net, in windows
+    and tiles (tiling), or by another method; its rate and sound are kept.
     """
 
     kind: Literal["upscale"] = "upscale"
     examples: ClassVar[tuple[str, ...]] = ("lumiere upscale clip.mp4 -o large.mp4",)
     clip: Given = Field(description=CLIP)
-    prompt: MaybeSentence = Field("", description="What it shows, if you like.")
+    prompt: MaybeSentence = Field("", description="What the clip shows; optional.")
     seed: Seed = Field(0, description="0 to 2**63 - 1; the same seed gives the same clip.")
     steps: Steps = Field(UPSCALE_STEPS, description="Denoising steps, 1 to 8 are enough.")
     noise: Share = Field(
@@ -482,7 +484,7 @@ class Upscale(Task):
 
 
 class LearnStyle(Task):
-    """Fine-tune the picture net on a style; `style` of the other tasks mixes it in."""
+    """LoRA training: fine-tune the picture net on a style, for `style` of the other tasks."""
 
     kind: Literal["learn-style"] = "learn-style"
     examples: ClassVar[tuple[str, ...]] = (

@@ -275,11 +275,11 @@ class Sampling(Part):
     seed: Seed = Field(0, description="0 to 2**63 - 1; the same seed gives the same clip.")
     steps: Steps = Field(20, description="Denoising steps: more is slower and finer.")
     guidance: Annotated[float, BeforeValidator(real(0, 100)), Field(ge=0, le=100)] = Field(
-        3.0, description="How closely to follow the prompt; 1 is off."
+        3.0, description="Guidance (CFG): how closely to follow the prompt; 1 is off."
     )
-    negative: MaybeSentence = Field("", description="What to stay away from.")
+    negative: MaybeSentence = Field("", description="Negative prompt: what to avoid.")
     scheduler: Scheduler | None = Field(
-        None, description="Which of diffusers' solvers; the model's own without it."
+        None, description="One of diffusers' schedulers (samplers); the model's own without it."
     )
     rescale: Share = Field(
         0.0, description="How far guidance keeps the contrast of the unguided clip; 0 is off."
@@ -324,10 +324,10 @@ class Keep(Part):
 
     pixels: Literal["exact", "soft"] = Field(
         "exact",
-        description="exact: known pixels come back bit by bit; soft: the net makes them again.",
+        description="exact: known pixels are kept bit by bit; soft: the net generates them again.",
     )
     feather: Annotated[int, BeforeValidator(whole(0, 256)), Field(ge=0, le=256)] = Field(
-        4, description="Pixels beside known ones that are moved to meet them; 0 is a hard edge."
+        4, description="Pixels along the border that are blended with known ones; 0 is a hard edge."
     )
 
     @classmethod
