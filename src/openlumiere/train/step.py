@@ -302,8 +302,8 @@ class Trainer:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint. Raises ValueError for one of another net or another seed."""
         check_seed(checkpoint.facts["config"]["seed"], self.config.seed)
-        check_frozen(checkpoint.facts.get("frozen", self.frozen), self.frozen)
         copy_into(self.parameters, checkpoint.groups["parameters"])
+        check_frozen(checkpoint.facts.get("frozen", self.frozen), self.frozen)
         copy_into(self.ema.average, checkpoint.groups["average"])
         restore_moments(self.optimizer, self.parameters, checkpoint.groups["optimizer"])
         self.guard.restore(checkpoint.facts["guard"])
