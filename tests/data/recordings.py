@@ -2,7 +2,6 @@
 
 import os
 import signal
-import struct
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from openlumiere.data.ingest import IngestConfig
 from openlumiere.media import Clip
+from stated import ONE, encode_deep, with_matrix
 
 SMALL = IngestConfig(side=32, frames=8, fps=Fraction(8), clips_a_shard=4)
 
@@ -72,37 +72,16 @@ def mux(path: Path, *parts: np.ndarray, codec="mpeg4", fps=8, times=None, shape=
     return path
 
 
-def turned(path: Path, a: int, b: int, c: int, d: int) -> Path:
+def turned(path: Path, *matrix: int) -> Path:
     """The same mp4 with another display matrix: its parts are -1, 0 or 1."""
-    data = bytearray(path.read_bytes())
-    at = data.index(b"tkhd") + 44
-    one = 2**16
-    data[at : at + 36] = struct.pack(">9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, 2**30)
-    path.write_bytes(data)
-    return path
+    return with_matrix(path, *(part * ONE for part in matrix))
 
 
 def hdr(path: Path, transfer: int, size: int = 64) -> Path:
     """Two frames of 10 bits in PQ or HLG and BT.2020, as phones record: greys, slightly tinted."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx265", rate=8, options={"x265-params": "lossless=1"})
-        stream.width = stream.height = size
-        stream.pix_fmt = "yuv420p10le"
-        context = stream.codec_context
-        context.color_trc, context.color_primaries = transfer, 9
-        context.colorspace, context.color_range = 9, 1
-        luma = np.linspace(64, 720, size)[None].repeat(size, 0)
-        blue = np.linspace(470, 550, size // 2)[:, None].repeat(size // 2, 1)
-        for number in range(2):
-            frame = av.VideoFrame(size, size, "yuv420p10le")
-            for plane, values in zip(frame.planes, (luma, blue, 1024 - blue), strict=True):
-                rows = np.zeros((plane.height, plane.line_size // 2), "<u2")
-                rows[:, : plane.width] = values
-                plane.update(rows.tobytes())
-            frame.pts = number
-            _send(container, stream, stream.encode(frame))
-        _send(container, stream, stream.encode(None))
-    return path
+    luma = np.linspace(64, 720, size)[None].repeat(size, 0)
+    blue = np.linspace(470, 550, size // 2)[:, None].repeat(size // 2, 1)
+    return encode_deep(path, luma, blue, 1024 - blue, transfer, rate=8)
 
 
 def _send(container, stream, packets):

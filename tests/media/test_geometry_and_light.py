@@ -22,8 +22,7 @@ from openlumiere.media import (
     pixels,
 )
 from openlumiere.media.limits import STANDARD
-
-ONE = 2**16
+from stated import ONE, encode_deep, with_matrix
 
 
 def words_of(path, limits=STANDARD):
@@ -43,14 +42,6 @@ TURNS = {  # a, b, c, d of the matrix, and what it does to a picture [h, w]
     (0, -1, 1, 0): lambda picture: np.rot90(picture, 1),
     (0, -1, -1, 0): lambda picture: picture[::-1, ::-1].swapaxes(0, 1),
 }
-
-
-def with_matrix(path, a, b, c, d):
-    """The track's display matrix in an mp4 or mov."""
-    data = bytearray(path.read_bytes())
-    at = data.index(b"tkhd") + 44
-    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 2**30)
-    path.write_bytes(data)
 
 
 @pytest.mark.parametrize("matrix", TURNS)
@@ -159,23 +150,8 @@ def ramp(levels):
     return np.broadcast_to(row, (32, len(row)))
 
 
-def encode_grey(path, levels, transfer, primaries=9, space=9):
-    luma = ramp(levels)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=16, options={"qp": "0"})
-        stream.height, stream.width, stream.pix_fmt = *luma.shape, "yuv420p10le"
-        context = stream.codec_context
-        context.color_trc, context.color_primaries = transfer, primaries
-        context.colorspace, context.color_range = space, 1
-        for k in range(2):
-            frame = av.VideoFrame(luma.shape[1], luma.shape[0], "yuv420p10le")
-            for plane, values in zip(frame.planes, (luma, 512, 512), strict=True):
-                rows = np.zeros((plane.height, plane.line_size // 2), "<u2")
-                rows[:, : plane.width] = values
-                plane.update(rows.tobytes())
-            frame.pts = k
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+def encode_grey(path, levels, transfer):
+    return encode_deep(path, ramp(levels), 512, 512, transfer)
 
 
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
