@@ -553,10 +553,15 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
 
 def picture_fingerprint(unet: nn.Module) -> str:
     """See `STUNet.fingerprint`; of a picture net that is not inflated yet."""
+    return fingerprint_of(unet.state_dict())
+
+
+def fingerprint_of(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of tensors, by name, rounded to float16, in which models are kept."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(unet.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.to("cpu", torch.float16).contiguous().numpy().tobytes())
+        digest.update(tensor.detach().to("cpu", torch.float16).contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -124,10 +124,10 @@ def budget_of(trainer: Trainer) -> Budget:
     together. Raises ValueError where not even a sample fits.
     """
     device, processes = trainer.accelerator.device, trainer.accelerator.num_processes
-    weights = sum(bytes_of(value) for value in trainer.parameters.values())
+    weights = sum(value.nbytes for value in trainer.parameters.values())
     own = weights // processes if trainer.sharded else weights
     budget = Budget(
-        frozen=sum(bytes_of(value) for value in stored(trainer.stage.net)) - weights,
+        frozen=sum(value.nbytes for value in stored(trainer.stage.net)) - weights,
         weights=own,
         gradients=own,
         moments=MOMENTS[trainer.config.optimizer] * own,
@@ -189,8 +189,3 @@ def amount(count: int) -> str:
 def local(tensor: Tensor) -> Tensor:
     """What this process holds of a tensor."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
-
-
-def bytes_of(tensor: Tensor) -> int:
-    """Bytes of its numbers."""
-    return tensor.numel() * tensor.element_size()

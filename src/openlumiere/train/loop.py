@@ -54,14 +54,23 @@ def train(
     with Keeper(trainer, run) as keeper:
         keeper.resume()
         budget = plan(trainer)
-        observer.started(keeper.write_config(about or {}))
-        if budget is not None:
-            observer.planned(budget, stage.frames)
+        written = keeper.write_config(about or {})
+        if keeper.writes:
+            announce(observer, written, budget, stage.frames)
         with Stop(max_minutes) as stop, Log(run, trainer, measure(trainer), observer) as log:
             steps(trainer, keeper, stop, log, min(max_steps, config.fall_to))
             keeper.save(release)
     trainer.guard.check()
     return trainer.step
+
+
+def announce(
+    observer: Observer, config: dict[str, object], budget: Budget | None, frames: int
+) -> None:
+    """Show an observer what is about to run."""
+    observer.started(config)
+    if budget is not None:
+        observer.planned(budget, frames)
 
 
 def plan(trainer: Trainer) -> Budget | None:

@@ -23,6 +23,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
+from openlumiere.models.stunet import fingerprint_of
 from openlumiere.train.checkpoint import Checkpoint
 from openlumiere.train.config import LoopConfig
 from openlumiere.train.muon import Muon
@@ -297,7 +298,8 @@ class Trainer:
     @cached_property
     def frozen(self) -> str:
         """The fingerprint of what does not train."""
-        return frozen_fingerprint(self.stage.net)
+        named = self.stage.net.named_parameters()
+        return fingerprint_of({name: value for name, value in named if not value.requires_grad})
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint. Raises ValueError for one of another net or another seed."""
@@ -350,16 +352,6 @@ def check_frozen(began: str, frozen: str) -> None:
             f"start: expected the frozen net {began[:12]}, over which this run began, got"
             f" {frozen[:12]}, name the picture net or model that it began with, or a new run folder"
         )
-
-
-def frozen_fingerprint(net: nn.Module) -> str:
-    """SHA-256 of the weights that do not train, rounded to float16, in which models are kept."""
-    digest = hashlib.sha256()
-    for name, value in sorted(net.named_parameters()):
-        if not value.requires_grad:
-            digest.update(f"{name} {tuple(value.shape)}".encode())
-            digest.update(value.detach().to("cpu", torch.float16).contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def split_batch(config: LoopConfig, processes: int) -> tuple[int, int]:

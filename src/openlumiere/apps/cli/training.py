@@ -210,13 +210,11 @@ class Terminal(Observer):
 
     def started(self, config: dict[str, object]) -> None:
         """The configuration, once."""
-        if int(os.environ.get("RANK", 0)) == 0:
-            print(json.dumps(config, indent=1), flush=True)
+        print(json.dumps(config, indent=1), flush=True)
 
     def planned(self, budget: Budget, frames: int) -> None:
         """What the run will take, once."""
-        if int(os.environ.get("RANK", 0)) == 0:
-            print(budget.in_words("clips" if frames > 1 else "pictures"), flush=True)
+        print(budget.in_words("clips" if frames > 1 else "pictures"), flush=True)
 
     def logged(self, line: Line, seconds_left: float) -> None:
         """Where the run is."""
