@@ -11,7 +11,6 @@ import numpy as np
 
 from openlumiere.data.ingest import IngestConfig
 from openlumiere.media import Clip
-from stated import ONE, encode_deep, with_matrix
 
 SMALL = IngestConfig(side=32, frames=8, fps=Fraction(8), clips_a_shard=4)
 
@@ -70,18 +69,6 @@ def mux(path: Path, *parts: np.ndarray, codec="mpeg4", fps=8, times=None, shape=
                 _send(container, stream, encoder.encode(frame))
             _send(container, stream, encoder.encode(None))
     return path
-
-
-def turned(path: Path, *matrix: int) -> Path:
-    """The same mp4 with another display matrix: its parts are -1, 0 or 1."""
-    return with_matrix(path, *(part * ONE for part in matrix))
-
-
-def hdr(path: Path, transfer: int, size: int = 64) -> Path:
-    """Two frames of 10 bits in PQ or HLG and BT.2020, as phones record: greys, slightly tinted."""
-    luma = np.linspace(64, 720, size)[None].repeat(size, 0)
-    blue = np.linspace(470, 550, size // 2)[:, None].repeat(size // 2, 1)
-    return encode_deep(path, luma, blue, 1024 - blue, transfer, rate=8)
 
 
 def _send(container, stream, packets):

@@ -7,7 +7,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from recordings import SMALL, brightness, hdr, moving, mux, save, turned
+from recordings import SMALL, brightness, moving, mux, save
 
 from openlumiere.data.ingest import pictures, rules
 from openlumiere.data.ingest.config import IngestConfig, Score
@@ -16,6 +16,7 @@ from openlumiere.data.ingest.listing import clean, from_name, list_footage
 from openlumiere.data.ingest.reading import Framer, Reader, ticks
 from openlumiere.media import Clip
 from openlumiere.media.light import HLG, PQ
+from stated import ONE, encode_deep, with_matrix
 
 
 def captions_of(folder, **options):
@@ -206,6 +207,18 @@ def test_interlaced_frames_lose_their_combs(tmp_path):
     combed = np.mean([np.abs(np.diff(picture, axis=0)).mean() for picture in shown])
     raw = np.abs(np.diff(frames[:, 8:24, :, 0].astype(int), axis=1)).mean()
     assert combed < raw / 3
+
+
+def turned(path, *matrix):
+    """The same mp4 with another display matrix: its parts are -1, 0 or 1."""
+    return with_matrix(path, *(part * ONE for part in matrix))
+
+
+def hdr(path, transfer, size=64):
+    """Two frames of 10 bits in PQ or HLG and BT.2020, as phones record: greys, slightly tinted."""
+    luma = np.linspace(64, 720, size)[None].repeat(size, 0)
+    blue = np.linspace(470, 550, size // 2)[:, None].repeat(size // 2, 1)
+    return encode_deep(path, luma, blue, 1024 - blue, transfer, rate=8)
 
 
 @pytest.mark.parametrize("transfer", [PQ, HLG])
