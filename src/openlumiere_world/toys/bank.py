@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import torch
 import tyro
@@ -27,7 +28,7 @@ from openlumiere.models.temporal import unfold_frames
 from openlumiere.train.stages.picture import Coded
 from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.captions import caption
-from openlumiere_world.toys.scene import RATE, SECONDS, Planner, Scene, render
+from openlumiere_world.toys.scene import KINDS, RATE, SECONDS, Planner, Scene, render
 
 SHARD_FRAMES = 1024
 BATCH = 16
@@ -44,13 +45,15 @@ def main(
     split: str = "train",
     frames: int = 1,
     stride: int | None = None,
+    kind: Literal["toy", "sticker", "still"] | None = None,
 ) -> None:
     """Make the shards from `first` on that are missing, of pictures or of clips of `frames`, spaced
-    evenly over five seconds or, with a `stride` in native frames, from anywhere in them.
+    evenly over five seconds or, with a `stride` in native frames, from anywhere in them. `kind`
+    draws subjects of one kind alone: still pictures are those that are moved most.
     """
     torch.set_num_threads(threads)
     bank.mkdir(parents=True, exist_ok=True)
-    planner = Planner(Cache(cache))
+    planner = Planner(Cache(cache), {kind: 1.0} if kind else KINDS)
     net = StickerAutoencoder.from_pretrained(codec).eval().to(memory_format=torch.channels_last)
     encoder = bundled_encoder()
     write({"states": encoder.encode([""]).states[0].half()}, bank / EMPTY)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -80,6 +81,8 @@ MOVES = (
     "fade",
     "circle",
 )
+DIRECTIONS = ("left", "right", "up", "down")  # drawn twice as often as other moves
+MOVED = 0.35  # of the animated stickers go in one of these while they do what they do
 ROOM = 96.0  # pixels that a subject may cover by going before the camera follows it
 FASTEST = 90.0  # pixels a second that a followed ground goes by
 
@@ -140,14 +143,14 @@ class Chance:
 
 
 class Planner:
-    """Draws scenes from a cache: a kind by `KINDS`, a subject of that kind, then one of its items,
+    """Draws scenes from a cache: a kind by its share, a subject of that kind, then one of its items,
     all alike.
     """
 
-    def __init__(self, cache: Cache):
+    def __init__(self, cache: Cache, kinds: Mapping[str, float] = KINDS):
         self.cache = cache
-        self.choices = {kind: self._choices(kind) for kind in KINDS}
-        self.kinds = {kind: share for kind, share in KINDS.items() if self.choices[kind]}
+        self.choices = {kind: self._choices(kind) for kind in kinds}
+        self.kinds = {kind: share for kind, share in kinds.items() if self.choices[kind]}
 
     def _choices(self, kind: str) -> list[list[int]]:
         """Items of each subject that has any of this kind."""
@@ -281,23 +284,32 @@ def scale_of(drawn: Scene, item: Item) -> float:
 
 
 def sticker_motion(drawn: Scene, item: Item, chance: Chance) -> Scene:
-    """A sticker stays about the middle and does what it does."""
+    """A sticker does what it does, about the middle or as it goes over the frame."""
+    if chance.number() < MOVED:
+        return going(replace(drawn, action=chance.one_of(DIRECTIONS)), chance)
     return replace(drawn, place=standing(drawn, item, chance, chance.number(56, 72)))
 
 
 def still_motion(drawn: Scene, item: Item, chance: Chance) -> Scene:
     """One of `MOVES`; what goes over the frame is smaller."""
-    action = chance.one_of(MOVES)
-    way = action if action in ("left", "right", "up", "down", "towards", "away") else ""
-    if action in ("stay", "spin", "swing", "shake", "appear", "fade"):
-        drawn = replace(drawn, action=action, way=way)
+    drawn = replace(drawn, action=chance.one_of(MOVES + DIRECTIONS))
+    if drawn.action in ("stay", "spin", "swing", "shake", "appear", "fade"):
         return replace(drawn, place=standing(drawn, item, chance, chance.number(54, 74)))
-    size = min(drawn.size, 70.0)
+    return going(drawn, chance)
+
+
+def going(drawn: Scene, chance: Chance) -> Scene:
+    """The path of a move through the middle of the frame."""
+    action = drawn.action
+    way = action if action in (*DIRECTIONS, "towards", "away") else ""
     across = {"left": 1.0, "right": -1.0}.get(action, 0.0) * chance.number(20, 32)
     along = {"up": 1.0, "down": -1.0}.get(action, 0.0) * chance.number(18, 28)
-    speed = 2 * math.hypot(across, along) / SECONDS
     return replace(
-        drawn, action=action, way=way, size=size, speed=speed, place=(64 + across, 64 + along)
+        drawn,
+        way=way,
+        size=min(drawn.size, 70.0),
+        speed=2 * math.hypot(across, along) / SECONDS,
+        place=(64 + across, 64 + along),
     )
 
 
