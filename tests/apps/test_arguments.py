@@ -1,3 +1,4 @@
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,6 +72,21 @@ def test_what_is_missing_is_named(capsys):
 def test_the_nearest_verb_option_and_value_is_named(words, meant, capsys):
     assert main(words) == 2
     assert capsys.readouterr().err.endswith(f"perhaps you meant {meant}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "verbs"),
+    [
+        (["restyle", "a.mp4", "p", "--keep", "exact"], "animate, inpaint, outpaint, mend, cinem"),
+        (["restyle", "a.mp4", "p", "--keep=exact"], "animate, inpaint, outpaint, mend, cinem"),
+        (["generate", "p", "--keyframe", "3=a.png"], r"animate\)"),
+        (["queue", "add", "restyle", "a.mp4", "p", "--region", "0,0,1,1"], "inpaint, "),
+    ],
+)
+def test_another_verbs_option_is_no_slip_of_the_fingers(words, verbs, capsys):
+    assert main([*words, "-o", "b.mp4"]) == 2
+    line = capsys.readouterr().err
+    assert re.search(rf", leave it out \(it is an option of {verbs}", line)
 
 
 FRAMED = """\x1b[31m╭─ Value error ───╮

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from openlumiere.apps.queue import Queue
-from openlumiere.apps.queue.claim import LeaseLost, claim, recover
+from openlumiere.apps.queue.claim import LeaseLost, claim, outputs_of, recover
 from openlumiere.apps.queue.store import DATABASE
 from openlumiere.media import Clip, save_image
 from openlumiere.tasks import Generate
@@ -117,6 +117,22 @@ def test_one_path_is_one_jobs(queue, tmp_path):
     queue.add(task("b"), output=str(tmp_path / "a.mp4"))
     with pytest.raises(ValueError, match="output: expected a path"):
         queue.retry(job.id)
+
+
+def style(tmp_path):
+    save_image(np.zeros((4, 4, 3), np.uint8), tmp_path / "a.png")
+    return {"kind": "learn-style", "images": [str(tmp_path / "a.png")], "name": "ink"}
+
+
+def test_a_job_counts_the_pictures_beside_what_its_task_makes(queue, tmp_path):
+    """A style has one picture beside it, `.preview.png`; a clip has `.sheet.png` and `.xt.png`."""
+    job = queue.add(style(tmp_path), output=str(tmp_path / "ink.safetensors"), preview=True)
+    ends = [path.removeprefix(str(tmp_path / "ink")) for path in outputs_of(job)]
+    assert ends == [".safetensors", ".safetensors.preview.png"]
+    clip = queue.add(task(), output=str(tmp_path / "a.mp4"), preview=True)
+    ends = [path.removeprefix(str(tmp_path / "a")) for path in outputs_of(clip)]
+    assert ends == [".mp4", ".mp4.sheet.png", ".mp4.xt.png"]
+    assert len(outputs_of(queue.add(style(tmp_path)))) == 1
 
 
 def test_lines_are_read_once(queue, tmp_path):

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
+from openlumiere.tasks import KINDS
 from openlumiere.tasks.base import nearest
 
 Arguments = TypeVar("Arguments")
@@ -58,8 +59,7 @@ def mistake(sentence: str, words: list[str], verb: str, options: list[str]) -> s
     """What tyro says, in three parts, with the nearest option where there is one."""
     unknown = re.match(r"Unrecognized options: (.*?)(?:, |$)", sentence)
     if unknown:
-        close = get_close_matches(unknown[1], options, n=1)
-        do = f"perhaps you meant {close[0]}" if close else hint(unknown[1], verb)
+        do = advice(unknown[1], verb, options)
         return f"expected options of this verb, got {unknown[1][:100]}, {do}"
     choice = re.match(INVALID, sentence)
     if choice:
@@ -84,6 +84,25 @@ def expected(sentence: str) -> str:
         if unread:
             return f"{unread[1]}: expected {kind}, got {unread[2][:100]}"
     return f"expected arguments that can be read, got others ({sentence})"
+
+
+def advice(word: str, verb: str, options: list[str]) -> str:
+    """What to do about an option that a verb does not have: to leave it out where it is another
+    verb's (then it is no slip of the fingers), else the nearest that this one has.
+    """
+    name = word.partition("=")[0]
+    others = verbs_with(name) if verb.split()[-1] in KINDS else []
+    if others:
+        return f"leave it out (it is an option of {', '.join(others)})"
+    close = get_close_matches(name, options, n=1)
+    return f"perhaps you meant {close[0]}" if close else hint(word, verb)
+
+
+def verbs_with(option: str) -> list[str]:
+    """The verbs that make something and have this option."""
+    from openlumiere.apps.cli.forms import form_of
+
+    return [kind for kind in KINDS if option in options_of(form_of(kind))]
 
 
 def hint(word: str, verb: str) -> str:

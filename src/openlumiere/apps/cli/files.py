@@ -25,6 +25,13 @@ SHEET_COLUMNS = 4
 LONGEST = 255  # bytes of a name, where the file system does not say
 
 
+def previews_of(kind: str, preview: bool) -> tuple[str, ...]:
+    """Endings of the pictures beside what a task of this kind makes, where they are asked for."""
+    if not preview:
+        return ()
+    return (STYLE_PREVIEW,) if kind == "learn-style" else PREVIEWS
+
+
 def numbered(output: str, count: int) -> list[str]:
     """`cat.mp4` for one, `cat-1.mp4`, `cat-2.mp4` ... for several."""
     check_range("count", count, 1, 1000)

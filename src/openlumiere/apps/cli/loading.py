@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from openlumiere.apps.cli import one_line
-from openlumiere.apps.cli.files import PREVIEWS, STYLE_PREVIEW
+from openlumiere.apps.cli.files import previews_of
 from openlumiere.engine.inputs import open_task
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.engine.memory import cascade_memory, edit_memory, free_memory, gigabytes
@@ -103,12 +103,12 @@ def check_path(task: Task, output: str, written: Any) -> None:
     """Refuse an output that can't be written, or that a stranger's file is in the way of, now that
     the number of frames is known.
     """
+    previews = previews_of(task.kind, getattr(written, "preview", False))
     if task.kind == "learn-style":
         check_folder(Path(output).parent)
-        if getattr(written, "preview", False):
-            check_companions(Path(output), (STYLE_PREVIEW,))
+        if previews:
+            check_companions(Path(output), previews)
         return
-    previews = PREVIEWS if getattr(written, "preview", False) else ()
     check_output(output, getattr(written, "lossless", True), frames_of(task), previews)
 
 

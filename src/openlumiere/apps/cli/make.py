@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from openlumiere.apps.cli.arguments import parse
 from openlumiere.apps.cli.console import REPORT, Progress, progress
 from openlumiere.apps.cli.files import (
-    PREVIEWS,
     STYLE_PREVIEW,
     check_inputs,
     check_name,
     numbered,
+    previews_of,
     save_clip,
     save_style,
 )
-from openlumiere.apps.cli.forms import WrittenStyle, form_of, values_of
+from openlumiere.apps.cli.forms import form_of, values_of
 from openlumiere.tasks import KINDS, Animate, Image, LearnStyle, Media, Task
 from openlumiere.tasks.kinds import Styling
 from openlumiere.tasks.values import DEFAULT_SIDE, Sampling
@@ -37,7 +37,7 @@ def main(words: list[str], verb: str) -> int:
     outputs = numbered(form.written.output, getattr(form, "count", 1))
     tasks = [task_of(verb, form, index) for index in range(len(outputs))]
     for output in outputs:
-        check_name(output, verb, *companions(form))
+        check_name(output, verb, *companions(verb, form))
     check_inputs(tasks[0], *(["image"] if getattr(form, "from_prompt", False) else []))
     with progress(verb) as bar:
         bar.say("loading the model")
@@ -51,10 +51,9 @@ def description(verb: str) -> str:
     return "\n".join([words, "", "Examples:", *(f"  {line}" for line in model.examples)])
 
 
-def companions(form: Any) -> tuple[str, ...]:
+def companions(verb: str, form: Any) -> tuple[str, ...]:
     """What else is written beside the file."""
-    shown = (STYLE_PREVIEW,) if isinstance(form.written, WrittenStyle) else PREVIEWS
-    previews = shown if getattr(form.written, "preview", False) else ()
+    previews = previews_of(verb, getattr(form.written, "preview", False))
     return (*previews, FIRST) if getattr(form, "from_prompt", False) else previews
 
 

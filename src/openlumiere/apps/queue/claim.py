@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from secrets import token_hex
 
-from openlumiere.apps.cli.files import PREVIEWS
+from openlumiere.apps.cli.files import previews_of
 from openlumiere.apps.queue.inputs import Named, sha256_of
 from openlumiere.apps.queue.job import Job
 from openlumiere.apps.queue.queue import Queue, job_of
@@ -180,5 +180,5 @@ def is_made(job: Job, hashes: list[str]) -> bool:
 def outputs_of(job: Job) -> list[str]:
     """The paths that a job writes, the clip first."""
     output = job.written.output
-    previews = PREVIEWS if job.written.preview else ()
+    previews = previews_of(job.task.kind, job.written.preview)
     return [output, *(f"{output.rstrip('/')}{end}" for end in previews)]

@@ -13,7 +13,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from openlumiere.apps.cli.files import PREVIEWS, SUFFIXES, check_name
+from openlumiere.apps.cli.files import SUFFIXES, check_name, previews_of
 from openlumiere.apps.queue.inputs import MEDIA, Named, hashes_of, kept
 from openlumiere.apps.queue.job import ENDED, STATES, Job, Line, State, Written
 from openlumiere.apps.queue.store import Store
@@ -83,7 +83,7 @@ class Queue:
     def _added(self, line: Line, suffix: str, copy: bool, name: str = "") -> Job:
         name = name or token_hex(6)
         output = line.written.output or str(self.folder / RESULTS / name / f"clip{suffix}")
-        check_name(output, line.task.kind, *(PREVIEWS if line.written.preview else ()))
+        check_name(output, line.task.kind, *previews_of(line.task.kind, line.written.preview))
         task, inputs = kept(line.task, self.folder, copy)
         request = request_of(line, task, inputs, suffix)
         with self.store.writing() as connection:
@@ -165,7 +165,7 @@ class Queue:
         job = self.get(name)
         new = job.task if task is None else read(task)
         how = Written(**{**job.written.model_dump(), **written})
-        check_name(how.output, new.kind, *(PREVIEWS if how.preview else ()))
+        check_name(how.output, new.kind, *previews_of(new.kind, how.preview))
         new, inputs = kept(new, self.folder, copy=False)
         line = Line(task=new, written=how, priority=job.priority, key=job.key)
         with self.store.writing() as connection:
