@@ -143,8 +143,8 @@ class Chance:
 
 
 class Planner:
-    """Draws scenes from a cache: a kind by its share, a subject of that kind, then one of its items,
-    all alike.
+    """Draws scenes from a cache: a kind by its share, a subject of that kind, then one of its
+    items, all alike.
     """
 
     def __init__(self, cache: Cache, kinds: Mapping[str, float] = KINDS):

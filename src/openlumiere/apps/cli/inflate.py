@@ -9,8 +9,6 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from openlumiere.apps.cli.arguments import parse
-from openlumiere.engine.inflate import costs, inflated_pipeline, save_inflated, table
-from openlumiere.engine.precision import dtype_of
 from openlumiere.media.write import check_folder, write_beside
 
 
@@ -36,6 +34,10 @@ def main(words: list[str]) -> int:
         raise ValueError(
             f"output: expected a new folder, got {options.output} that is there, name another"
         )
+    # torch, after what can be wrong in the words
+    from openlumiere.engine.inflate import costs, inflated_pipeline, save_inflated, table
+    from openlumiere.engine.precision import dtype_of
+
     pipeline = inflated_pipeline(options.model, dtype_of(options.dtype, "cpu"))
     for line in table(pipeline, costs(pipeline)):
         print(line)
