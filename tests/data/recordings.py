@@ -33,11 +33,11 @@ def save(path: Path, *scenes: np.ndarray, fps: int = 8) -> Path:
     return Clip(np.concatenate(scenes), fps=fps).save(path)
 
 
-def fill(folder: Path, count: int = 6) -> Path:
+def fill(folder: Path, count: int = 6, frames: int = 8) -> Path:
     """A folder of `count` files of one clip each, half of them nested."""
     for number in range(count):
         below = folder / "nested" / "more" if number % 2 else folder
-        save(below / f"a_square_{number}.mp4", moving(number))
+        save(below / f"a_square_{number}.mp4", moving(number, frames))
     return folder
 
 

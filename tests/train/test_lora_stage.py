@@ -19,7 +19,8 @@ from openlumiere.contract import Native
 from openlumiere.data.ingest import ingest
 from openlumiere.data.ingest.source import ShardSource
 from openlumiere.train.config import LoraTraining
-from openlumiere.train.stages.lora import check_clips, lora_stage
+from openlumiere.train.latents import check_clips
+from openlumiere.train.stages.lora import lora_stage
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 from recordings import SMALL, moving, save
@@ -104,7 +105,7 @@ def test_clips_that_a_family_does_not_take_are_refused(tmp_path, clips, capsys):
     assert train(tmp_path, model, clips / "8") == 2
     assert "expected clips of 9 frames for this model, got 8" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-    narrow = SimpleNamespace(shards=SimpleNamespace(config=replace(SMALL, side=24)))
+    narrow = replace(SMALL, side=24)
     wide = SimpleNamespace(native=Native(side=64, multiple=16))
     with pytest.raises(ValueError, match="divides by 16 .*, got 24, ingest with --side 16"):
         check_clips(wide, narrow)

@@ -70,8 +70,8 @@ def samples(path: Path) -> Iterator[dict[str, bytes]]:
         ValueError: the shard is missing, not a tar file, or cut short.
     """
     sample: dict[str, bytes] = {}
-    for name, data in _members(path):
-        key, _, extension = name.partition(".")
+    for header, data in _members(path):
+        key, _, extension = header.name.partition(".")
         if sample and sample["__key__"] != key.encode():
             yield sample
             sample = {}
@@ -79,6 +79,19 @@ def samples(path: Path) -> Iterator[dict[str, bytes]]:
         sample[extension] = data
     if sample:
         yield sample
+
+
+def places(path: Path) -> dict[str, Member]:
+    """Where each member of a shard lies, as `write` returned it. Raises ValueError as `samples`."""
+    return {
+        header.name: Member(
+            shard=path.name,
+            offset=header.offset_data,
+            length=header.size,
+            crc32=zlib.crc32(data),
+        )
+        for header, data in _members(path)
+    }
 
 
 def _append(tar: tarfile.TarFile, shard: str, name: str, data: bytes) -> Member:
@@ -91,7 +104,7 @@ def _append(tar: tarfile.TarFile, shard: str, name: str, data: bytes) -> Member:
     return Member(shard=shard, offset=offset, length=len(data), crc32=zlib.crc32(data))
 
 
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+def _members(path: Path) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
     try:
         with tarfile.open(path, "r:") as tar:
             for header in tar:
@@ -99,7 +112,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
                 _require(member is not None, path)
                 data = member.read() if member else b""
                 _require(len(data) == header.size, path)
-                yield header.name, data
+                yield header, data
             _require(_ends_in_zeros(path), path)
     except (tarfile.TarError, OSError) as error:
         raise ValueError(

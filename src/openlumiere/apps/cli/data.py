@@ -1,4 +1,6 @@
-"""`lumiere data world build|pack`, `lumiere data inspect|ingest|look`: what models learn from."""
+"""`lumiere data world build|pack`, `lumiere data inspect|ingest|latents|look`: what models learn
+from.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,7 @@ ACTIONS = (
     "world words",
     "inspect",
     "ingest",
+    "latents",
     "look",
 )
 USAGE = """usage: lumiere data VERB ... (lumiere data VERB --help tells more)
@@ -31,6 +34,8 @@ USAGE = """usage: lumiere data VERB ... (lumiere data VERB --help tells more)
   inspect DIR [-o DIR]  count, check and show what is in a world
   ingest FOLDER -o SHARDS
                         cut your own videos into clips to train on
+  latents SHARDS --model DIR
+                        a model's latents and text states of those clips
   look SHARDS [-o PAGE] a page of those clips, and why others were dropped"""
 
 
@@ -131,6 +136,8 @@ def main(argv: list[str]) -> int:
             return inspect(parse(Inspect, words, "data inspect"))
         case ["ingest", *words]:
             return footage.ingest(parse(footage.Ingest, words, "data ingest"))
+        case ["latents", *words]:
+            return footage.latents(parse(footage.Latents, words, "data latents"))
         case ["look", *words]:
             return footage.look(parse(footage.Look, words, "data look"))
         case [] | ["-h" | "--help", *_] | ["world", "-h" | "--help", *_]:

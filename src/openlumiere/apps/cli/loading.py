@@ -51,8 +51,7 @@ def load(
     have here.
     """
     check_device(device)
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
+    without_bars()
     return Lumiere.from_pretrained(
         model,
         device=device,
@@ -61,6 +60,12 @@ def load(
         memory=memory,
         loras=loras,
     )
+
+
+def without_bars() -> None:
+    """Keep diffusers and transformers from drawing progress bars while they load."""
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
 
 
 def settings_of(certificate: str | None, key: str | None) -> Settings:

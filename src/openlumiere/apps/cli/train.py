@@ -84,6 +84,8 @@ class Data:
     """Your own clips: the shards that `lumiere data ingest FOLDER -o SHARDS` writes. Their side,
     length and rate are what is trained, unless you say otherwise.
     """
+    latents: bool = True
+    """Use the latents that `lumiere data latents` computed; --no-latents codes pixels instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +133,8 @@ class Footage:
 
     footage: Annotated[Path | None, arg(name="data", aliases=("--footage",))] = None
     """Your own clips: the shards that `lumiere data ingest FOLDER -o SHARDS` writes."""
+    latents: bool = True
+    """Use the latents that `lumiere data latents` computed; --no-latents codes pixels instead."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,11 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
+from openlumiere.apps.cli.loading import without_bars
 from openlumiere.apps.cli.processes import INSIDE
 from openlumiere.apps.cli.train import (
     Options,
@@ -20,10 +22,13 @@ from openlumiere.apps.cli.train import (
     TrainUpscaler,
     TrainUpscalerClips,
 )
+from openlumiere.engine.base import inflated
 from openlumiere.engine.lumiere import WEIGHTS, Lumiere
+from openlumiere.engine.model import Model
 from openlumiere.media.replace import check_folder_of_weights
 from openlumiere.models.e5 import E5TextEncoder
 from openlumiere.models.folder import UPSCALER
+from openlumiere.models.hub import BUNDLED
 from openlumiere.models.stunet import TEMPORAL_WEIGHTS
 from openlumiere.train.budget import Budget
 from openlumiere.train.config import PRESETS
@@ -34,8 +39,12 @@ from openlumiere.train.pairs import Pairs, open_base
 from openlumiere.train.stages.image import image_stage
 from openlumiere.train.stages.upscaler import clip_net, picture_net, upscaler_stage
 from openlumiere.train.stages.video import conditional_stage, side_of, video_stage
-from openlumiere.train.start import MODEL, model_folder, open_net
+from openlumiere.train.start import MODEL, model_folder, open_net, read_json
 from openlumiere.train.step import Stage, split_batch
+
+if TYPE_CHECKING:
+    from openlumiere.data.ingest.source import ShardSource
+    from openlumiere.train.latents import CodedClips
 
 MODELS = (MODEL, f"model/{MODEL}")
 UPSCALER_MODELS = (MODEL, f"{UPSCALER}/{MODEL}")
@@ -64,11 +73,20 @@ def from_bundled(options: Options) -> Options:
     """The same options, beginning from the bundled weights where clips of one's own are to be
     trained on and no weights are named.
     """
+    options = named(options)
     if not isinstance(options, TrainClips | TrainLora) or options.data.footage is None:
         return options
     if options.run.start is not None or image_run(options) is not None:
         return options
     return replace(options, run=replace(options.run, start=WEIGHTS))
+
+
+def named(options: Options) -> Options:
+    """The same options, with the folder of a bundled model that was given by its name."""
+    start = options.run.start
+    if start is None or start.exists() or str(start) not in BUNDLED:
+        return options
+    return replace(options, run=replace(options.run, start=BUNDLED[str(start)]))
 
 
 def build(stage: str, options: Options) -> Stage:
@@ -90,25 +108,69 @@ def build(stage: str, options: Options) -> Stage:
 def build_clips(stage: str, options: TrainClips, texts: CaptionStates) -> Stage:
     """The stage of a net's temporal parameters."""
     config = options.config
+    if options.image_run is None and is_of_latents(given(options.run.start)):
+        return build_temporal(stage, options)
     net, codec = open_net(options.image_run, options.run.start, config.attention_blocks)
     clips = source(options, side_of(net, codec), config.frames)
     build_stage = conditional_stage if stage == "conditional" else video_stage
     return build_stage(clips, texts, net, codec, config)
 
 
+def build_temporal(stage: str, options: TrainClips) -> Stage:
+    """The stage of the temporal parameters of a model of latents."""
+    from openlumiere.train.stages.temporal import temporal_stage
+
+    if options.data.footage is None:
+        raise ValueError(
+            f"data: expected shards of clips for a model of latents in {options.run.start}, got"
+            " none, do: lumiere data ingest FOLDER -o SHARDS, and name them with --data"
+        )
+    clips = own_clips(options)
+    model = inflated(opened(options))
+    coded = coded_clips(options, model, clips)
+    return temporal_stage(model, clips, options.config, coded, masked=stage == "conditional")
+
+
 def build_lora(options: TrainLora) -> Stage:
     """The stage of a model's low-rank factors."""
-    from openlumiere.data.ingest import Shards
-    from openlumiere.data.ingest.source import ShardSource
     from openlumiere.train.stages.lora import lora_stage
 
-    config = options.config
-    device = config.loop.device
-    folder = given(options.data.footage)
+    clips = own_clips(options)
+    model = opened(options)
+    coded = coded_clips(options, model, clips)
+    return lora_stage(model, clips, options.config, coded)
+
+
+def own_clips(options: TrainClips | TrainLora) -> ShardSource:
+    """A person's own clips, of whatever form they are."""
+    from openlumiere.data.ingest import Shards
+    from openlumiere.data.ingest.source import ShardSource
+
+    folder, loop = given(options.data.footage), options.config.loop
     side = Shards(folder).config.side
-    clips = ShardSource(folder, side, None, device, options.run.threads, config.loop.seed)
-    model = Lumiere.from_pretrained(model_folder(given(options.run.start)), device=device)
-    return lora_stage(model.base, clips, config)
+    return ShardSource(folder, side, None, loop.device, options.run.threads, loop.seed)
+
+
+def coded_clips(
+    options: TrainClips | TrainLora, model: Model, clips: ShardSource
+) -> CodedClips | None:
+    """Their latents, where they are computed and wanted. Raises ValueError for another model's."""
+    from openlumiere.train.latents import coded_for
+
+    return coded_for(model, clips.shards) if options.data.latents else None
+
+
+def opened(options: TrainClips | TrainLora) -> Model:
+    """The model that is trained."""
+    without_bars()
+    folder = model_folder(given(options.run.start))
+    return Lumiere.from_pretrained(folder, device=options.config.loop.device).base
+
+
+def is_of_latents(start: Path) -> bool:
+    """Whether a folder holds a model that sees latents."""
+    entry = read_json(model_folder(start) / MODEL).get("vae")
+    return entry not in (None, [None, None])
 
 
 def build_codec(options: TrainCodec) -> Stage:

@@ -62,8 +62,7 @@ def list_footage(folder: Path, licence: str = "", captions: Path | None = None) 
     (columns file, caption and perhaps licence), else from a .txt or .json beside the file, else
     from its name. Raises ValueError where `folder` or `captions` can't be read.
     """
-    if not folder.is_dir():
-        raise ValueError(f"footage: expected a folder, got {str(folder)!r}, name one that exists")
+    check_folder_of_footage(folder)
     listing = Listing()
     paths = list(_walk(folder, folder, listing.problems))
     said = _tables(folder, paths, captions, listing.problems)
@@ -78,6 +77,12 @@ def list_footage(folder: Path, licence: str = "", captions: Path | None = None) 
     for name in sorted(said):
         listing.problems.append((name, "a caption for a file that is not there"))
     return listing
+
+
+def check_folder_of_footage(folder: Path) -> None:
+    """Raise ValueError where there is no such folder."""
+    if not folder.is_dir():
+        raise ValueError(f"footage: expected a folder, got {str(folder)!r}, name one that exists")
 
 
 def _footage(path: Path, name: str, caption: Caption, licence: str) -> Footage:

@@ -70,7 +70,7 @@ def ingest(
         with alone(shards):
             return _ingest(folder, shards, config, listing, workers, on_file)
     except OSError as error:
-        raise ValueError(_unwritable(shards, error.strerror or str(error))) from error
+        raise ValueError(unwritable(shards, error.strerror or str(error))) from error
     finally:
         workers.close()
 
@@ -124,7 +124,7 @@ def digest_all(
     jobs = ((each, job(folder / each.name, each.key, journal.part(each), config)) for each in left)
     for footage, outcome in workers.digest(jobs):
         if "stop" in outcome:
-            raise ValueError(_unwritable(journal.folder.parent, outcome["stop"]))
+            raise ValueError(unwritable(journal.folder.parent, outcome["stop"]))
         journal.note(footage, outcome)
         done += 1
         reason = outcome.get("error", "")
@@ -134,7 +134,8 @@ def digest_all(
             on_file(done, of, shown(footage.name), reason)
 
 
-def _unwritable(shards: Path, reason: str) -> str:
+def unwritable(shards: Path, reason: str) -> str:
+    """The error where shards can't be written."""
     return (
         f"shards: expected room and leave to write {shards}, got '{reason}',"
         " free some space and start again: what is done is kept"

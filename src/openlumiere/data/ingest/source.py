@@ -68,26 +68,36 @@ class ShardSource:
         """`count` clips seen at `frame_times` (in native frames, the frame then on the screen; for
         all or for each), or, for None, single frames at moments that are drawn.
         """
-        config = self.shards.config
         if frame_times is None:
-            places = torch.randint(config.frames, (count, 1), generator=generator)
+            frames = self.shards.config.frames
+            places = torch.randint(frames, (count, 1), generator=generator).tolist()
         else:
-            rate = config.fps / NATIVE_RATE
-            places = whole_times(frame_times, count, native_frames(config), "native frames")
-            places = places * rate.numerator // rate.denominator
-        return self._drawn(places.tolist())
+            places = self.places(frame_times, count)
+        chosen = self.take(count)
+        return Sample(self.pixels(chosen, places), [self.caption(number) for number in chosen])
 
-    def draw_all(self, count: int) -> Sample:
-        """Every frame of `count` clips, at their own rate."""
-        return self._drawn([list(range(self.shards.config.frames))] * count)
+    def take(self, count: int) -> list[int]:
+        """Which clips are the next `count` in order, by their rows."""
+        chosen = [self._clip_at(self.position + number) for number in range(count)]
+        self.position += count
+        return chosen
 
-    def _drawn(self, places: list[list[int]]) -> Sample:
-        chosen = [self._clip_at(self.position + number) for number in range(len(places))]
-        self.position += len(places)
+    def places(self, frame_times: Float[Tensor, "*b f"], count: int) -> list[list[int]]:
+        """Which frames of each of `count` clips are on the screen at these native frames."""
+        rate = self.shards.config.fps / NATIVE_RATE
+        spanned = native_frames(self.shards.config)
+        times = whole_times(frame_times, count, spanned, "native frames")
+        return (times * rate.numerator // rate.denominator).tolist()
+
+    def pixels(self, chosen: list[int], places: list[list[int]]) -> Float[Tensor, "b 3 f h w"]:
+        """Frames of these clips in [-1, 1], each at its places."""
         levels = list(self.threads.map(self._seen, chosen, places))
         pixels = torch.from_numpy(np.stack(levels)).to(self.device)
-        pixels = rearrange(pixels, "b f h w c -> b c f h w").float() / 127.5 - 1
-        return Sample(pixels, [str(self.shards.rows[number]["caption"]) for number in chosen])
+        return rearrange(pixels, "b f h w c -> b c f h w").float() / 127.5 - 1
+
+    def caption(self, number: int) -> str:
+        """What clip `number` shows."""
+        return str(self.shards.rows[number]["caption"])
 
     def _clip_at(self, position: int) -> int:
         epoch, place = divmod(position, len(self.shards))

@@ -78,12 +78,13 @@ class Cluster:
     with `cores` workers ("local").
 
     All its machines must see the footage and the shards at the same paths. A job whose worker is
-    lost is given to another one, up to 5 times. `work` is what a worker does with a job.
+    lost is given to another one, up to 5 times. `work` is what a worker does with a job, by one
+    core and `gpus`.
     """
 
     work = staticmethod(digest_here)
 
-    def __init__(self, address: str, cores: int = 2):
+    def __init__(self, address: str, cores: int = 2, gpus: int = 0):
         try:
             import ray
         except ImportError:
@@ -95,7 +96,7 @@ class Cluster:
         if self.begun:
             self._connect(address, cores)
         self.count = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        self.remote = ray.remote(num_cpus=1, max_retries=RETRIES)
+        self.remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)
 
     def _connect(self, address: str, cores: int) -> None:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
