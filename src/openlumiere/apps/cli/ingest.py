@@ -129,13 +129,13 @@ def ingest(options: Ingest) -> int:
 
 def check(options: Ingest) -> None:
     """Refuse what can be seen before anything is read. Raises ValueError."""
-    from openlumiere.data.ingest.listing import check_folder_of_footage
-
     if any(find_spec(name) is None for name in ("scenedetect", "pyarrow")):
         raise ValueError(
             "ingest: expected the packages scenedetect and pyarrow, got one of them missing,"
             " do: pip install 'openlumiere[ingest]'"
         )
+    from openlumiere.data.ingest.listing import check_folder_of_footage
+
     check_workers(options.workers)
     check_folder_of_footage(options.folder)
     if options.latents and options.model is None:
