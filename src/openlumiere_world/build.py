@@ -85,22 +85,25 @@ def build(
     workers: int = 2,
     skip_tones: bool = False,
     scope: Scope = WORLD_64,
+    packages: Path | None = None,
 ) -> Path:
     """Build the world, or the part of it in `scope`, in `folder`, or go on with a build that was
     stopped. Returns the index.
 
     `skip_tones` leaves out the skin tones of animations; building again without it, or with a wider
-    scope, adds what is missing.
+    scope, adds what is missing. `packages` keeps what is fetched, `folder/packages` where it is
+    None.
 
     Raises:
         ValueError: a package could not be fetched, or its checksum is wrong.
     """
-    for part in ("packages", "shards", "rows"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    packages = _fetched(folder / "packages", extra, scope)
-    batches = [batch for batch in _batches(packages, scope) if not (skip_tones and batch.toned)]
+    kept = packages or folder / "packages"
+    for each in (kept, folder / "shards", folder / "rows"):
+        each.mkdir(parents=True, exist_ok=True)
+    fetched = _fetched(kept, extra, scope)
+    batches = [batch for batch in _batches(fetched, scope) if not (skip_tones and batch.toned)]
     _render_all(batches, folder, workers)
-    return finish(folder, batches, packages)
+    return finish(folder, batches, fetched)
 
 
 def wanted(scope: Scope) -> list[Package]:
@@ -118,18 +121,11 @@ def _fetched(folder: Path, extra: Path | None, scope: Scope) -> dict[str, Path]:
         package.name: sources.fetch(package, folder) / "package"
         for package in tqdm(wanted(scope), desc="packages", unit="package")
     }
-    archive = extra / sources.LOTTIE_ARCHIVE if extra else None
-    if archive and archive.exists():
-        found[sources.LOTTIE_ARCHIVE] = _lottie(archive, folder)
-    elif any(source.form == "lottie" and scope.holds_source(source) for source in SOURCES):
-        tqdm.write(sources.LOTTIE_MISSING)
+    if any(source.form == "lottie" and scope.holds_source(source) for source in SOURCES):
+        unpacked = sources.unpack_lottie(extra, folder)
+        if unpacked:
+            found[sources.LOTTIE_ARCHIVE] = unpacked
     return found
-
-
-def _lottie(archive: Path, folder: Path) -> Path:
-    sources.check(archive, sources.LOTTIE_SHA256)
-    target = folder / "noto-lottie"
-    return target if target.exists() else sources.unpack(archive, target)
 
 
 def _batches(packages: dict[str, Path], scope: Scope) -> Iterator[Batch]:

@@ -7,6 +7,8 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tqdm import tqdm
+
 from openlumiere.media.digest import sha256_of_file
 from openlumiere.media.write import write_whole
 
@@ -210,6 +212,23 @@ def fetch(package: Package, folder: Path) -> Path:
         _npm_pack(package, folder)
     check(archive, package.sha256)
     return unpack(archive, unpacked)
+
+
+def unpack_lottie(extra: Path | None, folder: Path) -> Path | None:
+    """The animated Noto emoji unpacked under `folder`, out of the archive that `extra` holds. None,
+    and a line that says how to get them, where neither is there.
+
+    Raises:
+        ValueError: the archive's checksum is another one.
+    """
+    unpacked = folder / LOTTIE_ARCHIVE.removesuffix(".tar.xz")
+    if unpacked.exists():
+        return unpacked
+    if extra is None or not (extra / LOTTIE_ARCHIVE).exists():
+        tqdm.write(LOTTIE_MISSING)
+        return None
+    check(extra / LOTTIE_ARCHIVE, LOTTIE_SHA256)
+    return unpack(extra / LOTTIE_ARCHIVE, unpacked)
 
 
 def check(archive: Path, sha256: str) -> None:

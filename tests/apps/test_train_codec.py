@@ -1,7 +1,6 @@
-"""`lumiere train codec` on a small packed cache, and what `render-toys` refuses."""
+"""`lumiere train codec` on a small packed cache."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -48,31 +47,3 @@ def test_a_cache_that_is_not_packed_is_one_line(tmp_path, capsys):
         assert main([*words, *more]) == 2
         assert "cache: expected a packed world of toys" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-
-
-def toys(folder):
-    (folder / "glb").mkdir()
-    (folder / "glb" / "fox.glb").write_bytes(b"")
-    names = ",".join(f"subject_{language}" for language in ("en", "it", "es", "fr", "de"))
-    verbs = names.replace("subject", "action")
-    row = ",".join(["fox.glb", *["fox"] * 5, "Walk", *["walks"] * 5])
-    (folder / "actions.csv").write_text(f"file,{names},animation,{verbs}\n{row}\n")
-
-
-@pytest.mark.parametrize(
-    ("made", "blender", "told"),
-    [
-        (False, sys.executable, "toys: expected actions.csv and a folder glb"),
-        (True, "no-such-python", "blender: expected a Python with the package bpy, got No such"),
-        (True, sys.executable, "blender: expected a Python with the package bpy, got ModuleNot"),
-    ],
-)
-def test_toys_that_cannot_be_rendered_are_one_line(tmp_path, capsys, made, blender, told):
-    if made:
-        toys(tmp_path)
-    out = tmp_path / "out"
-    words = ["data", "world", "render-toys", str(tmp_path), "-o", str(out), "--blender", blender]
-    assert main(words) == 2
-    error = capsys.readouterr().err
-    assert told in error and error.count("\n") == 1
-    assert not out.exists()

@@ -22,7 +22,6 @@ from openlumiere_world.toys.pack import (
     fitted,
     resampled,
     seen,
-    wanted_keys,
 )
 from openlumiere_world.toys.scene import FRAMES, SIDE, Planner, clip, render
 from openlumiere_world.toys.subjects import (
@@ -97,17 +96,6 @@ def found(cache, wanted, split="train"):
     return next(
         scene for scene in (planner.plan(seed, split) for seed in range(3000)) if wanted(scene)
     )
-
-
-def test_only_the_keys_of_a_file_are_packed(tmp_path):
-    known = {key: Subject(key=key, kind="toy", names={"en": key}) for key in ("fox", "wolf")}
-    chosen = tmp_path / "chosen.txt"
-    chosen.write_text("fox\n\n")
-    assert wanted_keys(chosen, known) == {"fox"}
-    for text, got in (("fox\nyeti\n", "got yeti"), ("\n", "got none")):
-        chosen.write_text(text)
-        with pytest.raises(ValueError, match=f"subjects: expected keys such as fox, wolf, {got}"):
-            wanted_keys(chosen, known)
 
 
 def test_what_shows_nothing_is_not_packed(cache):
@@ -334,11 +322,6 @@ def test_loops_come_at_the_rate_of_the_world():
     assert len(resampled(3.0)) == 48
     assert len(resampled(100.0)) == 64
     assert len(resampled(0.01)) == 2
-
-
-def test_a_cache_that_is_not_there_says_how_to_make_it(tmp_path):
-    with pytest.raises(ValueError, match="do: python -m openlumiere_world.toys.pack"):
-        Cache(tmp_path)
 
 
 def test_names_of_files():

@@ -7,7 +7,6 @@ The job is a list of `{"name", "animation", "views"}`. Of each action and view i
 facts is whole. Blender is a tool with a licence of its own (GPL).
 """
 
-import contextlib
 import json
 import math
 import sys
@@ -42,9 +41,14 @@ def main() -> None:
     glb, job, out = Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text()), Path(sys.argv[3])
     armature, meshes = open_toy(glb)
     set_up(bpy.context.scene)
+    faults = []
     for action in job:
-        with contextlib.suppress(Exception):
+        try:
             render_action(armature, meshes, action, out)
+        except Exception as error:  # the other actions are rendered all the same
+            faults.append(f"{action['name']}: {error}")
+    if faults:
+        sys.exit("; ".join(faults))
 
 
 def open_toy(glb: Path):

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from openlumiere_world.toys.pack import PARTS, SIDE, SUBJECTS, Item
+from openlumiere_world.toys.pack import COMMAND, PARTS, SIDE, SUBJECTS, Item
 from openlumiere_world.toys.subjects import Subject
 
 
@@ -25,10 +25,7 @@ class Cache:
     def __init__(self, folder: Path):
         self.folder = folder
         if not (folder / SUBJECTS).is_file():
-            raise ValueError(
-                f"cache: expected {SUBJECTS} in {folder}, got none, "
-                "do: python -m openlumiere_world.toys.pack"
-            )
+            raise ValueError(f"cache: expected {SUBJECTS} in {folder}, got none, do: {COMMAND}")
         subjects = json.loads((folder / SUBJECTS).read_text())
         self.subjects = {key: Subject(**value) for key, value in subjects.items()}
         self.items: list[Item] = []

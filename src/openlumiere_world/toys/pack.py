@@ -1,21 +1,18 @@
 """The packed cache of the toy world: every frame as 128 x 128 premultiplied RGBA bytes in one file
 that is mapped, not read.
 
-    python -m openlumiere_world.toys.pack --sources SOURCES --toy-frames TOY_FRAMES \
-        --cache CACHE --tables TABLES
-
-`SOURCES` holds the unpacked packages of `SOURCES_TABLE`, each in a folder of its own; `TOY_FRAMES`
-is what `render.py` wrote; `TABLES` has `toys/actions.csv`, `captions/fluent.csv` and
-`captions/noto.csv`. The cache holds each part's frames one after another (`PART.u8`), what they are
-(`PART.json`), who is in them (`subjects.json`), and `drawings.npy` and `photographs.npy` for the
-codec, which holds all drawings whatever is chosen. A part that is there is not packed again: delete
-its table to pack it anew.
+`build.py` fetches and renders what is packed here. The cache holds each part's frames one after
+another (`PART.u8`), what they are (`PART.json`), who is in them (`subjects.json`), and for the
+codec all drawings of the packed styles (`drawings.npy`) and crops of photographs
+(`photographs.npy`).
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,16 +21,16 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 import torch.nn.functional as F
-import tyro
 from PIL import Image, ImageSequence
+from tqdm import tqdm
 
+from openlumiere.media.write import write_whole
+from openlumiere_world.sources import BY_KEY, Source
 from openlumiere_world.toys.subjects import (
     FAULTY_NOTO,
+    Action,
     Subject,
-    by_key,
-    emoji_subjects,
     plain_code,
-    toy_actions,
     written_motions,
 )
 
@@ -41,36 +38,21 @@ SIDE = 128
 RATE = 16  # frames a second
 LIFT = 0.8  # exponent of the toys' colours, which are dark on a small picture (our choice)
 LONGEST = 64  # frames of a sticker's loop
+RULES = 1  # of packing; raise it when the same originals would give other frames or rows
 SUBJECTS = "subjects.json"
+COMMAND = "lumiere data world build WORLD --scope world-128"
+FACTS = "facts.json"
 Style = Literal["toy", "3d", "noto", "flat", "twemoji"]
 STYLES: tuple[Style, ...] = get_args(Style)
-STYLES_OF: dict[str, tuple[Style, ...]] = {  # of each part
-    "stickers-3d": ("3d",),
-    "stickers-noto": ("noto",),
-    "stills": ("3d", "noto", "flat", "twemoji"),
-    "toys": ("toy",),
+TOYS = "toys"
+SOURCES_OF = {  # keys of the sources of each part
+    "stickers-3d": ("fluent-anim",),
+    "stickers-noto": ("noto-anim",),
+    "stills": ("fluent-3d", "noto", "fluent-flat", "twemoji"),
+    TOYS: (),
 }
-PARTS = tuple(STYLES_OF)
-
-PHOTOGRAPHS = (
-    "photographs and drawn wallpapers: CC-BY-SA and other free licences, named picture by picture "
-    "in the package's copyright file; seen in training, none is carried"
-)
-# npm packages, Debian packages, and what comes with the project; by whom, and the licence.
-SOURCES_TABLE = {
-    "@lobehub/fluent-emoji-3d 1.1.0": "stills in 3D style: Microsoft, MIT",
-    "@lobehub/fluent-emoji-anim-1 to -4 1.0.0": "animated stickers in 3D style: Microsoft, MIT",
-    "@iconify-json/fluent-emoji-flat": "stills in flat style: Microsoft, MIT",
-    "@iconify-json/noto": "stills in Noto style: Google, Apache-2.0",
-    "noto-anim-lottie": "animated stickers in Noto style: Google, CC-BY-4.0",
-    "@iconify-json/twemoji": "stills in Twemoji style: Twitter and contributors, CC-BY-4.0",
-    "emojibase-data 17.0.0": "names: Miles Johnson, MIT",
-    "toys": "68 animated subjects: Quaternius, CC0 1.0",
-    "gnome-backgrounds": PHOTOGRAPHS,
-    "mate-backgrounds": PHOTOGRAPHS,
-    "lomiri-wallpapers-20.04": PHOTOGRAPHS,
-    "plasma-workspace-wallpapers": PHOTOGRAPHS,
-}
+PARTS = tuple(SOURCES_OF)
+LOTTIE = "noto-lottie"
 STILL_PACKAGES = {
     "noto": "iconify-json-noto",
     "flat": "iconify-json-fluent-emoji-flat",
@@ -101,14 +83,15 @@ class Item:
 
 
 class Writer:
-    """Appends the frames of one part; one that is not whole has no table."""
+    """Appends the frames of one part beside the older ones, which stay until it is closed."""
 
     def __init__(self, folder: Path, part: str):
         folder.mkdir(parents=True, exist_ok=True)
         self.frames, self.table = folder / f"{part}.u8", folder / f"{part}.json"
         self.count = 0
         self.items: list[Item] = []
-        self.file = self.frames.open("wb")
+        self.beside = folder / f".{part}.u8"
+        self.file = self.beside.open("wb")
 
     def add(self, frames: np.ndarray, **about: Any) -> None:
         """`frames` [n, 128, 128, 4], premultiplied bytes. Those in which nothing is seen are left
@@ -121,117 +104,120 @@ class Writer:
         self.count += len(frames)
 
     def close(self) -> None:
-        """Write the table: the part is complete now."""
+        """Write the table: the part is complete now. Without a table there is no part, so an older
+        one goes before the frames are exchanged.
+        """
         self.file.close()
-        self.table.write_text(json.dumps([asdict(item) for item in self.items]))
+        self.table.unlink(missing_ok=True)
+        os.replace(self.beside, self.frames)
+        text = json.dumps([asdict(item) for item in self.items])
+        write_whole(self.table, lambda made: made.write_text(text))
 
 
-def main(
-    sources: Path,
-    toy_frames: Path,
-    cache: Path,
-    *,
-    tables: Path,
-    photographs: Path | None = None,
-    subjects: Path | None = None,
-    styles: tuple[Style, ...] = STYLES,
-) -> None:
-    """Pack what is missing: some minutes. `photographs` is a folder that is searched for pictures,
-    whatever its depth. `subjects` is a file of subjects' keys, one a line; they and `styles` alone
-    are packed. Raises ValueError for a key that no subject has.
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """What is packed: emoji by their code points, actions of toys, in some styles, out of the
+    unpacked packages and the rendered frames of toys.
     """
-    torch.set_num_threads(1)
-    emoji = emoji_subjects(package(sources, "emojibase-data"))
-    actions = toy_actions(tables / "toys/actions.csv")
-    if subjects is not None:
-        keys = wanted_keys(subjects, emoji | by_key(action.subject for action in actions))
-        emoji = {key: subject for key, subject in emoji.items() if key in keys}
-        actions = [action for action in actions if action.subject.key in keys]
-    motions_3d, motions_noto = (
-        written_motions(tables / f"captions/{name}.csv") for name in ("fluent", "noto")
-    )
-    fillers: dict[str, Callable[[Writer], None]] = {
-        "stickers-3d": lambda writer: add_fluent(writer, sources, emoji, motions_3d),
-        "stickers-noto": lambda writer: add_noto(writer, sources, emoji, motions_noto),
-        "stills": lambda writer: add_stills(writer, sources, emoji, styles),
-        "toys": lambda writer: add_toys(writer, actions, toy_frames),
-    }
-    for part, fill in fillers.items():
-        if set(STYLES_OF[part]) & set(styles):
-            pack(cache, part, fill)
-    packed = emoji | by_key(action.subject for action in actions)
-    (cache / SUBJECTS).write_text(json.dumps({key: asdict(each) for key, each in packed.items()}))
-    keep(cache / "drawings.npy", lambda: every_drawing(sources))
-    if photographs is not None:
-        keep(cache / "photographs.npy", lambda: photograph_crops(photographs))
+
+    packages: Path
+    toy_frames: Path
+    emoji: dict[str, Subject]
+    actions: list[Action]
+    styles: tuple[Style, ...]
+
+    def parts(self) -> list[str]:
+        """Those that some of the styles are in."""
+        drawn = [part for part in PARTS if sources_of(part, self.styles)]
+        return [*drawn, TOYS] if "toy" in self.styles else drawn
+
+    def views(self) -> list[tuple[Action, Path]]:
+        """The rendered views that are complete: action and folder."""
+        return [
+            (action, facts.parent)
+            for action in self.actions
+            for facts in sorted((self.toy_frames / action.name).glob(f"*/{FACTS}"))
+        ]
+
+    def fingerprint(self, part: str) -> str:
+        """Of what a part is packed from: another one is packed anew."""
+        originals = [
+            package.spec for each in sources_of(part, self.styles) for package in each.packages
+        ]
+        if part == TOYS:
+            originals = [f"{folder.parent.name}/{folder.name}" for _, folder in self.views()]
+        if part == "stickers-noto":
+            originals = [LOTTIE] if (self.packages / LOTTIE).is_dir() else []
+        text = json.dumps([RULES, part, sorted(self.emoji), originals])
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
-def wanted_keys(file: Path, known: dict[str, Subject]) -> set[str]:
-    """The keys in a file, one a line; empty lines are passed over. Raises ValueError."""
-    keys = set(file.read_text(encoding="utf-8").split())
-    unknown = sorted(keys - known.keys())
-    if unknown or not keys:
-        got = unknown[0] if unknown else "none"
-        raise ValueError(
-            f"subjects: expected keys such as {', '.join(list(known)[:3])}, got {got}, "
-            f"correct {file.name}"
-        )
-    return keys
+def sources_of(part: str, styles: tuple[Style, ...]) -> list[Source]:
+    """The sources of drawings of a part in some styles."""
+    return [BY_KEY[key] for key in SOURCES_OF[part] if BY_KEY[key].style in styles]
 
 
-def pack(cache: Path, part: str, fill: Callable[[Writer], None]) -> None:
-    """Write a part, unless it is there."""
-    if (cache / f"{part}.json").is_file():
-        return
+def pack(contents: Contents, part: str, cache: Path) -> None:
+    """Write a part."""
     writer = Writer(cache, part)
-    fill(writer)
+    FILLERS[part](writer, contents)
     writer.close()
+
+
+def subjects_in(cache: Path, contents: Contents) -> dict[str, Subject]:
+    """Those of which the parts hold anything."""
+    tables = [json.loads((cache / f"{part}.json").read_text()) for part in contents.parts()]
+    packed = {row["subject"] for table in tables for row in table}
+    toys = {action.subject.key: action.subject for action in contents.actions}
+    return {key: each for key, each in (contents.emoji | toys).items() if key in packed}
 
 
 def keep(file: Path, make: Callable[[], Iterator[np.ndarray]]) -> None:
     """Save an array of all that is made, unless it is there."""
     if not file.is_file():
-        np.save(file, np.stack(list(make())))
+        made = np.stack(list(tqdm(make(), desc=file.stem, unit="picture")))
+        write_whole(file, lambda path: np.save(path, made))
 
 
-def package(sources: Path, name: str) -> Path:
+def package(packages: Path, name: str) -> Path:
     """The unpacked package whose folder begins with that name. Raises ValueError."""
-    found = sorted(sources.glob(f"{name}*/package"))
+    found = sorted(packages.glob(f"{name}*/package"))
     if not found:
         raise ValueError(
-            f"sources: expected the package {name} unpacked in {sources}, "
-            "got none, do: npm pack it and unpack it there"
+            f"packages: expected the package {name} unpacked in {packages}, got none, delete"
+            " what is left of it and build again"
         )
     return found[0]
 
 
-def add_toys(writer: Writer, actions: list, toy_frames: Path) -> None:
+def add_toys(writer: Writer, contents: Contents) -> None:
     """All views that are whole."""
-    for action in actions:
-        for file in sorted((toy_frames / action.name).glob("*/facts.json")):
-            facts = json.loads(file.read_text())
-            pictures = sorted(file.parent.glob("*.png"))
-            frames = [fitted(Image.open(picture), LIFT) for picture in pictures]
-            writer.add(
-                np.stack(frames),
-                subject=action.subject.key,
-                style="toy",
-                seconds=facts["seconds"],
-                motion=action.verbs,
-                view=facts["view"],
-                facts=facts,
-            )
+    for action, folder in tqdm(contents.views(), desc="toys", unit="view"):
+        facts = json.loads((folder / FACTS).read_text())
+        pictures = sorted(folder.glob("*.png"))
+        frames = [fitted(Image.open(picture), LIFT) for picture in pictures]
+        writer.add(
+            np.stack(frames),
+            subject=action.subject.key,
+            style="toy",
+            seconds=facts["seconds"],
+            motion=action.verbs,
+            view=facts["view"],
+            facts=facts,
+        )
 
 
-def add_fluent(
-    writer: Writer, sources: Path, emoji: dict[str, Subject], motions: dict[str, dict[str, str]]
-) -> None:
+def add_fluent(writer: Writer, contents: Contents) -> None:
     """Animated stickers in 3D style that have a written motion."""
+    motions = written_motions("fluent")
     files = {
         plain_code(file.stem): file
-        for file in sorted(sources.glob("lobehub-fluent-emoji-anim-*/package/assets/*.webp"))
+        for file in sorted(
+            contents.packages.glob("lobehub-fluent-emoji-anim-*/package/assets/*.webp")
+        )
     }
-    for code in (code for code in emoji if code in files and code in motions):
+    chosen = [code for code in contents.emoji if code in files and code in motions]
+    for code in tqdm(chosen, desc="animated 3D stickers", unit="sticker"):
         with Image.open(files[code]) as picture:
             if getattr(picture, "n_frames", 1) > 1:
                 frames, seconds = animation(picture)
@@ -257,56 +243,66 @@ def resampled(seconds: float) -> np.ndarray:
     return np.arange(min(max(round(seconds * RATE), 2), LONGEST)) / RATE
 
 
-def add_noto(
-    writer: Writer, sources: Path, emoji: dict[str, Subject], motions: dict[str, dict[str, str]]
-) -> None:
+def add_noto(writer: Writer, contents: Contents) -> None:
     """Animated stickers in Noto style that have a written motion."""
     from rlottie_python import LottieAnimation
 
+    motions = written_motions("noto")
     files = {
-        plain_code(file.stem.replace("_", "-")): file
-        for file in sorted((sources / "noto-lottie").rglob("*.json"))
+        plain_code(file.stem): file
+        for file in sorted((contents.packages / LOTTIE).rglob("*.json"))
         if file.is_file()
     }
-    for code in (
-        code for code in emoji if code in files and code in motions and code not in FAULTY_NOTO
-    ):
+    known = motions.keys() & files.keys() - FAULTY_NOTO
+    chosen = [code for code in contents.emoji if code in known]
+    for code in tqdm(chosen, desc="animated Noto stickers", unit="sticker"):
         drawn = LottieAnimation.from_file(str(files[code]))
         rate = drawn.lottie_animation_get_framerate()
         total = drawn.lottie_animation_get_totalframe()
         moments = resampled(total / rate)
         rows = [min(round(moment * rate), total - 1) for moment in moments]
-        frames = np.stack(
-            [
-                fitted(drawn.render_pillow_frame(row, width=2 * SIDE, height=2 * SIDE))
-                for row in rows
-            ]
-        )
-        writer.add(
-            frames, subject=code, style="noto", seconds=len(rows) / RATE, motion=motions[code]
-        )
+        pictures = (drawn.render_pillow_frame(row, width=2 * SIDE, height=2 * SIDE) for row in rows)
+        frames = np.stack([fitted(picture) for picture in pictures])
+        seconds = len(rows) / RATE
+        writer.add(frames, subject=code, style="noto", seconds=seconds, motion=motions[code])
 
 
-def add_stills(
-    writer: Writer, sources: Path, emoji: dict[str, Subject], styles: tuple[Style, ...]
-) -> None:
-    """Each subject once in each of these styles that has it."""
-    names = {key: subject.names["en"] for key, subject in emoji.items()}
-    for style, code, picture in stills(sources, names):
-        if style in styles:
-            writer.add(fitted(picture)[None], subject=code, style=style, seconds=0.0)
+def add_stills(writer: Writer, contents: Contents) -> None:
+    """Each subject once in each of the styles that has it."""
+    names = {key: subject.names["en"] for key, subject in contents.emoji.items()}
+    drawn = stills(contents.packages, names, contents.styles)
+    for style, code, picture in tqdm(drawn, desc="stills", unit="drawing"):
+        writer.add(fitted(picture)[None], subject=code, style=style, seconds=0.0)
 
 
-def stills(sources: Path, names: dict[str, str]) -> Iterator[tuple[str, str, Image.Image]]:
+FILLERS: dict[str, Callable[[Writer, Contents], None]] = {
+    "stickers-3d": add_fluent,
+    "stickers-noto": add_noto,
+    "stills": add_stills,
+    TOYS: add_toys,
+}
+
+
+def stills(
+    packages: Path, names: dict[str, str], styles: tuple[Style, ...]
+) -> Iterator[tuple[str, str, Image.Image]]:
     """Style, code point and picture of those that are named, in the styles' order."""
-    for file in sorted(package(sources, "lobehub-fluent-emoji-3d").glob("assets/*.webp")):
+    if "3d" in styles:
+        yield from stills_3d(package(packages, "lobehub-fluent-emoji-3d"), names)
+    codes = {squashed(name): code for code, name in names.items()}
+    for style, name in STILL_PACKAGES.items():
+        if style in styles:
+            folder = package(packages, name)
+            for icon, picture in icons(folder, lambda icon: squashed(icon) in codes):
+                yield style, codes[squashed(icon)], picture
+
+
+def stills_3d(folder: Path, names: dict[str, str]) -> Iterator[tuple[str, str, Image.Image]]:
+    """The same of the package of 3D drawings, whose files are named by code points."""
+    for file in sorted(folder.glob("assets/*.webp")):
         if plain_code(file.stem) in names:
             with Image.open(file) as opened:
                 yield "3d", plain_code(file.stem), opened.convert("RGBA")
-    codes = {squashed(name): code for code, name in names.items()}
-    for style, name in STILL_PACKAGES.items():
-        for icon, picture in icons(package(sources, name), lambda icon: squashed(icon) in codes):
-            yield style, codes[squashed(icon)], picture
 
 
 def squashed(name: str) -> str:
@@ -331,15 +327,15 @@ def icons(folder: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, Im
             yield name, Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg))))
 
 
-def every_drawing(sources: Path) -> Iterator[np.ndarray]:
-    """All emoji that have a name, in four styles, for the codec."""
-    entries = json.loads((package(sources, "emojibase-data") / "en/data.json").read_text())
+def every_drawing(packages: Path, styles: tuple[Style, ...]) -> Iterator[np.ndarray]:
+    """All emoji that have a name, in these of the four styles of stills, for the codec."""
+    entries = json.loads((package(packages, "emojibase-data") / "en/data.json").read_text())
     names = {
         plain_code(entry["hexcode"]): entry["label"]
         for entry in entries
         if entry.get("group") not in (None, 2)
     }
-    for _, _, picture in stills(sources, names):
+    for _, _, picture in stills(packages, names, styles):
         yield fitted(picture)
 
 
@@ -393,7 +389,3 @@ def seen(frames: np.ndarray, least: int = 16) -> tuple[int, int, int, int]:
     if not len(columns):
         return 0, 0, SIDE, SIDE
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
-if __name__ == "__main__":
-    tyro.cli(main)

@@ -11,11 +11,12 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+
+from openlumiere_world.names import caption_rows
 
 LANGUAGES = ("en", "it", "es", "fr", "de")
 EVERYDAY = "everyday.csv"  # names with their articles, written for this project
@@ -155,14 +156,15 @@ def toy_action(row: dict[str, str]) -> Action:
     )
 
 
-def written_motions(table: Path) -> dict[str, dict[str, str]]:
-    """Code point -> what its animation does, in English and Italian, as somebody saw it."""
-    with table.open(encoding="utf-8", newline="") as file:
-        return {
-            plain_code(row["codepoint"]): motion_of(row)
-            for row in csv.DictReader(file)
-            if published(row)
-        }
+def written_motions(source: str) -> dict[str, dict[str, str]]:
+    """Code point -> what its animation does, in English and Italian, as somebody saw it; `source`
+    is "fluent" or "noto".
+    """
+    return {
+        plain_code(row["codepoint"]): motion_of(row)
+        for row in caption_rows(source)
+        if published(row)
+    }
 
 
 def published(row: dict[str, str]) -> bool:
@@ -173,8 +175,3 @@ def published(row: dict[str, str]) -> bool:
 def motion_of(row: dict[str, str]) -> dict[str, str]:
     """What a row says of a sticker's motion, by language."""
     return {"en": row["motion_en"], "it": row["motion_it"]}
-
-
-def by_key(subjects: Iterable[Subject]) -> dict[str, Subject]:
-    """Subjects by their keys."""
-    return {subject.key: subject for subject in subjects}

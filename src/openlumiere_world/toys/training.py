@@ -46,7 +46,7 @@ from openlumiere_world.toys.bank import Bank, Banks
 from openlumiere_world.toys.batches import Frames, Mixed, WorldFrames
 from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.frames import Drawings
-from openlumiere_world.toys.pack import SIDE, SUBJECTS
+from openlumiere_world.toys.pack import COMMAND, SIDE, SUBJECTS
 from openlumiere_world.toys.scene import Planner
 from openlumiere_world.toys.words import known_words
 
@@ -220,8 +220,8 @@ class SheetOf:
 def opened(file: Path) -> Tensor:
     if not file.is_file():
         raise ValueError(
-            f"cache: expected {file.name} in {file.parent}, got none, do: python -m"
-            " openlumiere_world.toys.pack"
+            f"cache: expected {file.name} in {file.parent}, got none, do: {COMMAND}, with"
+            " --photographs FOLDER for those"
         )
     return torch.from_numpy(np.load(file))
 

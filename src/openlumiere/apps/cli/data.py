@@ -4,11 +4,11 @@ from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from openlumiere.apps.cli import ingest as footage
 from openlumiere.apps.cli.arguments import parse
@@ -24,9 +24,16 @@ ACTIONS = (
     "latents",
     "look",
 )
+STYLES: tuple[Literal["toy", "3d", "noto", "flat", "twemoji"], ...] = (
+    "toy",
+    "3d",
+    "noto",
+    "flat",
+    "twemoji",
+)
 USAGE = """usage: lumiere data VERB ... (lumiere data VERB --help tells more)
 
-  world build DIR       fetch the drawings, render them, write shards and index
+  world build DIR       fetch the drawings, render them, write shards and index, or a cache of toys
   world pack DIR -o TAR one small file for a machine far away
   world render-toys DIR -o DIR
                         render animated 3D toys by Blender
@@ -40,23 +47,46 @@ USAGE = """usage: lumiere data VERB ... (lumiere data VERB --help tells more)
 
 
 @dataclass(frozen=True, kw_only=True)
+class ToyWorld:
+    """What only --scope world-128 takes."""
+
+    toys: Path | None = None
+    """A folder with animated models in glb/ and their table actions.csv, rendered before they are
+    packed; without it the toys are left out, or packed from WORLD/toy-frames.
+    """
+    blender: Path | None = None
+    """A Python that has the package bpy, which renders them."""
+    photographs: Path | None = None
+    """A folder of pictures for training the codec, whatever its depth."""
+    subjects: Path | None = None
+    """A file with the keys of the subjects to pack, one a line, such as fox or 1f680; left out, all
+    are.
+    """
+    styles: tuple[Literal["toy", "3d", "noto", "flat", "twemoji"], ...] = STYLES
+    """What of them to pack."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Build:
-    """Build the sticker world in a folder; a build that was stopped goes on where it was."""
+    """Build the sticker world or the toy world in a folder; a build that was stopped is resumed."""
 
     folder: Positional[Path]
     """Where the world lies (about 3 GB with the packages it comes from)."""
     extra: Path | None = None
     """A folder with noto-lottie.tar.xz; without it the animated Noto emoji are left out."""
+    packages: Path | None = None
+    """Where fetched packages are kept, for several worlds; left out, in the world's own folder."""
     workers: int = 2
-    """Processes that render."""
+    """Processes that render (not of world-128)."""
     skip_tones: bool = False
     """Leave out the skin tones of animations (half of the work); building again without this adds
-    them.
+    them (not of world-128).
     """
-    scope: str = "world-64"
-    """world-64 is everything; world-32 what the 32 px model learns from: 24 drawings, built in half
-    a minute.
+    scope: Literal["world-32", "world-64", "world-128"] = "world-64"
+    """world-64 is all of the sticker world; world-32 what the 32 px model learns from: 24 drawings,
+    built in half a minute; world-128 the toy world, that of the model of toys.
     """
+    toy_world: Annotated[ToyWorld, arg(name="")] = field(default_factory=ToyWorld)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +155,7 @@ def main(argv: list[str]) -> int:
     """
     match argv:
         case ["world", "build", *words]:
-            return build(parse(Build, words, "data world build"))
+            return build(parse(OmitArgPrefixes[Build], words, "data world build"))
         case ["world", "pack", *words]:
             return pack(parse(Pack, words, "data world pack"))
         case ["world", "render-toys", *words]:
@@ -152,8 +182,14 @@ def main(argv: list[str]) -> int:
 
 def build(options: Build) -> int:
     """Fetch, render and write a world."""
-    from openlumiere_world.build import build
+    check_build(options)
+    built = build_toys(options) if options.scope == "world-128" else build_stickers(options)
+    print(built)
+    return 0
 
+
+def check_build(options: Build) -> None:
+    """Raise ValueError for what can't be built."""
     if options.workers < 1:
         raise ValueError(f"workers: expected 1 or more, got {options.workers}, leave it out for 2")
     if options.extra and not options.extra.is_dir():
@@ -161,16 +197,57 @@ def build(options: Build) -> int:
             f"extra: expected a folder, got {options.extra}, name the folder that holds"
             " noto-lottie.tar.xz"
         )
-    print(
-        build(
-            options.folder,
-            options.extra,
-            options.workers,
-            options.skip_tones,
-            scope_named(options.scope),
+    toys = options.toy_world
+    if options.scope != "world-128" and toys != ToyWorld():
+        raise ValueError(
+            f"scope: expected world-128 with toys, photographs, subjects or styles, got"
+            f" {options.scope}, add --scope world-128"
         )
+    if (toys.toys is None) != (toys.blender is None):
+        missing = "--toys DIR" if toys.toys is None else "--blender PYTHON (pip install bpy)"
+        raise ValueError(f"toys: expected models and a Blender, got one of them, add {missing}")
+    if toys.subjects is not None and not toys.subjects.is_file():
+        raise ValueError(
+            f"subjects: expected a file of keys, got {toys.subjects}, write one key a line"
+        )
+    if toys.photographs is not None and not toys.photographs.is_dir():
+        raise ValueError(
+            f"photographs: expected a folder, got {toys.photographs}, name one that holds pictures"
+        )
+
+
+def build_stickers(options: Build) -> Path:
+    """The sticker world, or a part of it; answers its index."""
+    from openlumiere_world.build import build
+
+    scope = scope_named(options.scope)
+    return build(
+        options.folder,
+        options.extra,
+        options.workers,
+        options.skip_tones,
+        scope,
+        options.packages,
     )
-    return 0
+
+
+def build_toys(options: Build) -> Path:
+    """The toy world; answers its folder."""
+    from openlumiere_world.toys.build import Toys, build
+
+    given = options.toy_world
+    toys = None
+    if given.toys is not None and given.blender is not None:
+        toys = Toys(models=given.toys, blender=given.blender)
+    return build(
+        options.folder,
+        packages=options.packages,
+        extra=options.extra,
+        toys=toys,
+        photographs=given.photographs,
+        subjects=given.subjects,
+        styles=given.styles,
+    )
 
 
 def pack(options: Pack) -> int:
@@ -214,9 +291,7 @@ def render_toys(options: RenderToys) -> int:
     from openlumiere_world.toys.render import render_toys
 
     found = render_toys(options.folder, options.output, options.blender, options.views)
-    print(f"{found.views} views rendered")
-    if found.missing:
-        print(f"{len(found.missing)} could not be: {', '.join(found.missing)}")
+    print("\n".join(found.lines()))
     print(options.output)
     return 1 if found.missing else 0
 

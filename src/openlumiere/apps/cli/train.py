@@ -93,8 +93,8 @@ class Cache:
     """What the codec is trained on."""
 
     cache: Path | None = None
-    """The packed world of toys (`python -m openlumiere_world.toys.pack`): its drawings and
-    photographs, and frames of its clips where there are any.
+    """The toy world (`lumiere data world build WORLD --scope world-128 --photographs FOLDER`): its
+    drawings and photographs, and frames of its clips where there are any.
     """
 
 

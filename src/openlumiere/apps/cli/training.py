@@ -381,8 +381,8 @@ def check_cache(cache: Path | None) -> None:
     """Raise ValueError where the packed world of toys is not there."""
     if cache is None or not (cache / "drawings.npy").is_file():
         raise ValueError(
-            f"cache: expected a packed world of toys, got {cache}, do: python -m"
-            " openlumiere_world.toys.pack, and name it with --cache"
+            f"cache: expected a packed world of toys, got {cache}, do: lumiere data world build"
+            " WORLD --scope world-128, and name WORLD with --cache"
         )
 
 
