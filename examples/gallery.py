@@ -1,8 +1,9 @@
 """The moving pictures of the README, by the bundled weights.
 
-    python examples/gallery.py docs/images/gallery
+    python examples/gallery.py docs/images/gallery [NAME ...]
 
-Seeds are fixed and nothing is chosen; what is to be seen in them is said in docs/tasks.md.
+Those named, or all. Seeds are fixed and nothing is chosen; what is to be seen in them is said in
+docs/tasks.md.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def generate(lumiere: Lumiere) -> Clip:
 
 def animate(lumiere: Lumiere) -> Clip:
     """Image to video."""
-    picture = lumiere.generate_image("a red car on a white background", size=SIZE, **HOW)
-    return lumiere.animate(picture, "a red car moves left on a white background", **HOW)
+    picture = lumiere.generate_image("a car on a white background", size=SIZE, **HOW)
+    return lumiere.animate(picture, "a car moves left on a white background", **HOW)
 
 
 def inpaint(lumiere: Lumiere) -> Clip:
@@ -52,7 +53,7 @@ def cinemagraph(lumiere: Lumiere) -> Clip:
 
 def restyle(lumiere: Lumiere) -> Clip:
     """A clip under another sentence."""
-    clip = lumiere.generate("a red car moves left on a white background", size=SIZE, **HOW)
+    clip = lumiere.generate("a car moves left on a white background", size=SIZE, **HOW)
     return lumiere.restyle(clip, "a Noto emoji of a car on a white background", strength=0.7, **HOW)
 
 
@@ -88,14 +89,14 @@ PICTURES: dict[str, Callable[[Lumiere], Clip]] = {
 }
 
 
-def main(folder: Path) -> None:
-    """Write an animated webp for each."""
+def main(folder: Path, *names: str) -> None:
+    """Write an animated webp for each of the names, or for all."""
     folder.mkdir(parents=True, exist_ok=True)
     lumiere = Lumiere.from_pretrained()
     made = {name: partial(make, lumiere) for name, make in PICTURES.items()}
     made |= {name: partial(of_toys, prompt) for name, prompt in TOYS.items()}
-    for name, make in made.items():
-        clip = make()
+    for name in names or made:
+        clip = made[name]()
         shown = replace(clip, frames=np.ascontiguousarray(clip.frames[::2]), fps=clip.fps / 2)
         shown.save(folder / f"{name}.webp")
         (folder / f"{name}.webp.json").unlink(missing_ok=True)
@@ -103,4 +104,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -10,7 +10,7 @@ def make(lumiere: Lumiere, folder: Path, steps: int = 10, frames: int = 80) -> C
         "a dog moves right on a green background", seed=7, steps=steps, frames=frames
     )
     made = lumiere.restyle(
-        clip, "a red car moves right on a green background", strength=0.8, seed=8, steps=steps
+        clip, "a car moves right on a green background", strength=0.8, seed=8, steps=steps
     )
     made.save(folder / "restyle.mp4")
     return made

@@ -39,16 +39,26 @@ CONTACT = 0.04  # of the height: what is lower touches the ground
 def main() -> None:
     """Render the actions that a job names, from the command's words: glb, job, out."""
     glb, job, out = Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text()), Path(sys.argv[3])
-    armature, meshes = open_toy(glb)
+    try:
+        armature, meshes = open_toy(glb)
+    except Exception as error:  # whatever Blender's importer stumbles over
+        sys.exit(reason(error))
     set_up(bpy.context.scene)
     faults = []
     for action in job:
         try:
             render_action(armature, meshes, action, out)
         except Exception as error:  # the other actions are rendered all the same
-            faults.append(f"{action['name']}: {error}")
+            faults.append(f"{action['name']}: {reason(error)}")
     if faults:
         sys.exit("; ".join(faults))
+
+
+def reason(error: Exception) -> str:
+    """The last line of what went wrong, before the place in Blender's own code."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith("Location:")]
+    return said[-1] if said else type(error).__name__
 
 
 def open_toy(glb: Path):
