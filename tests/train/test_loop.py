@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from toy import TARGET, Line, Regression, config, fork, groups, line_losses, run_to, same
 
+from openlumiere.train import log
 from openlumiere.train.log import Observer
 from openlumiere.train.loop import train
 from openlumiere.train.step import LEAST, Guard, Losses, PowerEMA, part_seed
@@ -233,6 +234,66 @@ def test_a_board_that_is_not_installed_is_done_without(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     run_to(tmp_path, 1)
     assert not (tmp_path / "tensorboard").exists() and len(lines(tmp_path)) == 1
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("default")  # wandb's own
+def test_weights_and_biases_keeps_the_same_numbers_offline(tmp_path, monkeypatch):
+    pytest.importorskip("wandb", reason="the extra `wandb` is not installed")
+    monkeypatch.setenv("WANDB_API_KEY", "")
+    run_to(tmp_path, 3, wandb="offline")
+    (kept,) = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
+    losses = [json.dumps(line["loss"]).encode() for line in lines(tmp_path)]
+    for _ in range(100):  # its own process writes
+        if all(loss in kept.read_bytes() for loss in losses):
+            break
+        time.sleep(0.1)
+    assert [loss in kept.read_bytes() for loss in losses] == [True] * 3
+    run_to(tmp_path, 4, wandb="offline")
+    assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 2, "a folder a start"
+
+
+def test_what_is_not_installed_is_refused_before_a_run_begins(tmp_path, monkeypatch):
+    monkeypatch.setattr(log, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"wandb: expected .*, got none, do: pip install .*wandb"):
+        run_to(tmp_path / "run", 1, wandb="offline")
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
+    with pytest.raises(ValueError, match=r"optimizer: expected .* got none, do: pip .*eightbit"):
+        run_to(tmp_path / "run", 1, optimizer="adamw8bit")
+    assert not (tmp_path / "run").exists()
+
+
+class Wide(nn.Module):
+    """Enough numbers for a moment of 8 bits, and a few that stay at 32."""
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.many = nn.Parameter(torch.randn(3, 2048, generator=generator) / 45)
+        self.few = nn.Parameter(torch.zeros(2048))
+
+    def forward(self, x):
+        return torch.tanh(x @ self.many) @ self.few
+
+
+@pytest.mark.filterwarnings("default")  # bitsandbytes' own
+def test_moments_of_8_bits_learn_and_are_resumed_exactly(tmp_path):
+    pytest.importorskip("bitsandbytes", reason="the extra `eightbit` is not installed")
+
+    def run(folder, *ends, kind="adamw8bit"):
+        for end in ends:
+            stage = Regression(net=Wide())
+            options = config(optimizer=kind, learning_rate=1e-2, warmup=1)
+            train(stage, options, tmp_path / folder, max_steps=end)
+        return [line["loss"] for line in lines(tmp_path / folder)]
+
+    losses = run("whole", 12)
+    assert losses == run("parts", 5, 12) and same(tmp_path / "whole", tmp_path / "parts")
+    kept = {name: value.dtype for (group, name), value in groups(tmp_path / "whole").items()}
+    moments = [name for name, dtype in kept.items() if dtype == torch.uint8]
+    assert len(moments) == 2 and all(name.startswith("many/") for name in moments)
+    exact = run("exact", 12, kind="adamw")
+    assert losses != exact and losses == pytest.approx(exact, rel=0.05)
 
 
 def test_one_trainer_at_a_time_is_in_a_run(tmp_path):

@@ -22,7 +22,11 @@ DAY = 24 * 60 * 60
 # peak of a real run a sample, over what its backward pass keeps: 112 MB to 87 MB for the temporal
 # part of the bundled model (`pytest -m long tests/train/test_training_budget.py`)
 BESIDE = 1.3
-MOMENTS = {"adamw": 2, "muon": 1}  # tensors of a weight's size that the optimiser keeps
+MOMENTS = {
+    "adamw": 2,
+    "adamw8bit": 0.5,
+    "muon": 1,
+}  # that the optimiser keeps, in bytes a byte of weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +134,7 @@ def budget_of(trainer: Trainer) -> Budget:
         frozen=sum(value.nbytes for value in stored(trainer.stage.net)) - weights,
         weights=own,
         gradients=own,
-        moments=MOMENTS[trainer.config.optimizer] * own,
+        moments=int(MOMENTS[trainer.config.optimizer] * own),
         average=own,
         sample=0,
         seconds=0.0,

@@ -34,8 +34,10 @@ class LoopConfig:
     """Step from which on the learning rate falls in a straight line."""
     fall_to: int = NEVER
     """Step at which it is nothing, and the run ends."""
-    optimizer: Literal["adamw", "muon"] = "adamw"
-    """muon takes orthogonal steps for matrices and kernels, and AdamW's for all else."""
+    optimizer: Literal["adamw", "adamw8bit", "muon"] = "adamw"
+    """adamw8bit keeps its moments in 8 bits (bitsandbytes); muon takes orthogonal steps for
+    matrices and kernels, and AdamW's for all else.
+    """
     clip_norm: float = 1.0
     """The most that the norm of the gradients may be."""
     weight_decay: float = 0.01
@@ -52,6 +54,10 @@ class LoopConfig:
     """Steps between lines of the log."""
     show_every: int = 1000
     """Steps between pictures of samples; 0 is never."""
+    wandb: Literal["no", "offline", "online"] = "no"
+    """Log to Weights & Biases, too: offline into the run's folder, or online to the account that
+    `wandb login` keeps.
+    """
     count_work: bool = True
     """Measure FLOPs of a step and the device's matrix rate at the start."""
     plan: bool = True

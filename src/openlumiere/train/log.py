@@ -1,15 +1,20 @@
-"""What a run writes down: a line of JSON now and then, TensorBoard where it is installed."""
+"""What a run writes down: a line of JSON now and then, TensorBoard where it is installed, Weights &
+Biases where it is asked for.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import time
+from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from openlumiere.media.write import write_whole
 from openlumiere.train.budget import Budget
+from openlumiere.train.config import LoopConfig
 from openlumiere.train.step import Outcome, Trainer
 from openlumiere.train.work import Work
 
@@ -50,11 +55,12 @@ class Log:
         self.work = work
         self.observer = observer
         self.writes = trainer.accelerator.is_main_process
-        self.board = None
+        self.board = self.account = None
         self.outcomes: list[Outcome] = []
         if self.writes:
             forget_after(self.file, trainer.step)
             self.board = open_board(run)
+            self.account = open_account(run, trainer)
         self.start = self.since = time.monotonic()
 
     def note(self, outcome: Outcome) -> None:
@@ -101,13 +107,14 @@ class Log:
         }
 
     def _draw(self, line: Line) -> None:
-        if self.board is None:
-            return
-        scalars = {name: value for name, value in line.items() if name != "levels"}
+        scalars = {name: value for name, value in line.items() if name not in ("levels", "step")}
         scalars |= {f"level/{number}": value for number, value in enumerate(line["levels"])}
-        for name, value in scalars.items():
-            if value is not None and name != "step":
+        known = {name: value for name, value in scalars.items() if value is not None}
+        if self.board is not None:
+            for name, value in known.items():
                 self.board.add_scalar(name, value, line["step"])
+        if self.account is not None:
+            self.account.log(known, step=line["step"])
 
     def __enter__(self) -> Log:
         return self
@@ -117,6 +124,8 @@ class Log:
             self.observer.ended()
         if self.board is not None:
             self.board.close()
+        if self.account is not None:
+            self.account.finish()
 
 
 def means(outcomes: list[Outcome]) -> Line:
@@ -153,3 +162,36 @@ def open_board(run: Path) -> Any:
     except ImportError:
         return None
     return SummaryWriter(run / "tensorboard")
+
+
+def check_account(config: LoopConfig) -> None:
+    """Raise ValueError where Weights & Biases is asked for and not there."""
+    if config.wandb != "no" and find_spec("wandb") is None:
+        raise ValueError(
+            "wandb: expected the package wandb, got none, do: pip install 'openlumiere[wandb]'"
+        )
+
+
+def open_account(run: Path, trainer: Trainer) -> Any:
+    """Accelerate's tracker of Weights & Biases, or None where it is not asked for.
+
+    Offline it writes below `run/wandb`, a folder each time that the run is begun or resumed, and
+    `wandb sync` uploads those. Neither code nor what is printed is kept.
+    """
+    config = trainer.config
+    if config.wandb == "no":
+        return None
+    from accelerate.tracking import WandBTracker
+
+    stage = trainer.stage.config
+    tracker = WandBTracker(
+        "openlumiere",
+        dir=str(run),
+        name=run.name,
+        group=run.name,
+        mode=config.wandb,
+        config=asdict(config if stage is None else stage),
+        settings={"console": "off", "disable_git": True, "save_code": False, "silent": True},
+    )
+    tracker.start()
+    return tracker

@@ -21,7 +21,7 @@ from openlumiere.train.checkpoint import (
     write_config,
 )
 from openlumiere.train.config import LoopConfig
-from openlumiere.train.log import Log, Observer
+from openlumiere.train.log import Log, Observer, check_account
 from openlumiere.train.step import Stage, Trainer
 from openlumiere.train.work import Work, count_flops, matrix_rate
 
@@ -46,9 +46,11 @@ def train(
     Alike on one process and several (`accelerate launch`, `torchrun`). `about` is kept in the run's
     configuration beside the stage's; `observer` is shown that configuration, what the run will take
     and every line of the log. Raises ValueError when another trainer is in the folder, when what is
-    in it is of another net or seed, when a step does not fit in memory, when too many steps in a
-    row were skipped (the run is saved) or when the last state could not be written.
+    in it is of another net or seed, when a step does not fit in memory, when a package that is
+    asked for is missing, when too many steps in a row were skipped (the run is saved) or when the
+    last state could not be written.
     """
+    check_account(config)
     trainer = Trainer(stage, config)
     observer = observer or Observer()
     with Keeper(trainer, run) as keeper:

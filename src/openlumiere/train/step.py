@@ -7,7 +7,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -322,18 +322,37 @@ def rate_share(config: LoopConfig, step: int) -> float:
 
 
 def build_optimizer(config: LoopConfig, parameters: list[nn.Parameter]) -> Optimizer:
-    """Raises ValueError for Muon over shards: its steps are of whole matrices."""
+    """Raises ValueError where the package of a kind is missing, and for Muon and 8 bits over
+    shards: their steps are of whole matrices, and of blocks of a whole weight.
+    """
+    adam: dict[str, Any] = {
+        "lr": config.learning_rate,
+        "betas": (0.9, 0.99),
+        "weight_decay": config.weight_decay,
+    }
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(
-            parameters,
-            lr=config.learning_rate,
-            betas=(0.9, 0.99),
-            weight_decay=config.weight_decay,
-            foreach=True,
-        )
+        return torch.optim.AdamW(parameters, **adam, foreach=True)
     if config.shard:
-        raise ValueError("optimizer: expected adamw with --shard, got muon, leave one of them out")
+        raise ValueError(
+            f"optimizer: expected adamw with --shard, got {config.optimizer}, leave one of them out"
+        )
+    if config.optimizer == "adamw8bit":
+        return eight_bits()(parameters, **adam)
     return Muon(parameters, config.learning_rate, weight_decay=config.weight_decay)
+
+
+def eight_bits() -> Any:
+    """The AdamW whose moments are 8-bit numbers in blocks of 256 (Dettmers et al. 2022), by
+    bitsandbytes; weights of fewer than 4096 numbers keep 32 bits. Raises ValueError without it.
+    """
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ImportError:
+        raise ValueError(
+            "optimizer: expected the package bitsandbytes for adamw8bit, got none,"
+            " do: pip install 'openlumiere[eightbit]'"
+        ) from None
+    return AdamW8bit
 
 
 def check_seed(began: int, seed: int) -> None:
@@ -453,24 +472,38 @@ def placed_as(target: Tensor, value: Tensor) -> Tensor:
 def flatten_moments(optimizer: Optimizer, names: list[str]) -> dict[str, Tensor]:
     """`parameter/moment -> tensor`, in the order of `names` (the optimiser's own order)."""
     states = optimizer.state_dict()["state"]
-    return {
-        f"{names[i]}/{key}": torch.as_tensor(value)
-        for i, state in states.items()
-        for key, value in state.items()
-    }
+    return {f"{names[i]}/{key}": value for i, state in states.items() for key, value in flat(state)}
+
+
+def flat(state: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of one parameter by name; those that bitsandbytes keeps in a dictionary of its
+    own by `dictionary/name`, copied, as its tables are shared by all parameters.
+    """
+    for key, value in state.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{key}/{name}", tensor.clone()) for name, tensor in value.items())
+        else:
+            yield key, torch.as_tensor(value)
 
 
 def restore_moments(
-    optimizer: Optimizer, parameters: Mapping[str, Tensor], flat: Mapping[str, Tensor]
+    optimizer: Optimizer, parameters: Mapping[str, Tensor], saved: Mapping[str, Tensor]
 ) -> None:
     """Give an optimiser back what `flatten_moments` made of it."""
     index = {name: number for number, name in enumerate(parameters)}
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in flat.items():
-        name, moment = key.rsplit("/", 1)
-        state.setdefault(index[name], {})[moment] = (
-            value if moment == "step" else placed_as(parameters[name], value)
-        )
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in saved.items():
+        name, moment = key.split("/", 1)
+        own = state.setdefault(index[name], {})
+        if "/" in moment:
+            group, moment = moment.split("/")
+            own = own.setdefault(group, {})
+        own[moment] = step_of(value) if moment == "step" else placed_as(parameters[name], value)
     optimizer.load_state_dict(
         {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
     )
+
+
+def step_of(value: Tensor) -> Tensor | int:
+    """A count of steps as its optimiser keeps it: a real number in a tensor, or a whole number."""
+    return value if value.is_floating_point() else int(value)
