@@ -12,7 +12,7 @@ from recordings import SMALL, fill, moving, save
 
 from openlumiere.data.ingest import Machine, Shards, ingest
 from openlumiere.data.ingest.look import look, spread
-from openlumiere.data.ingest.source import ShardSource
+from openlumiere.data.ingest.source import ShardSource, Turns
 
 NASTY = '<script>alert("x")</script>'
 
@@ -97,6 +97,25 @@ def test_every_frame_at_the_clips_own_rate(shards):
     shown = source.pixels(source.take(1), [list(range(8))])
     source.move_to(0)
     assert torch.equal(shown, source.draw(generator(0), 1, torch.arange(8).float() * 2).pixels)
+
+
+def test_sets_take_turns_each_clip_once_a_round_and_resumed_exactly(shards, tmp_path):
+    """A batch is of one set; which and what is a function of its place alone."""
+    ingest(fill(tmp_path / "in", 2), tmp_path / "out", replace(SMALL, side=16))
+
+    def turns():
+        return Turns([ShardSource(shards, 32, None), ShardSource(tmp_path / "out", 16, None)], 3)
+
+    unbroken = turns()
+    drawn = [unbroken.next(1) for _ in range(28)]  # of 5 and 2 clips
+    every = sorted([(0, [row]) for row in range(5)] + [(1, [row]) for row in range(2)])
+    rounds = [drawn[start : start + 7] for start in range(0, 28, 7)]
+    assert all(sorted(each) == every for each in rounds)
+    assert len({tuple(which for which, _ in each) for each in rounds}) > 1
+    for place in (3, 9):
+        resumed = turns()
+        resumed.move_to(place)
+        assert [resumed.next(1) for _ in range(2)] == drawn[place : place + 2]
 
 
 def test_shards_of_another_model_are_refused(shards):

@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from openlumiere.models.stunet import STUNet
 from openlumiere.train import latents
 from openlumiere.train.config import LoraTraining, PictureConfig, VideoConfig
 from openlumiere.train.latents import code_shards, coded_for
+from openlumiere.train.stages.backbone import Bucket
 from openlumiere.train.stages.lora import lora_stage
 from openlumiere.train.stages.picture import build_picture_net
 from openlumiere.train.stages.temporal import temporal_stage
@@ -82,18 +84,20 @@ def loss(stage):
     return stage.losses(stage.net, 3, torch.Generator().manual_seed(5)).loss.detach()
 
 
-def temporal(model, source, coded, masked):
-    config = VideoConfig(frames=18, stride=2)
-    return temporal_stage(model, source, config, coded, masked=masked)
+def temporal(model, bucket, masked):
+    return temporal_stage(model, bucket, VideoConfig(frames=18, stride=2), masked=masked)
+
+
+def lora(model, bucket):
+    return lora_stage(model, [bucket], LoraTraining(text_dropout=0.5))
 
 
 STAGES = {
-    "lora of a published family": ("wan", lambda *given: lora_stage(*given[:2], LORA, given[2])),
-    "lora of ours": ("ours", lambda *given: lora_stage(*given[:2], LORA, given[2])),
-    "video": ("ours", lambda *given: temporal(*given, masked=False)),
-    "conditional": ("ours", lambda *given: temporal(*given, masked=True)),
+    "lora of a published family": ("wan", lora),
+    "lora of ours": ("ours", lora),
+    "video": ("ours", partial(temporal, masked=False)),
+    "conditional": ("ours", partial(temporal, masked=True)),
 }
-LORA = LoraTraining(text_dropout=0.5)
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -105,9 +109,9 @@ def test_the_loss_from_latents_is_that_from_pixels(name, clips, tmp_path, reques
     base = Lumiere.from_pretrained(model).base
     coded = coded_for(base, source.shards)
     assert coded is not None
-    of_pixels = loss(build(base, source, None))
+    of_pixels = loss(build(base, Bucket(source=source)))
     base = Lumiere.from_pretrained(model).base
-    of_latents = loss(build(base, source, coded))
+    of_latents = loss(build(base, Bucket(source=source, coded=coded)))
     assert not torch.equal(of_latents, of_pixels), "they are rounded: else nothing was read"
     assert torch.allclose(of_latents, of_pixels, rtol=HALF), (of_latents, of_pixels)
 
@@ -129,13 +133,14 @@ def test_a_folder_becomes_latents_and_a_lora_by_commands(tmp_path, wan, ours, ca
     assert (
         f"got those of WanPipeline {about['fingerprint'][:12]}, do: lumiere data latents" in refused
     )
-    assert main([*train, "--model", str(wan)]) == 0
+    assert main([*train, "--model", str(wan), "--buckets", str(out)]) == 0
     assert main(["data", "latents", str(out), "--model", str(ours)]) == 0
     assert len(coders(out)) == 2, "models lie side by side"
     train[5] = str(tmp_path / "run of ours")
     assert main([*train, "--model", str(ours)]) == 0
 
 
+@pytest.mark.long
 def test_video_of_latents_is_trained_resumed_and_read_again(tmp_path, clips, ours):
     folder = copied(clips, tmp_path)
     code_shards(folder, str(ours), Machine(1))

@@ -11,6 +11,7 @@ import pytest
 import torch
 from diffusers import WanPipeline
 from safetensors.torch import load_file
+from toy import same
 
 from families import save_tiny
 from openlumiere import Lumiere
@@ -20,6 +21,7 @@ from openlumiere.data.ingest import ingest
 from openlumiere.data.ingest.source import ShardSource
 from openlumiere.train.config import LoraTraining
 from openlumiere.train.latents import check_clips
+from openlumiere.train.stages.backbone import Bucket
 from openlumiere.train.stages.lora import lora_stage
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
@@ -52,7 +54,7 @@ def test_factors_learn_and_nothing_else_does(tmp_path, clips, build_tiny, family
     else:
         folder = save_tiny("WanPipeline", tmp_path / "wan")
         model, source = Lumiere.from_pretrained(folder).base, ShardSource(clips / "9", 32, None)
-    stage = lora_stage(model, source, LoraTraining(adapt="linear"))
+    stage = lora_stage(model, [Bucket(source=source)], LoraTraining(adapt="linear"))
     trained = {name: value for name, value in stage.net.named_parameters() if value.requires_grad}
     assert trained and all("lora_" in name for name in trained)
     optimizer = torch.optim.Adam(trained.values(), lr=1e-2)
@@ -98,6 +100,28 @@ def test_a_published_familys_factors_are_diffusers_own(tmp_path, clips):
     for name, value in written.items():
         layer = name.removeprefix("transformer.").removesuffix(".weight")
         assert torch.equal(loaded[f"{layer}.default_0.weight"].detach(), value)
+
+
+@pytest.mark.long
+def test_pictures_and_clips_of_several_forms_are_trained_together(tmp_path, clips, capsys):
+    """Three buckets; what is resumed is the unbroken run."""
+    model = save_tiny("WanPipeline", tmp_path / "wan")
+    picture = replace(SMALL, side=48, frames=1)
+    save(tmp_path / "in" / "a.png", moving(5, 1, 48, 48))
+    ingest(tmp_path / "in", tmp_path / "pictures", picture)
+    save(tmp_path / "short" / "a.mp4", moving(6, 5, 48, 48))
+    ingest(tmp_path / "short", tmp_path / "shorts", replace(SMALL, side=16, frames=5))
+    more = ["--buckets", str(tmp_path / "pictures"), str(tmp_path / "shorts"), "--rank", "4"]
+    more += ["--batch", "2", "--parts", "2", "--no-plan"]
+    for folder, ends in (("whole", (3,)), ("parts", (2, 3))):
+        for end in ends:
+            words = [*more, "--max-steps", str(end)]
+            assert train(tmp_path / folder, model, clips / "9", *words) == 0
+    assert same(tmp_path / "whole" / "run", tmp_path / "parts" / "run")
+    few = replace(SMALL, side=48, frames=4)
+    ingest(tmp_path / "short", tmp_path / "few", few)
+    assert train(tmp_path, model, clips / "9", "--buckets", str(tmp_path / "few")) == 2
+    assert "data: expected clips of 5 frames for this model, got 4" in capsys.readouterr().err
 
 
 def test_clips_that_a_family_does_not_take_are_refused(tmp_path, clips, capsys):

@@ -133,6 +133,10 @@ class Footage:
 
     footage: Annotated[Path | None, arg(name="data", aliases=("--footage",))] = None
     """Your own clips: the shards that `lumiere data ingest FOLDER -o SHARDS` writes."""
+    buckets: tuple[Path, ...] = ()
+    """Further shards, each of clips of a side and a length of their own (one frame: pictures);
+    every part of a batch is of one of them.
+    """
     latents: bool = True
     """Use the latents that `lumiere data latents` computed; --no-latents codes pixels instead."""
 

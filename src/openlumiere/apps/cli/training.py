@@ -43,8 +43,7 @@ from openlumiere.train.start import MODEL, model_folder, open_net, read_json
 from openlumiere.train.step import Stage, split_batch
 
 if TYPE_CHECKING:
-    from openlumiere.data.ingest.source import ShardSource
-    from openlumiere.train.latents import CodedClips
+    from openlumiere.train.stages.backbone import Bucket
 
 MODELS = (MODEL, f"model/{MODEL}")
 UPSCALER_MODELS = (MODEL, f"{UPSCALER}/{MODEL}")
@@ -125,39 +124,33 @@ def build_temporal(stage: str, options: TrainClips) -> Stage:
             f"data: expected shards of clips for a model of latents in {options.run.start}, got"
             " none, do: lumiere data ingest FOLDER -o SHARDS, and name them with --data"
         )
-    clips = own_clips(options)
     model = inflated(opened(options))
-    coded = coded_clips(options, model, clips)
-    return temporal_stage(model, clips, options.config, coded, masked=stage == "conditional")
+    clips = bucket(options, model, options.data.footage)
+    return temporal_stage(model, clips, options.config, masked=stage == "conditional")
 
 
 def build_lora(options: TrainLora) -> Stage:
     """The stage of a model's low-rank factors."""
     from openlumiere.train.stages.lora import lora_stage
 
-    clips = own_clips(options)
     model = opened(options)
-    coded = coded_clips(options, model, clips)
-    return lora_stage(model, clips, options.config, coded)
+    folders = [given(options.data.footage), *options.data.buckets]
+    return lora_stage(model, [bucket(options, model, each) for each in folders], options.config)
 
 
-def own_clips(options: TrainClips | TrainLora) -> ShardSource:
-    """A person's own clips, of whatever form they are."""
+def bucket(options: TrainClips | TrainLora, model: Model, folder: Path) -> Bucket:
+    """A person's own clips, of whatever form they are, and their latents where they are computed
+    and wanted. Raises ValueError for another model's.
+    """
     from openlumiere.data.ingest import Shards
     from openlumiere.data.ingest.source import ShardSource
-
-    folder, loop = given(options.data.footage), options.config.loop
-    side = Shards(folder).config.side
-    return ShardSource(folder, side, None, loop.device, options.run.threads, loop.seed)
-
-
-def coded_clips(
-    options: TrainClips | TrainLora, model: Model, clips: ShardSource
-) -> CodedClips | None:
-    """Their latents, where they are computed and wanted. Raises ValueError for another model's."""
     from openlumiere.train.latents import coded_for
+    from openlumiere.train.stages.backbone import Bucket
 
-    return coded_for(model, clips.shards) if options.data.latents else None
+    side, loop = Shards(folder).config.side, options.config.loop
+    clips = ShardSource(folder, side, None, loop.device, options.run.threads, loop.seed)
+    coded = coded_for(model, clips.shards) if options.data.latents else None
+    return Bucket(source=clips, coded=coded)
 
 
 def opened(options: TrainClips | TrainLora) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -107,12 +108,51 @@ class ShardSource:
         return self.shards.frames(number)[places]
 
 
+class Turns:
+    """Several sets of shards, each of clips of one side and length, drawn from in turn.
+
+    `count` clips that are drawn at once come from one set, so they are of one form. A round has as
+    many turns of a set as it has such batches, in an order of its own; which set and which of its
+    clips come next is a function of `seed` and of the number of clips drawn before, as in
+    `ShardSource`, as long as `count` stays the same. All clips of a set are drawn once an epoch of
+    that set.
+    """
+
+    def __init__(self, sources: Sequence[ShardSource], seed: int = 0):
+        self.sources = sources
+        self.seed = seed
+        self.position = 0
+
+    def move_to(self, position: int) -> None:
+        """The next clip drawn is the one that a run draws after `position` others."""
+        self.position = position
+
+    def next(self, count: int) -> tuple[int, list[int]]:
+        """The number of a set, and the rows of its next `count` clips."""
+        chosen, position = 0, self.position
+        if len(self.sources) > 1:
+            chosen, position = self._turn(self.position // count, count)
+        self.position += count
+        self.sources[chosen].move_to(position)
+        return chosen, self.sources[chosen].take(count)
+
+    def _turn(self, number: int, count: int) -> tuple[int, int]:
+        """Which set a batch is of, and how many clips of that set were drawn before."""
+        shares = [max(1, round(len(each.shards) / count)) for each in self.sources]
+        epoch, place = divmod(number, sum(shares))
+        sets = np.repeat(np.arange(len(shares)), shares)
+        turns = sets[order(len(sets), self.seed, epoch)]
+        chosen = int(turns[place])
+        before = epoch * shares[chosen] + int((turns[:place] == chosen).sum())
+        return chosen, before * count
+
+
 def native_frames(config: IngestConfig) -> int:
     """Native frames (1/16 s) that a clip of the shards spans, rounded down."""
     return int(config.frames * NATIVE_RATE / config.fps)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=16)
 def order(count: int, seed: int, epoch: int) -> np.ndarray:
     """The clips 0 to `count` - 1 in the order of an epoch: a function of its three arguments."""
     return np.random.default_rng((seed, epoch)).permutation(count)

@@ -7,7 +7,7 @@ say which weights train.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,11 +18,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from openlumiere.contract import TIMES, Backbone, Condition, Level, join
-from openlumiere.data.ingest.source import ShardSource
+from openlumiere.data.ingest.source import ShardSource, Turns
 from openlumiere.engine.base import PipelineSampling
 from openlumiere.engine.run import Plan, run
 from openlumiere.media import Clip, contact_sheet, filmstrip, save_image
-from openlumiere.train.latents import CodedClips, encode, times_of
+from openlumiere.train.latents import CodedClips, check_clips, encode, times_of
 from openlumiere.train.step import Average, Losses, Stage, noise_like
 
 TRUNCATION = 6.0  # the greatest weight of an error of the clean clip
@@ -30,19 +30,64 @@ SHOWN, STEPS = 4, 8  # validation prompts, and the steps that their clips take
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class BackboneStage(Stage):
-    """Losses of a backbone on clips of `source`, from their pixels, or from latents and conditions
-    that were computed before (`coded`).
+class Bucket:
+    """Clips of one side and length, from their pixels, or from latents and conditions that were
+    computed before (`coded`).
     """
 
-    backbone: Backbone
     source: ShardSource
     coded: CodedClips | None = None
     conditions: dict[str, Condition] = field(default_factory=dict)
 
+    @torch.no_grad()
+    def clean(
+        self, backbone: Backbone, numbers: list[int], times: Float[Tensor, " f"] | None
+    ) -> Float[Tensor, "b c g h w"]:
+        """These clips, coded, at those moments; None is every frame."""
+        every = list(range(self.source.shards.config.frames))
+        places = [every] * len(numbers)
+        if times is not None:
+            places = self.source.places(times, len(numbers))
+        if self.coded is None:
+            return encode(backbone, self.source.pixels(numbers, places))
+        latents = self.coded.latents(numbers)
+        return latents if times is None else latents[:, :, places[0]]
+
+    def condition(self, backbone: Backbone, number: int | None) -> Condition:
+        """Of a clip's caption, or for None of the empty prompt; each is encoded once a run."""
+        if self.coded is not None:
+            return self.coded.condition(number)
+        prompt = "" if number is None else self.source.caption(number)
+        if prompt not in self.conditions:
+            self.conditions[prompt] = self.encoded(backbone, prompt)
+        return self.conditions[prompt]
+
+    @torch.no_grad()
+    def encoded(self, backbone: Backbone, prompt: str) -> Condition:
+        """Of one prompt."""
+        config = self.source.shards.config
+        return backbone.condition(
+            [prompt],
+            frames=config.frames,
+            height=config.side,
+            width=config.side,
+            frame_times=times_of(config),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BackboneStage(Stage):
+    """Losses of a backbone on clips of one bucket, or of several in turn, of which `turns` draws;
+    clips that are shown have the form of the first.
+    """
+
+    backbone: Backbone
+    buckets: Sequence[Bucket]
+    turns: Turns
+
     def move_to(self, position: int) -> None:
         """Where the run is in its clips."""
-        self.source.move_to(position)
+        self.turns.move_to(position)
 
     def frame_times(self, generator: torch.Generator) -> Float[Tensor, " f"] | None:
         """Moments of the frames that are trained on, in native frames; None is every frame."""
@@ -57,32 +102,19 @@ class BackboneStage(Stage):
     def losses(self, net: nn.Module, count: int, generator: torch.Generator) -> Losses:
         """Of `count` clips under captions, some of them dropped; times are uniform."""
         times = self.frame_times(generator)
-        numbers = self.source.take(count)
-        clean = self.clean(numbers, times)
+        which, numbers = self.turns.next(count)
+        bucket = self.buckets[which]
+        clean = bucket.clean(self.backbone, numbers, times)
         dropped = torch.rand(count, generator=generator) < self.config.text_dropout
-        rows = [self.condition(None if drop else n) for n, drop in zip(numbers, dropped)]
+        said = [None if drop else number for number, drop in zip(numbers, dropped)]
         time = torch.rand(count, generator=generator) * TIMES
         noise = noise_like(clean, generator)
         level = self.backbone.process.level(time.floor()).to(clean.device)
-        condition = join(rows)
+        condition = join([bucket.condition(self.backbone, number) for number in said])
         if times is not None:
             condition = replace(condition, frame_times=times.to(clean.device))
         condition = self.conditioned(condition, clean, generator)
         return Losses(self.error(net, clean, noise, level, condition), time / TIMES)
-
-    @torch.no_grad()
-    def clean(
-        self, numbers: list[int], times: Float[Tensor, " f"] | None
-    ) -> Float[Tensor, "b c g h w"]:
-        """These clips, coded, at those moments."""
-        every = list(range(self.source.shards.config.frames))
-        places = [every] * len(numbers)
-        if times is not None:
-            places = self.source.places(times, len(numbers))
-        if self.coded is None:
-            return encode(self.backbone, self.source.pixels(numbers, places))
-        latents = self.coded.latents(numbers)
-        return latents if times is None else latents[:, :, places[0]]
 
     def error(
         self, net: Any, clean: Tensor, noise: Tensor, level: Level, condition: Condition
@@ -96,31 +128,10 @@ class BackboneStage(Stage):
         error = (predicted - clean).square().flatten(1).mean(1)
         return error * (1 / level.sigma.square().clamp(min=1e-6)).clamp(max=TRUNCATION).to(error)
 
-    def condition(self, number: int | None) -> Condition:
-        """Of a clip's caption, or for None of the empty prompt; each is encoded once a run."""
-        if self.coded is not None:
-            return self.coded.condition(number)
-        prompt = "" if number is None else self.source.caption(number)
-        if prompt not in self.conditions:
-            self.conditions[prompt] = self.encoded(prompt)
-        return self.conditions[prompt]
-
-    @torch.no_grad()
-    def encoded(self, prompt: str) -> Condition:
-        """Of one prompt."""
-        config = self.source.shards.config
-        return self.backbone.condition(
-            [prompt],
-            frames=config.frames,
-            height=config.side,
-            width=config.side,
-            frame_times=times_of(config),
-        )
-
     @property
     def prompts(self) -> tuple[str, ...]:
         """Of which clips are shown: the first captions."""
-        rows = self.source.shards.rows
+        rows = self.turns.sources[0].shards.rows
         return tuple(dict.fromkeys(str(row["caption"]) for row in rows))
 
     def show(self, average: Average, file: Path) -> None:
@@ -131,8 +142,8 @@ class BackboneStage(Stage):
         save_image(contact_sheet(strips, 1, list(prompts)), file)
 
     def sample(self, prompt: str) -> Clip:
-        """A clip of a prompt in the form of the shards, by the net as it is."""
-        config = self.source.shards.config
+        """A clip of a prompt in the form of the first bucket, by the net as it is."""
+        config = self.turns.sources[0].shards.config
         plan = Plan(
             prompts=(prompt,),
             frames=config.frames,
@@ -142,6 +153,16 @@ class BackboneStage(Stage):
         )
         made = run(self.backbone, plan, PipelineSampling(steps=STEPS))
         return Clip(made[0], fps=config.fps)
+
+
+def in_turn(backbone: Backbone, buckets: Sequence[Bucket], seed: int) -> dict[str, Any]:
+    """The fields of a stage that draws from these buckets. Raises ValueError for clips of a form
+    that the backbone does not take.
+    """
+    for bucket in buckets:
+        check_clips(backbone, bucket.source.shards.config)
+    turns = Turns([bucket.source for bucket in buckets], seed)
+    return {"backbone": backbone, "buckets": buckets, "turns": turns}
 
 
 class Wrapped:

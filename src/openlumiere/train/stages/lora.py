@@ -4,7 +4,7 @@ PEFT, trained on a person's own clips by the family's own process (`backbone.py`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,14 +15,12 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor
 
-from openlumiere.data.ingest.source import ShardSource
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.media.write import write_whole
 from openlumiere.models.lora import AdapterConfig, sort_tensors
 from openlumiere.models.style import Style
 from openlumiere.train.config import LoraTraining
-from openlumiere.train.latents import CodedClips, check_clips
-from openlumiere.train.stages.backbone import BackboneStage
+from openlumiere.train.stages.backbone import BackboneStage, Bucket, in_turn
 from openlumiere.train.step import Average
 
 FILE = "lora.safetensors"
@@ -59,14 +57,12 @@ class LoraStage(BackboneStage):
         self.export(average, folder)
 
 
-def lora_stage(
-    model: Any, source: ShardSource, config: LoraTraining, coded: CodedClips | None = None
-) -> LoraStage:
+def lora_stage(model: Any, buckets: Sequence[Bucket], config: LoraTraining) -> LoraStage:
     """The stage of a model of `engine/model.py`. Raises ValueError for clips of another form than
     it takes, and for a model of two denoising nets.
     """
     backbone: Any = model.backbone
-    check_clips(backbone, source.shards.config)
+    drawn = in_turn(backbone, buckets, config.loop.seed)
     if getattr(backbone, "low", None) is not None:
         raise ValueError(
             "model: expected one denoising net, got two (a high-noise and a low-noise one), train"
@@ -81,15 +77,8 @@ def lora_stage(
     if config.checkpointing:
         net.enable_gradient_checkpointing()
     write = partial(write_style, net) if is_ours(model) else partial(write_diffusers, model.name)
-    return LoraStage(
-        net=net,
-        backbone=backbone,
-        source=source,
-        coded=coded,
-        config=config,
-        write=write,
-        frames=source.shards.config.frames,
-    )
+    frames = buckets[0].source.shards.config.frames
+    return LoraStage(net=net, config=config, write=write, frames=frames, **drawn)
 
 
 def is_ours(model: Any) -> bool:

@@ -15,15 +15,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from openlumiere.contract import Condition, Known
-from openlumiere.data.ingest.source import ShardSource
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.media.write import write_whole
 from openlumiere.models.stunet import STUNet
 from openlumiere.train.config import VideoConfig
-from openlumiere.train.latents import CodedClips, check_clips
 from openlumiere.train.masks import draw_masks
 from openlumiere.train.nets import averaged, save
-from openlumiere.train.stages.backbone import BackboneStage
+from openlumiere.train.stages.backbone import BackboneStage, Bucket, in_turn
 from openlumiere.train.stages.video import clean_size, draw_times, widen
 from openlumiere.train.step import Average
 
@@ -74,16 +72,12 @@ def halved(part: Any) -> Any:
 
 
 def temporal_stage(
-    model: LumierePipeline,
-    source: ShardSource,
-    config: VideoConfig,
-    coded: CodedClips | None = None,
-    masked: bool = False,
+    model: LumierePipeline, clips: Bucket, config: VideoConfig, masked: bool = False
 ) -> TemporalStage:
     """The stage of a model of latents; `masked` trains one net for every task, whose input is
     widened for what is known. Raises ValueError for clips of another form than it takes.
     """
-    check_clips(model.backbone, source.shards.config)
+    drawn = in_turn(model.backbone, [clips], config.loop.seed)
     torch.manual_seed(config.loop.seed)
     net = model.stunet
     if masked:
@@ -94,10 +88,8 @@ def temporal_stage(
     return TemporalStage(
         net=net,
         model=model,
-        backbone=model.backbone,
-        source=source,
-        coded=coded,
         config=config,
         masked=masked,
         frames=config.frames // config.stride,
+        **drawn,
     )
