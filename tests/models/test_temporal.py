@@ -195,3 +195,15 @@ def test_attention_alone_leaves_text_timestep_and_feed_forward_out():
     assert torch.equal(
         module(clip(), times, timestep, text), module(clip(), times, timestep + 1, text + 1)
     )
+
+
+def test_left_and_right_are_told_apart_by_places_alone():
+    """Attention along time treats a mirrored clip as the mirror image, unless places are known."""
+    times, timestep, text = conditions()
+    for known in (False, True):
+        module = randomised(AttentionInflation(8, head_channels=4, place_positions=known))
+        made = module(clip(), times, timestep, text)
+        mirrored = module(clip().flip(-1), times, timestep, text).flip(-1)
+        assert torch.allclose(made, mirrored, atol=1e-5) != known
+    fresh = AttentionInflation(8, head_channels=4, place_positions=True)
+    assert torch.equal(fresh(clip(), times, timestep, text), clip())

@@ -60,6 +60,7 @@ SUPPORTED: dict[str, set[Any]] = {
     "class_embeddings_concat": {False},
 }
 TEMPORAL_WEIGHTS = "temporal.safetensors"
+EARLIER = {"place_positions": False}  # options that earlier files don't name
 Resampler = TypeVar("Resampler", TemporalDownsample, TemporalUpsample)
 
 
@@ -106,6 +107,8 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
             choice).
         feed_forward_mult: width of their feed-forward layer in units of their channels, 0 for none
             (our choice).
+        place_positions: whether the attention blocks know where in the frame a place is (our
+            choice).
         init: "identity" (App. B), or "he", the paper's ablation of the temporal resampling
             convolutions.
 
@@ -134,6 +137,7 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         text_attention: bool = True,
         timestep_modulation: bool = True,
         feed_forward_mult: int = 4,
+        place_positions: bool = False,
         init: str = "identity",
     ):
         super().__init__()
@@ -153,6 +157,7 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
             text_attention=text_attention,
             timestep_modulation=timestep_modulation,
             feed_forward_mult=feed_forward_mult,
+            place_positions=place_positions,
             init=init,
         )
         self._add_resampling()
@@ -216,6 +221,7 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
             text_channels=_text_channels(self.config.unet) if self.config.text_attention else None,
             timestep_channels=timestep_channels if self.config.timestep_modulation else None,
             feed_forward_mult=self.config.feed_forward_mult,
+            place_positions=self.config.place_positions,
         )
 
     # What trains, and what is kept.
@@ -273,10 +279,11 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         """
         path = Path(folder) / TEMPORAL_WEIGHTS
         metadata, weights = _read_temporal(path)
-        if metadata.get("options") != self._options():
+        options = json.dumps(EARLIER | json.loads(metadata.get("options", "{}")), sort_keys=True)
+        if options != self._options():
             raise ValueError(
                 f"expected temporal weights for options {self._options()}, "
-                f"got {metadata.get('options')} in {path}; "
+                f"got {options} in {path}; "
                 "inflate the 2D net with those options first"
             )
         if metadata.get("fingerprint") != self.fingerprint():

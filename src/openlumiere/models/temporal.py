@@ -20,6 +20,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+PLACE_FEATURES = 10  # of `place_features`
+
 
 def fold_frames(clips: Float[Tensor, "b c f h w"]) -> Float[Tensor, "bf c h w"]:
     """Put the frames of every clip in the batch axis, as a 2D net expects them."""
@@ -171,8 +173,9 @@ class AttentionInflation(nn.Module):
     Self-attention along time at each place; the attention's output layer is the paper's linear
     projection. Our choices: sinusoidal time positions; scale and shift of the normed input by the
     diffusion timestep (`timestep_channels`); cross-attention to the text tokens (`text_channels`),
-    so that motion words reach the added blocks; a feed-forward layer. Each is zero at start, and
-    None or 0 leaves it out.
+    so that motion words reach the added blocks; a feed-forward layer; where in the frame a place is
+    (`place_positions`), without which a net learns that a subject moves sideways, but not to which
+    side. Each is zero at start, and None, 0 or False leaves it out.
     """
 
     def __init__(
@@ -183,8 +186,10 @@ class AttentionInflation(nn.Module):
         text_channels: int | None = None,
         timestep_channels: int | None = None,
         feed_forward_mult: int = 4,
+        place_positions: bool = False,
     ):
         super().__init__()
+        self.place = zero(nn.Linear(PLACE_FEATURES, channels)) if place_positions else None
         heads = max(1, channels // head_channels)
         self.norm = nn.LayerNorm(channels)
         self.attention = Attention(channels, heads=heads, dim_head=channels // heads)
@@ -218,6 +223,9 @@ class AttentionInflation(nn.Module):
         """
         height, width = clips.shape[-2:]
         tokens = rearrange(clips, "b c f h w -> b (h w) f c")
+        if self.place is not None:
+            places = place_features(height, width).to(tokens)
+            tokens = tokens + self.place(places)[:, None]
         tokens = tokens + self._attend_in_time(tokens, frame_times, timestep_embedding)
         if self.text_norm is not None:
             tokens = tokens + self._attend_to_text(tokens, text, text_bias)
@@ -244,6 +252,20 @@ class AttentionInflation(nn.Module):
         assert self.text_norm is not None
         queries = self.text_norm(tokens).flatten(1, 2)
         return self.text_attention(queries, text, attention_mask=text_bias).view_as(tokens)
+
+
+def place_features(height: int, width: int) -> Float[Tensor, "p 10"]:
+    """What a linear layer can read the place of: each coordinate, 0 in the middle and 1 at the
+    borders, and its sines and cosines of one and of two half periods from the middle to a border.
+    """
+    rows, columns = (2 * (torch.arange(side) + 0.5) / side - 1 for side in (height, width))
+    features = []
+    for along in torch.meshgrid(rows, columns, indexing="ij"):
+        features.append(along)
+        for half_periods in (1, 2):
+            angle = torch.pi * half_periods * along
+            features += [angle.sin(), angle.cos()]
+    return torch.stack(features, dim=-1).flatten(0, 1)
 
 
 def zero(module: nn.Module) -> nn.Module:

@@ -287,6 +287,8 @@ class LatentClipConfig:
     """Native frames between two of the coded clips; 1 is every frame."""
     attention_blocks: tuple[int, int, int] = (1, 2, 1)
     """Temporal attention blocks on the way down, in the middle and on the way up."""
+    place_positions: bool = True
+    """They know where in the frame a place is, so that left and right can be told apart."""
     text_dropout: float = 0.1
     """Share of captions that become the empty prompt, for guidance."""
     time_mean: float = 0.3

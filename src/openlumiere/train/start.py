@@ -211,9 +211,13 @@ def with_temporal(unet: UNet2DConditionModel, other: STUNet) -> STUNet:
 
 @torch.no_grad()
 def copy_temporal(source: STUNet, target: STUNet) -> None:
-    """The temporal weights of one net into another of the same options. Raises ValueError."""
+    """The temporal weights of one net into another of the same options; what the other has besides
+    must add nothing yet. Raises ValueError.
+    """
     weights = dict(source.temporal_named_parameters())
     for name, parameter in target.temporal_named_parameters():
+        if name not in weights and not parameter.any():
+            continue
         expected, got = tuple(parameter.shape), shape_in(weights, name)
         if got != expected:
             raise ValueError(

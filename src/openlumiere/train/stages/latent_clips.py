@@ -96,7 +96,11 @@ def latent_clip_stage(
     `shift` moves the levels that clips are sampled at towards noise.
     """
     torch.manual_seed(config.loop.seed)
-    net = STUNet.from_unet2d(unet, attention_blocks=config.attention_blocks)
+    net = STUNet.from_unet2d(
+        unet,
+        attention_blocks=config.attention_blocks,
+        place_positions=config.place_positions,
+    )
     if start is not None:
         copy_temporal(open_model(start).stunet, net)
     net.to(memory_format=torch.channels_last).train()
