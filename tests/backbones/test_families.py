@@ -224,3 +224,10 @@ def test_frames_that_break_the_rule_are_rounded_and_said(tiny_family, caplog):
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.__name__)
 def test_every_task_on_every_family(tiny_family, task):
     task(tiny_family.lumiere, tiny_family.frames)
+
+
+def test_places_that_cogvideox_1_5_does_not_count_to_are_refused(tmp_path):
+    folder = save_tiny("CogVideoXPipeline later", tmp_path / "model")
+    lumiere = Lumiere.from_pretrained(folder)
+    with pytest.raises(ValueError, match="size: expected at most 48 x 32 pixels, .*, got "):
+        lumiere.generate("a cat", frames=9, size=64, **HOW)

@@ -97,15 +97,21 @@ class CogVideoXBackbone(PublishedBackbone):
         return self.process.clean(prediction.float(), noisy, level)
 
     def _check_size(self, noisy: Tensor) -> None:
-        """The 5B image-to-video net learnt a position for each place of one size."""
-        config = self.net.config
+        """The 5B image-to-video net learnt a position for each place of one size; the positions of
+        CogVideoX 1.5 count to its config's size.
+        """
+        config, factor = self.net.config, self.codec.factor
         size, trained = tuple(noisy.shape[3:]), (config.sample_height, config.sample_width)
+        wide, got = (f"{w * factor} x {h * factor}" for h, w in (trained, size))
         if config.use_learned_positional_embeddings and size != trained:
-            factor = self.codec.factor
-            wide, got = (f"{w * factor} x {h * factor}" for h, w in (trained, size))
             raise ValueError(
                 f"size: expected {wide} pixels, the one size of this CogVideoX, got {got}, "
                 "crop or resize what is given"
+            )
+        if config.patch_size_t is not None and (size[0] > trained[0] or size[1] > trained[1]):
+            raise ValueError(
+                f"size: expected at most {wide} pixels, to which this CogVideoX counts its places, "
+                f"got {got}, take fewer"
             )
 
     def _inputs(self, noisy: Tensor, condition: Condition) -> Tensor:
