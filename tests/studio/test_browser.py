@@ -1,9 +1,11 @@
 """The page as a person uses it: Debian's Chromium, one studio and one browser for all tests."""
 
+import io
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from openlumiere.apps.queue import Queue
 from openlumiere.media import Clip
@@ -30,6 +32,15 @@ def make(page, kind, studio):
 
 def ends(page, state="Done"):
     page.locator(f".status.{state.lower()}").wait_for()
+
+
+def wait_for_picture(canvas):
+    """The editor shows the frame; what is painted before is lost."""
+    for _ in range(100):
+        if np.array(Image.open(io.BytesIO(canvas.screenshot())).convert("L")).std() > 10:
+            return
+        canvas.page.wait_for_timeout(200)
+    raise AssertionError("the editor shows no frame")
 
 
 def last(studio):
@@ -71,6 +82,7 @@ def test_a_painted_region_is_new_and_all_else_is_kept(visitor, studio, tmp_path)
     canvas.wait_for()
     page.get_by_text("A mask painted on one frame counts for all.").wait_for()
     canvas.scroll_into_view_if_needed()
+    wait_for_picture(canvas)
     box = canvas.bounding_box()
     middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(*middle)
