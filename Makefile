@@ -4,13 +4,13 @@ VENV := .venv
 STAMP := $(VENV)/.up-to-date
 PROCESSES ?= 2
 
-.PHONY: demo check lint format types test test-long docs wheel venv
+.PHONY: demo check lint format types test test-long docs package wheel venv
 
 demo: venv
 	@mkdir -p out
 	$(VENV)/bin/lumiere generate "a rocket stays still on a blue background" --seed 7 --preview -o out/demo.mp4
 
-check: lint types test docs
+check: lint types test docs package
 
 lint: venv
 	$(VENV)/bin/ruff check .
@@ -36,7 +36,15 @@ test-long: venv
 docs: venv
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet
 
-# A wheel, installed into an empty environment away from the sources, makes a clip.
+# The sdist, and the wheel that is built from it, by which a clip is made away from the sources.
+package: venv
+	rm -rf build/package
+	$(VENV)/bin/python -m build --no-isolation --outdir build/package . > /dev/null
+	$(VENV)/bin/python -m pip install --quiet --no-deps --target build/package/installed build/package/*.whl
+	cd build/package && PYTHONPATH=installed ../../$(VENV)/bin/python -P -m openlumiere.apps.cli --version
+	cd build/package && PYTHONPATH=installed ../../$(VENV)/bin/python -P -m openlumiere.apps.cli generate "a rocket stays still on a blue background" --steps 2 --frames 4 --size 0 -o clip.mp4
+
+# The same wheel with all that it needs, installed into an empty environment.
 wheel:
 	rm -rf build/wheel
 	$(PYTHON) -m venv build/wheel/venv
