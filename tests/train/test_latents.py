@@ -189,6 +189,18 @@ def test_coding_that_was_stopped_is_resumed_and_comes_out_the_same(
         assert (place / name).read_bytes() == (other / name).read_bytes()
 
 
+def test_a_full_disk_is_one_line_and_what_is_coded_is_kept(clips, wan, small_disk):
+    folder = copied(clips, small_disk)
+    ballast = small_disk / ".ballast"
+    ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free))
+    with pytest.raises(ValueError, match=r"got 'No space left on device.*what is done is kept"):
+        code_shards(folder, str(wan), Machine(1))
+    assert coders(folder) == []
+    ballast.unlink()
+    fingerprint = code_shards(folder, str(wan), Machine(1))
+    assert len(Coded(Shards(folder), fingerprint).places) == 6
+
+
 def test_webdataset_and_we_read_the_same_and_damage_is_found(tmp_path, clips, wan):
     folder = copied(clips, tmp_path)
     fingerprint = code_shards(folder, str(wan), Machine(1))
