@@ -12,9 +12,19 @@ from footage import flat, moving
 
 from openlumiere.engine.finish import ReportProvenance
 from openlumiere.media import Clip, MediaError
-from openlumiere.media.alpha import over
+from openlumiere.media.alpha import bled, over
 from openlumiere.media.keying import connected_to_border, ground_of, keyed
-from openlumiere.media.sticker import PLACES, best_loop, make_sticker, place_of, subject_box
+from openlumiere.media.sticker import (
+    LADDERS,
+    PLACES,
+    _paced,
+    _placed,
+    best_loop,
+    encoded,
+    make_sticker,
+    place_of,
+    subject_box,
+)
 from openlumiere.media.sticker_pack import About, write_stickers
 from openlumiere.provenance.verify import read_manifest
 
@@ -261,6 +271,27 @@ def test_what_is_no_sticker_ends_in_one_line(tmp_path, clip, name, said):
     with pytest.raises(MediaError, match=said) as caught:
         write_stickers([clip], name, tmp_path / "out")
     assert str(caught.value).isprintable() and not list(tmp_path.iterdir())
+
+
+def bled_of(clip):
+    return np.stack([bled(frame) for frame in clip.frames])
+
+
+def test_the_search_finds_what_trying_everything_in_order_finds():
+    clip = Clip(dancing(12, noise=60), 12)
+    place = replace(PLACES["telegram-emoji"], rate=Fraction(12))
+    every = [
+        (quality.name, frames, len(encoded(bled_of(paced), paced.fps, place, quality)))
+        for good in (True, False)
+        for frames in (12, 8, 6)
+        for paced in [_paced(_placed(clip, 100, 100, 2), Fraction(frames), None)]
+        for quality in LADDERS["webm"]
+        if quality.good == good
+    ]
+    for size in sorted({size for _, _, size in every})[::7]:
+        name, frames, _ = next(row for row in every if row[2] <= size)
+        made = make_sticker(clip, replace(place, size=size))
+        assert len(made.frames) == frames and (not name or name in made.words)
 
 
 def test_what_cannot_fit_says_what_it_would_take():

@@ -72,9 +72,10 @@ def write_video(
     pixels: str,
     options: dict[str, str],
     even: bool = False,
+    bleed: bool = True,
 ) -> None:
     """Encode uint8 `frames` [f, h, w, 3 or 4] with `codec` in the pixel format `pixels`; `even`
-    pads odd sides.
+    pads odd sides. Without `bleed` colours of transparent pixels are taken as they are.
     """
     suffix = path.suffix.lower()
     settings = {"fflags": "+bitexact"}
@@ -92,6 +93,8 @@ def write_video(
             track.copy()
         for index, frame in enumerate(frames):
             picture = np.pad(frame, padding, "edge")
+            if bleed and pixels == HALF_COLOUR:
+                picture = bled(picture)
             container.mux(stream.encode(_video_frame(picture, index, fps, pixels)))
         container.mux(stream.encode())
 
@@ -111,8 +114,6 @@ def _set_picture(stream: av.VideoStream, frame: np.ndarray, fps: Fraction, pixel
 
 def _video_frame(frame: np.ndarray, index: int, fps: Fraction, pixels: str) -> av.VideoFrame:
     layout = "rgba" if frame.shape[2] == 4 else "rgb24"
-    if pixels == HALF_COLOUR:
-        frame = bled(frame)
     picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=layout)
     if pixels in YUV:
         picture = picture.reformat(

@@ -6,18 +6,20 @@ rate until the file fits, and says what was given up.
 
 import difflib
 import io
-import itertools
 import math
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from PIL import Image
 
+from openlumiere.media.alpha import bled
 from openlumiere.media.animation import write_apng, write_gif, write_webp
 from openlumiere.media.blocks import png_blocks
 from openlumiere.media.clip import Clip
@@ -44,6 +46,7 @@ VISIBLE = 8  # of 255: alpha from which a pixel counts for the subject's box
 LOOK = 32  # pixels a side at which frames are compared for a loop
 SHORTEST_LOOP = Fraction(3, 5)  # of the time allowed: a better loop may cost the rest
 SHARES = tuple(Fraction(*share) for share in ((1, 1), (2, 3), (1, 2), (1, 3), (1, 4)))
+FALLING = ("webm", "webp")  # formats whose bytes fall with quality
 SLOWEST = Fraction(5)  # frames a second below which the rate is not lowered
 
 
@@ -212,6 +215,30 @@ class Sticker:
     words: Words = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """A sticker at one rate, the place's or a `lowered` one; its frames are marked, and prepared
+    for the encoder, once for all qualities.
+    """
+
+    clip: Clip
+    format: Format
+    lowered: bool
+
+    @cached_property
+    def sealed(self) -> np.ndarray:
+        """Frames [f, h, w, 4] with the mark of a generated clip."""
+        origin = self.clip.origin
+        return self.clip.frames if origin is None else origin.seal(self.clip.frames)
+
+    @cached_property
+    def written(self) -> np.ndarray:
+        """Frames [f, h, w, 4] as the encoder takes them."""
+        if self.format != "webm":
+            return self.sealed
+        return np.stack([bled(frame) for frame in self.sealed])
+
+
 def place_of(name: str) -> Place:
     """The place of this name. Raises `MediaError` that names the nearest one."""
     if name in PLACES:
@@ -234,23 +261,47 @@ def make_sticker(clip: Clip, place: Place | str) -> Sticker:
     trimmed = _trimmed(subject, place, words)
     canvas = _placed(trimmed, place.width, place.height, place.margin, place.exact)
     tries: list[int] = []
-    for quality, paced in _attempts(canvas, place):
-        frames = paced.frames
-        if len(runs(frames)) < place.fewest:
-            continue
-        sealed = frames if clip.origin is None else clip.origin.seal(frames)
-        data = encoded(sealed, paced.fps, place, quality)
-        tries.append(len(data))
-        if place.format == "apng" and png_blocks(data).frames < place.fewest:
-            continue  # fewer colours made frames equal, which the format merges
-        if len(data) <= _room(place, clip):
-            words += _cost(canvas, paced, quality)
-            return Sticker(place=place, data=data, frames=sealed, fps=paced.fps, words=tuple(words))
+    for pace, qualities in _attempts(canvas, place):
+        found = _best(pace, qualities, place, tries)
+        if found:
+            quality, data = found
+            words += _cost(canvas, pace.clip, quality)
+            frames, fps = pace.sealed, pace.clip.fps
+            return Sticker(place=place, data=data, frames=frames, fps=fps, words=tuple(words))
     if not tries:
         expected = f"at least {place.fewest} different frames for {place.name}"
         raise MediaError(expected, str(len(runs(canvas.frames))), "take a clip that moves more")
     expected = f"a sticker of at most {place.size} bytes for {place.name}"
     raise MediaError(expected, f"{min(tries)} at the lowest quality", "shorten the clip")
+
+
+def _best(
+    pace: Pace, qualities: tuple[Quality, ...], place: Place, tries: list[int]
+) -> tuple[Quality, bytes] | None:
+    """The best quality that fits at this rate, and its bytes; the sizes of what was encoded are
+    added to `tries`.
+
+    Where bytes fall with quality the poorest is tried early and then better ones as long as they
+    fit, since at most rates nothing fits; at the place's own rate the best is tried first.
+    """
+    made: dict[str, bytes] = {}
+
+    def fits(quality: Quality) -> bool:
+        if quality.name not in made:
+            made[quality.name] = encoded(pace.written, pace.clip.fps, place, quality)
+            tries.append(len(made[quality.name]))
+        data = made[quality.name]
+        if place.format == "apng" and png_blocks(data).frames < place.fewest:
+            return False  # fewer colours made frames equal, which the format merges
+        return len(data) <= _room(place, pace.clip)
+
+    if place.format in FALLING:
+        best_first = () if pace.lowered else qualities[:1]
+        fitting = [each for each in best_first if fits(each)]
+        fitting = fitting or list(takewhile(fits, reversed(qualities)))
+    else:
+        fitting = list(islice(filter(fits, qualities), 1))
+    return (fitting[-1], made[fitting[-1].name]) if fitting else None
 
 
 def _room(place: Place, clip: Clip) -> int:
@@ -384,19 +435,23 @@ def encoded(frames: np.ndarray, fps: Fraction, place: Place, quality: Quality) -
         return path.read_bytes()
 
 
-def _attempts(clip: Clip, place: Place) -> Iterator[tuple[Quality, Clip]]:
-    """Good qualities at falling rates first, then the poor ones, likewise; each only where the one
-    before was too large.
+def _attempts(clip: Clip, place: Place) -> Iterator[tuple[Pace, tuple[Quality, ...]]]:
+    """Good qualities at falling rates first, then the poor ones, likewise. Rates at which too few
+    frames differ are passed over.
     """
     full = _paced(clip, place.rate, place.most)
     rates = [full.fps * share for share in SHARES]
     rates = [rate for rate in rates if rate == full.fps or rate >= SLOWEST]
-    ladder = LADDERS[place.format]
-    for good, rate in itertools.product((True, False), rates):
-        paced = _paced(full, rate, place.most)
-        for quality in ladder:
-            if quality.good == good:
-                yield quality, paced
+    clips = [_paced(full, rate, place.most) for rate in rates]
+    paces = [
+        Pace(clip=paced, format=place.format, lowered=len(paced) < len(full))
+        for paced in clips
+        if len(runs(paced.frames)) >= place.fewest
+    ]
+    for good in (True, False):
+        qualities = tuple(quality for quality in LADDERS[place.format] if quality.good == good)
+        for pace in paces:
+            yield pace, qualities
 
 
 def _cost(canvas: Clip, paced: Clip, quality: Quality) -> list[str]:
@@ -412,7 +467,7 @@ def _cost(canvas: Clip, paced: Clip, quality: Quality) -> list[str]:
 def _webm(crf: int) -> Callable[[Path, np.ndarray, Fraction, int], None]:
     def write(path: Path, frames: np.ndarray, fps: Fraction, plays: int) -> None:
         options = VP9 | {"crf": str(crf), "auto-alt-ref": "0"}
-        write_video(path, frames, fps, None, "libvpx-vp9", "yuva420p", options)
+        write_video(path, frames, fps, None, "libvpx-vp9", "yuva420p", options, bleed=False)
 
     return write
 
