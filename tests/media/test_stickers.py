@@ -165,7 +165,10 @@ def test_a_clip_fits_every_place(tmp_path, name):
     assert seconds > 1 and (loaded.frames[..., 3] > 200).any(axis=(1, 2)).all()
 
 
-@pytest.mark.parametrize("name", ["discord", "signal", "line", "slack", "imessage"])
+LONG = [pytest.param(name, marks=pytest.mark.long) for name in ("signal", "imessage")]
+
+
+@pytest.mark.parametrize("name", ["discord", "line", "slack", *LONG])
 def test_noise_is_given_up_for_bytes_and_it_is_said(tmp_path, name):
     """Grain does not compress: colours and rate go until the file fits."""
     clip = Clip(dancing(60, 160, noise=40), 30)
