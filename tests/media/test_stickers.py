@@ -345,6 +345,22 @@ def test_signal_and_telegram_say_their_emoji(tmp_path):
     assert parse_webm(tmp_path / "t" / "icon.webm")[0] == (100, 100)
 
 
+def test_telegrams_icon_and_sticker_are_no_longer_than_three_seconds_once_rounded(tmp_path):
+    """48 frames at 16 a second are 3 s, and 3.001 s in whole milliseconds."""
+    write_stickers([Clip(dancing(60, 40, noise=60), 16)], "telegram", tmp_path / "t")
+    for name, most in (("01.webm", 256_000), ("icon.webm", 32_000)):
+        path = tmp_path / "t" / name
+        assert parse_webm(path)[2] <= 3 and path.stat().st_size <= most
+
+
+def test_haze_around_a_subject_is_cut_away():
+    """An autoencoder leaves a few levels of alpha in the corners."""
+    frames = dancing(4, 96)
+    frames[..., 3] = np.maximum(frames[..., 3], 12)
+    made = make_sticker(Clip(frames, 8), "discord").frames
+    assert np.array_equal(made, make_sticker(Clip(dancing(4, 96), 8), "discord").frames)
+
+
 def test_packs_of_the_wrong_size(tmp_path):
     clip = Clip(dancing(6, 64), 8)
     pack = write_stickers([clip], "whatsapp", tmp_path / "one")

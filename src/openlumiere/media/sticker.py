@@ -42,7 +42,9 @@ Format = Literal["webm", "webp", "apng", "gif"]
 Words = tuple[str, ...]
 
 SIGNATURE = 16_000  # bytes kept free for the manifest of a generated clip
-VISIBLE = 8  # of 255: alpha from which a pixel counts for the subject's box
+VISIBLE = 32  # of 255: alpha from which a pixel counts for the subject's box
+HAZE = 16  # of 255: fainter alpha, such as an autoencoder leaves around a subject, becomes none
+WEBM_3_S = Fraction(2999, 1000)  # webm's times are whole milliseconds: the last may be rounded up
 LOOK = 32  # pixels a side at which frames are compared for a loop
 SHORTEST_LOOP = Fraction(3, 5)  # of the time allowed: a better loop may cost the rest
 SHARES = tuple(Fraction(*share) for share in ((1, 1), (2, 3), (1, 2), (1, 3), (1, 4)))
@@ -85,7 +87,7 @@ PLACES: dict[str, Place] = {
             width=512,
             height=512,
             exact=False,
-            seconds=Fraction(3),
+            seconds=WEBM_3_S,
             rate=Fraction(30),
             size=256_000,
             margin=8,
@@ -99,7 +101,7 @@ PLACES: dict[str, Place] = {
             width=100,
             height=100,
             exact=True,
-            seconds=Fraction(3),
+            seconds=WEBM_3_S,
             rate=Fraction(30),
             size=256_000,
             margin=2,
@@ -324,7 +326,7 @@ def _with_alpha(clip: Clip, words: list[str]) -> Clip:
     if not (frames[..., 3] >= VISIBLE).any():
         what = "a fully transparent clip" if clip.has_alpha else "nothing before its background"
         raise MediaError("a clip in which something is to be seen", what, "choose another clip")
-    return replace(clip, frames=frames)
+    return replace(clip, frames=np.where(frames[..., 3:] < HAZE, 0, frames).astype(np.uint8))
 
 
 # Time

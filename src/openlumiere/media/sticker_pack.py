@@ -25,6 +25,7 @@ log = logging.getLogger("openlumiere")
 EMOJI = "🙂"
 MOST_EMOJI = 3  # WhatsApp's
 TRAY, TRAY_BYTES = 96, 50_000  # WhatsApp: pixels a side, bytes
+ICON_BYTES = 32_000  # Telegram's set icon (setStickerSetThumbnail of its Bot API)
 LINE_MAIN = 240  # pixels a side
 LINE_TAB = (96, 74)
 LINE_SETS = (8, 16, 24)
@@ -148,7 +149,7 @@ def _nothing(clips: Sequence[Clip], names: Sequence[str], about: About) -> dict[
 def _telegram(clips: Sequence[Clip], names: Sequence[str], about: About) -> dict[str, bytes]:
     """Emoji to give to the bot for each file, and the set's icon: 100 x 100, for the first clip."""
     lines = [f"{name} {about.emoji_of(index)}" for index, name in enumerate(names)]
-    icon = make_sticker(_unmarked(clips[0]), PLACES["telegram-emoji"])
+    icon = make_sticker(_unmarked(clips[0]), replace(PLACES["telegram-emoji"], size=ICON_BYTES))
     return {"emoji.txt": ("\n".join(lines) + "\n").encode(), "icon.webm": icon.data}
 
 
