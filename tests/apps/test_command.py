@@ -364,7 +364,7 @@ def test_doctor(call):
 
 
 def test_too_little_memory_is_told(call, tiny, capsys, monkeypatch):
-    for room in ("loading", "doctor"):
+    for room in ("loading", "examine"):
         monkeypatch.setattr(f"openlumiere.apps.cli.{room}.free_memory", lambda device: 2**28)
     warn_of_memory(2**30, tiny)
     assert (

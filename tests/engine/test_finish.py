@@ -234,7 +234,7 @@ NO_MODEL_MADE_IT = {
 }
 UNFINISHED = {  # what a net makes while it is trained, in the folder of its run
     "train/show.py": "samples of a stage",
-    "train/stages/lora.py": "validation clips",
+    "train/stages/backbone.py": "validation clips",
 }
 
 

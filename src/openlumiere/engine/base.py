@@ -31,7 +31,7 @@ from openlumiere.engine.model import Model, bytes_of
 from openlumiere.engine.run import OnStep, Plan, run
 from openlumiere.models.folder import read_parts, write_checksums
 from openlumiere.models.hub import locate
-from openlumiere.models.stunet import STUNet
+from openlumiere.models.stunet import EARLIER, STUNet
 from openlumiere.models.style import Style, styled
 
 
@@ -312,11 +312,14 @@ def fingerprint(components: dict[str, object], settings: dict[str, float]) -> st
 
 
 def config_text(part: object) -> str:
-    """A component's configuration in one line; what only says where it came from is left out."""
+    """A component's configuration in one line; what only says where it came from is left out, and
+    options as they were before they existed, so that earlier records still name their model.
+    """
     config: Any = getattr(part, "config", None)
     stated = config.to_dict() if hasattr(config, "to_dict") else dict(config or {})
+    named = {key: value for key, value in stated.items() if not key.startswith("_")}
     return json.dumps(
-        {key: value for key, value in stated.items() if not key.startswith("_")},
+        {key: value for key, value in named.items() if (key, value) not in EARLIER.items()},
         sort_keys=True,
         default=str,
     )
