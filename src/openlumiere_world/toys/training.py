@@ -7,7 +7,7 @@
     python -m openlumiere_world.toys.training clips --bank CLIPS --codec CODEC --picture RUN/unet \\
         --run RUN2
     python -m openlumiere_world.toys.training export-model --run RUN2 --cache CACHE \\
-        --emojibase SOURCES/emojibase-data-17.0.0/package --folder MODEL
+        --emojibase CACHE/packages/emojibase-data-17.0.0/package --folder MODEL
 
 A run is resumed from its newest checkpoint; all that is drawn follows from the seed and the step.
 """
