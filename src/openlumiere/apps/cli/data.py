@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -24,13 +24,8 @@ ACTIONS = (
     "latents",
     "look",
 )
-STYLES: tuple[Literal["toy", "3d", "noto", "flat", "twemoji"], ...] = (
-    "toy",
-    "3d",
-    "noto",
-    "flat",
-    "twemoji",
-)
+Style = Literal["toy", "3d", "noto", "flat", "twemoji"]
+STYLES: tuple[Style, ...] = get_args(Style)
 USAGE = """usage: lumiere data VERB ... (lumiere data VERB --help tells more)
 
   world build DIR       fetch the drawings, render them, write shards and index, or a cache of toys
@@ -62,7 +57,7 @@ class ToyWorld:
     """A file with the keys of the subjects to pack, one a line, such as fox or 1f680; left out, all
     are.
     """
-    styles: tuple[Literal["toy", "3d", "noto", "flat", "twemoji"], ...] = STYLES
+    styles: tuple[Style, ...] = STYLES
     """What of them to pack."""
 
 

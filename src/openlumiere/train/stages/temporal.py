@@ -22,7 +22,7 @@ from openlumiere.train.config import VideoConfig
 from openlumiere.train.masks import draw_masks
 from openlumiere.train.nets import averaged, save
 from openlumiere.train.stages.backbone import BackboneStage, Bucket, in_turn
-from openlumiere.train.stages.video import clean_size, draw_times, widen
+from openlumiere.train.stages.video import clean_size, draw_times, make_ready, widen
 from openlumiere.train.step import Average
 
 
@@ -82,9 +82,7 @@ def temporal_stage(
     net = model.stunet
     if masked:
         widen(net)
-    net.to(memory_format=torch.channels_last).train()
-    if config.checkpointing:
-        net.enable_gradient_checkpointing()
+    make_ready(net, config)
     return TemporalStage(
         net=net,
         model=model,

@@ -106,9 +106,7 @@ def video_stage(
     if conditioning is None and net.config.in_channels == 2 * codec.channels + 1:
         conditioning = nothing_known
     torch.manual_seed(config.loop.seed)
-    net.to(memory_format=torch.channels_last).train()
-    if config.checkpointing:
-        net.enable_gradient_checkpointing()
+    make_ready(net, config)
     return VideoStage(
         net=net,
         source=source,
@@ -118,6 +116,13 @@ def video_stage(
         conditioning=conditioning,
         frames=config.frames // config.stride,
     )
+
+
+def make_ready(net: STUNet, config: VideoConfig) -> None:
+    """Set a net to train, as the configuration has it."""
+    net.to(memory_format=torch.channels_last).train()
+    if config.checkpointing:
+        net.enable_gradient_checkpointing()
 
 
 def nothing_known(
