@@ -181,4 +181,4 @@ def screen_inputs(inputs: Inputs, policy: Policy) -> None:
     """
     for role, given in inputs.items():
         if isinstance(given.content, Clip) and role != "region":
-            check_frames(role, given.content.over("white"), policy)
+            check_frames(role, given.content, policy)

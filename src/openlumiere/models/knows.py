@@ -236,6 +236,8 @@ def words_of(text: str) -> list[Said]:
 
 def fold(word: str) -> str:
     """Small letters without accents."""
+    if word.isascii():
+        return word.casefold()
     letters = unicodedata.normalize("NFKD", word.casefold())
     return "".join(letter for letter in letters if unicodedata.category(letter) != "Mn")
 

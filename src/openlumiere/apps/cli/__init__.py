@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 
@@ -77,8 +80,23 @@ def run(words: list[str]) -> int:
     if verb in MADE:
         return int(import_module("openlumiere.apps.cli.make").main(rest, verb))
     if verb in OTHERS:
-        return int(import_module(f"openlumiere.apps.cli.{verb}").main(rest))
+        with many_imports():
+            module = import_module(f"openlumiere.apps.cli.{verb}")
+        return int(module.main(rest))
     raise ValueError(f"verb: expected one of {', '.join(VERBS)}, got {verb[:100]!r}, {meant(verb)}")
+
+
+@contextmanager
+def many_imports() -> Iterator[None]:
+    """Around the imports of torch and diffusers: without the garbage collector, which would look
+    through a million new objects again and again and free next to none (1.2 of 7 s,
+    docs/benchmarks.md). Only a command may say so of its whole process.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def meant(verb: str) -> str:

@@ -6,6 +6,7 @@ import logging
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from openlumiere.apps.cli import many_imports
 from openlumiere.apps.cli.arguments import parse
 from openlumiere.apps.cli.console import REPORT, Progress, progress
 from openlumiere.apps.cli.files import (
@@ -71,7 +72,8 @@ def task_of(verb: str, form: Any, index: int = 0) -> Task:
 
 def make_all(tasks: list[Task], outputs: list[str], form: Any, bar: Progress) -> int:
     """One task after the other on one model; files that are given are read before it is."""
-    from openlumiere.apps.cli import loading
+    with many_imports():
+        from openlumiere.apps.cli import loading
 
     settings = loading.settings_of(form.model.certificate, form.model.key)
     opened = [loading.open_for(task, form) for task in tasks]

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
 
+from openlumiere.apps.cli import many_imports
 from openlumiere.apps.cli.arguments import parse
 from openlumiere.apps.cli.files import numbered
 from openlumiere.apps.cli.forms import Model, dataclass_of, form_of, group
@@ -336,7 +337,8 @@ def run(words: list[str]) -> int:
         failed.extend([job.id] * (job.state == "failed"))
 
     def loaded() -> Any:
-        from openlumiere.apps.cli import loading
+        with many_imports():
+            from openlumiere.apps.cli import loading
 
         model = options.model
         settings = loading.settings_of(model.certificate, model.key)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
 
+from openlumiere.apps.cli import many_imports
 from openlumiere.apps.cli.arguments import parse
 from openlumiere.apps.cli.console import Progress, progress
 from openlumiere.apps.cli.forms import Model, Strict
@@ -74,9 +75,10 @@ def main(words: list[str]) -> int:
 
 def write(asked: Sticker, options: Options, bar: Progress) -> int:
     """The pack in its folder; the paths of the stickers are printed."""
-    from openlumiere.apps.cli.review import reviewed
-    from openlumiere.media.sticker import place_of
-    from openlumiere.media.sticker_pack import About, check_pack, write_stickers
+    with many_imports():
+        from openlumiere.apps.cli.review import reviewed
+        from openlumiere.media.sticker import place_of
+        from openlumiere.media.sticker_pack import About, check_pack, write_stickers
 
     about = About(name=asked.name, author=asked.author, emoji=asked.emoji)
     count = len(asked.clips) or len(asked.prompts)
@@ -96,7 +98,8 @@ def clips_of(asked: Sticker, options: Options, bar: Progress) -> list[Clip]:
         from openlumiere.media import Clip
 
         return [Clip.load(each.path, options.allow_partial) for each in asked.clips]
-    from openlumiere.apps.cli import loading
+    with many_imports():
+        from openlumiere.apps.cli import loading
 
     asked_model = options.model
     settings = loading.settings_of(asked_model.certificate, asked_model.key)

@@ -45,7 +45,7 @@ class Previews:
         began = time.monotonic()
         try:
             clip = Clip(self.frames(step), fps=RATE, origin=self.origin(step))
-            check_frames("preview", clip.over("white"), self.lumiere.settings.policy)
+            check_frames("preview", clip, self.lumiere.settings.policy)
             self.file.parent.mkdir(exist_ok=True)
             clip.save(self.file)
         except ValueError:

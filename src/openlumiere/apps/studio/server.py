@@ -77,7 +77,10 @@ def prepare_worker(folder: Path, model: Model) -> Any:
 
 def work(folder: Path, model: Model) -> None:
     """Make jobs until the studio ends; where another worker has the device, wait for it."""
-    from openlumiere.apps.cli import loading, one_line
+    from openlumiere.apps.cli import many_imports, one_line
+
+    with many_imports():
+        from openlumiere.apps.cli import loading
 
     def loaded() -> Any:
         settings = loading.settings_of(model.certificate, model.key)
