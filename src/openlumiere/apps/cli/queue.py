@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
 
@@ -18,12 +18,16 @@ from openlumiere.apps.cli.arguments import parse
 from openlumiere.apps.cli.files import numbered
 from openlumiere.apps.cli.forms import Model, dataclass_of, form_of, group
 from openlumiere.apps.cli.make import description, task_of
+from openlumiere.apps.cluster.options import OnRay
 from openlumiere.apps.queue import Job, Queue, Worker, queue_folder
 from openlumiere.apps.queue.job import State
 from openlumiere.apps.queue.queue import KEPT_DAYS
 from openlumiere.apps.queue.worker import ATTEMPTS
 from openlumiere.tasks import KINDS
 from openlumiere.tasks.base import nearest
+
+if TYPE_CHECKING:
+    from openlumiere.apps.cluster.pool import Pool
 
 Folder = Annotated[
     Path | None,
@@ -139,6 +143,7 @@ class Running(InFolder):
         int, arg(help="Starts after which a job whose worker was killed has failed.")
     ] = ATTEMPTS
     model: OmitArgPrefixes[Model] = field(default_factory=Model)
+    cluster: OmitArgPrefixes[OnRay] = field(default_factory=OnRay)
 
 
 def main(words: list[str]) -> int:
@@ -327,7 +332,7 @@ def prune(words: list[str]) -> int:
 
 
 def run(words: list[str]) -> int:
-    """`lumiere queue run`: a worker."""
+    """`lumiere queue run`: a worker, or with --ray as many as its replicas need."""
     options = parse(Running, words, "queue run")
     failed: list[str] = []
 
@@ -335,6 +340,18 @@ def run(words: list[str]) -> int:
         line = f"{job.id}  {job.state}  {job.error or job.written.output}"
         print(line, file=sys.stderr if job.error else sys.stdout, flush=True)
         failed.extend([job.id] * (job.state == "failed"))
+
+    worker = here(options, watching) if options.cluster.ray is None else on_ray(options, watching)
+    if options.until_eof:
+        threading.Thread(target=leave_at_eof, args=(worker,), daemon=True).start()
+    worker.run(options.follow, options.wait)
+    if worker.stopping.is_set():
+        raise KeyboardInterrupt
+    return 1 if failed else 0
+
+
+def here(options: Running, watching: Callable[[Job], None]) -> Worker:
+    """A worker whose model is in this process."""
 
     def loaded() -> Any:
         with many_imports():
@@ -346,7 +363,7 @@ def run(words: list[str]) -> int:
             model.model, model.device, model.dtype, settings, model.memory, model.lora
         )
 
-    worker = Worker(
+    return Worker(
         Queue(options.folder),
         loaded,
         device=options.model.device,
@@ -354,15 +371,44 @@ def run(words: list[str]) -> int:
         previews=options.previews,
         watching=watching,
     )
-    if options.until_eof:
-        threading.Thread(target=leave_at_eof, args=(worker,), daemon=True).start()
-    worker.run(options.follow, options.wait)
-    if worker.stopping.is_set():
-        raise KeyboardInterrupt
-    return 1 if failed else 0
 
 
-def leave_at_eof(worker: Worker) -> None:
+def on_ray(options: Running, watching: Callable[[Job], None]) -> Pool:
+    """Workers whose model is in the replicas of a Ray cluster."""
+    from openlumiere.apps.cluster.pool import Pool
+
+    options.cluster.check()
+    queue = Queue(options.folder)
+
+    def deploy() -> Any:
+        from openlumiere.apps.cli import loading
+        from openlumiere.apps.cluster.deploy import Deployment
+        from openlumiere.apps.cluster.replica import Loading
+
+        model = options.model
+        settings = loading.settings_of(model.certificate, model.key)
+        of_replicas = Loading(
+            model=model.model,
+            device=model.device,
+            dtype=model.dtype,
+            memory=model.memory,
+            lora=model.lora,
+            policy=settings.policy,
+            batch=options.cluster.batch,
+        )
+        return Deployment(options.cluster, of_replicas, settings, queue.folder)
+
+    return Pool(
+        queue,
+        deploy,
+        options.cluster.at_once(),
+        attempts=options.attempts,
+        previews=options.previews,
+        watching=watching,
+    )
+
+
+def leave_at_eof(worker: Worker | Pool) -> None:
     """Wait until whoever started this process is gone, then end after the job in hand."""
     with open(sys.stdin.fileno(), "rb", closefd=False, buffering=0) as source:
         while source.read(1024):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 from openlumiere.apps.cli.arguments import parse
 from openlumiere.apps.cli.files import check_range
 from openlumiere.apps.cli.queue import Folder
+from openlumiere.apps.cluster.options import OnRay
 from openlumiere.apps.queue import Queue
 from openlumiere.apps.queue.worker import ATTEMPTS
 from openlumiere.tasks.values import memory
@@ -85,16 +87,29 @@ class Serve:
         arg(help="Remove files of jobs in the queue's folder that ended so long ago (never)."),
     ] = None
     workers: OmitArgPrefixes[Workers] = field(default_factory=Workers)
+    cluster: OmitArgPrefixes[OnRay] = field(default_factory=OnRay)
 
 
 def main(words: list[str]) -> int:
     """Serve until SIGTERM or Ctrl-C. ValueError is the user's mistake."""
     options = parse(Serve, words, "serve")
     check_range("rate", options.rate, 0.1, 1e6)
+    check_ray(options)
     token = token_of(options)
     app = app_of(options, token)
     with listening(options.host, options.port) as listener:
         return serve(options, app, listener)
+
+
+def check_ray(options: Serve) -> None:
+    """Raise ValueError for options that a cluster can't follow."""
+    options.cluster.check()
+    devices = len(options.workers.device)
+    if options.cluster.ray is not None and devices > 1:
+        raise ValueError(
+            f"device: expected one with --ray, that of each replica, got {devices}, "
+            "say how many there are by --replicas"
+        )
 
 
 def token_of(options: Serve) -> str:
@@ -166,6 +181,8 @@ def serve(options: Serve, app: Any, listener: socket.socket) -> int:
         failed.set()
         server.should_exit = True
 
+    # uvicorn hands a signal on when it has stopped: the workers are then to be stopped, too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     workers = workers_of(options, on_mistake)
     host, port = listener.getsockname()[:2]
     print(f"http://{f'[{host}]' if ':' in host else host}:{port}/docs", flush=True)
@@ -198,7 +215,7 @@ async def clean(options: Serve) -> None:
 
 
 def workers_of(options: Serve, on_mistake: Any) -> list[Supervisor]:
-    """A worker a device."""
+    """A worker a device, or one process for all replicas of a cluster."""
     from openlumiere.apps.server.workers import Supervisor
 
     if not options.workers.worker:
@@ -221,4 +238,5 @@ def words_of(options: Serve, device: str) -> list[str]:
         "--attempts": given.attempts,
     }
     words = [f"{name}={value}" for name, value in named.items() if value is not None]
+    words += options.cluster.words()
     return [*words, *(f"--lora={each}" for each in given.lora)]

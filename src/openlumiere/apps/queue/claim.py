@@ -90,6 +90,17 @@ class Claim:
             "state = 'pending', token = '', attempts = attempts - 1, step = 0, started = 0"
         )
 
+    def lost(self, attempts: int) -> None:
+        """What computed it is gone: it waits again, or has failed after so many starts."""
+        with self.queue.store.writing() as connection:
+            row = connection.execute(
+                "SELECT * FROM jobs WHERE id = ? AND token = ? AND state = 'running'",
+                (self.job.id, self.token),
+            ).fetchone()
+            if row is None:
+                raise LeaseLost
+            settle(connection, row, attempts)
+
     def _update(self, changes: str, *values: object) -> None:
         with self.queue.store.writing() as connection:
             done = connection.execute(

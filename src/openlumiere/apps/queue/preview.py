@@ -27,38 +27,57 @@ RATE = Fraction(8)  # frames a second
 
 
 class Previews:
-    """Writes one file again and again, so seldom that it takes 3 % of the time at most."""
+    """Pictures of one clip of a batch, so seldom that they take 3 % of the time at most.
 
-    def __init__(self, lumiere: Lumiere, file: Path):
+    `write` puts them into `file`, again and again.
+    """
+
+    def __init__(self, lumiere: Lumiere, number: int = 0, file: Path | None = None):
         self.lumiere = lumiere
+        self.number = number
         self.file = file
         self.next = time.monotonic() + FIRST
 
-    def due(self) -> bool:
-        """Whether it is time for another."""
-        return time.monotonic() >= self.next
-
-    def write(self, step: Step) -> str:
-        """The path of an animated picture of the clean estimate; empty where the user's policy does
-        not take it.
+    def picture(self, step: Step) -> Clip | None:
+        """An animated picture of the clean estimate, marked and signed once it is saved; None where
+        it is not time for another, and where the user's policy does not take it.
         """
         began = time.monotonic()
+        if began < self.next:
+            return None
         try:
             clip = Clip(self.frames(step), fps=RATE, origin=self.origin(step))
             check_frames("preview", clip, self.lumiere.settings.policy)
+            return clip
+        except ValueError:
+            return None
+        finally:
+            self._wait(began)
+
+    def write(self, step: Step) -> str:
+        """The path of the picture; empty where there is no new one."""
+        began = time.monotonic()
+        clip = self.picture(step)
+        if clip is None or self.file is None:
+            return ""
+        try:
             self.file.parent.mkdir(exist_ok=True)
             clip.save(self.file)
         except ValueError:
             return ""
         finally:
-            took = time.monotonic() - began
-            self.next = began + took / SHARE
+            self._wait(began)
         return str(self.file)
 
+    def _wait(self, began: float) -> None:
+        """As long as the share of the time says."""
+        now = time.monotonic()
+        self.next = began + (now - began) / SHARE
+
     def frames(self, step: Step) -> np.ndarray:
-        """Frames [f, h, w, c] spread evenly over the first clip of the batch."""
+        """Frames [f, h, w, c] spread evenly over the clip."""
         codec = self.lumiere.base.backbone.codec
-        clean = step.clean[:1]
+        clean = step.clean[self.number : self.number + 1]
         count = clean.shape[2]
         if codec.time_factor > 1 or count <= FRAMES:
             return to_frames(codec.decode(clean))[0]

@@ -37,6 +37,7 @@ log = logging.getLogger("openlumiere")
 ATTEMPTS = 5  # starts after which a job that kills its worker is failed
 IDLE = 0.2  # seconds between looks for a job
 BEAT = 0.1  # seconds between notes of progress
+PAUSE = 5.0  # seconds before the next job where nothing computes any
 PATIENCE = 60.0  # seconds for which a full disk under the queue itself is waited for
 
 
@@ -46,6 +47,18 @@ class Cancelled(Exception):
 
 class Stopped(Exception):
     """The worker was asked to end."""
+
+
+class WorkerLost(Exception):
+    """What computes the job is gone: a replica was killed."""
+
+
+class Interrupted(WorkerLost):
+    """What computes the job was told to end; the run knows why."""
+
+
+class Unavailable(Exception):
+    """Nothing computes jobs just now, which is not the job's fault."""
 
 
 class Worker:
@@ -77,6 +90,7 @@ class Worker:
         self.stopping = threading.Event()
         self.leaving = threading.Event()
         self.interrupts = False
+        self.model: Any = None
 
     def run(self, follow: bool = False, wait: bool = False) -> list[Job]:
         """Jobs until none waits, or with `follow` until `stop`; those that ended.
@@ -90,11 +104,11 @@ class Worker:
             if not ours:
                 return ended
             self._recover()
-            model = self.lumiere() if callable(self.lumiere) else self.lumiere
+            self.model = self.lumiere() if callable(self.lumiere) else self.lumiere
             while not (self.stopping.is_set() or self.leaving.is_set()):
                 held = claim(self.queue, self.device, self.lease)
                 if held is not None:
-                    ended += self._run_one(held, model)
+                    ended += self._run_one(held)
                 elif not follow:
                     break
                 else:
@@ -116,10 +130,10 @@ class Worker:
             if job.ended:
                 self.watching(job)
 
-    def _run_one(self, held: Claim, model: Lumiere) -> list[Job]:
+    def _run_one(self, held: Claim) -> list[Job]:
         """The job of a claim, once it has ended."""
         try:
-            self._settled(held, model)
+            self._settled(held)
         except LeaseLost:
             log.warning("queue: job %s was given to another worker meanwhile", held.job.id)
         found = self.queue.get(held.job.id)
@@ -128,15 +142,22 @@ class Worker:
         self.watching(found)
         return [found]
 
-    def _settled(self, held: Claim, model: Lumiere) -> None:
+    def _settled(self, held: Claim) -> None:
         """Make the job, and say in the queue how that ended. Raises LeaseLost."""
         try:
             with beating(held, self) as run:
-                make(held, model, run)
+                make(held, self.model, run)
         except Cancelled:
             patiently(held.cancelled)
         except Stopped:
             patiently(held.given_back)
+        except Unavailable as error:
+            log.warning("queue: job %s waits again: %s", held.job.id, error)
+            patiently(held.given_back)
+            self.stopping.wait(PAUSE)
+        except WorkerLost:
+            log.warning("queue: the worker of job %s is gone", held.job.id)
+            patiently(lambda: held.lost(self.attempts))
         except LeaseLost:
             raise
         except Exception as error:
@@ -145,6 +166,12 @@ class Worker:
             patiently(lambda: held.failed(line))
         else:
             patiently(lambda: held.done(run.total))
+
+    def previews_of(self, model: Any, file: Path) -> Any:
+        """What writes pictures of the clean estimate into `file`, in its `write(step)`."""
+        from openlumiere.apps.queue.preview import Previews
+
+        return Previews(model, file=file)
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -207,6 +234,9 @@ class Run:
         try:
             self.worker.interrupts = True
             yield
+        except Interrupted:
+            self.check()
+            raise
         finally:
             self.worker.interrupts = False
         self.check()
@@ -287,16 +317,14 @@ def on_step(model: Lumiere, run: Run) -> Callable[[Step], None]:
     """What is done after each denoising step: progress, previews, and the end where it is asked
     for.
     """
-    from openlumiere.apps.queue.preview import Previews
-
     worker = run.worker
     file = worker.queue.folder / SHOWN / f"{run.held.job.id}.webp"
-    previews = Previews(model, file) if worker.previews else None
+    previews = worker.previews_of(model, file) if worker.previews else None
 
     def after(step: Step) -> None:
         run.step, run.total = step.index + 1, step.total
         run.check()
-        if previews is not None and previews.due() and run.step < run.total:
+        if previews is not None and run.step < run.total:
             run.preview = previews.write(step) or run.preview
 
     return after

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -73,6 +74,38 @@ class Machine:
         self.threads.shutdown()
 
 
+def imported_ray() -> Any:
+    """Ray. Raises ValueError where the extra is not installed."""
+    try:
+        import ray
+    except ImportError:
+        raise ValueError(
+            "ray: expected the package ray, got none, do: pip install 'openlumiere[cluster]'"
+        ) from None
+    return ray
+
+
+def connect(ray: Any, address: str, cores: int, store: int) -> bool:
+    """Join the Ray cluster at `address`, or begin one on this machine ("local") with so many cores
+    and bytes of object store; whether this process was not in one already. Raises ValueError.
+    """
+    if ray.is_initialized():
+        return False
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
+    if address == "local":
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of it
+        options |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": store}
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0][:120]
+        raise ValueError(
+            f"ray: expected a Ray cluster at {address}, got '{reason}',"
+            " start one with: ray start --head"
+        ) from None
+    return True
+
+
 class Cluster:
     """A Ray cluster: at `address`, the one that runs here ("auto"), or a new one on this machine
     with `cores` workers ("local").
@@ -85,32 +118,10 @@ class Cluster:
     work = staticmethod(digest_here)
 
     def __init__(self, address: str, cores: int = 2, gpus: int = 0):
-        try:
-            import ray
-        except ImportError:
-            raise ValueError(
-                "ray: expected the package ray, got none, do: pip install 'openlumiere[cluster]'"
-            ) from None
-        self.ray = ray
-        self.begun = not ray.is_initialized()
-        if self.begun:
-            self._connect(address, cores)
+        self.ray = ray = imported_ray()
+        self.begun = connect(ray, address, cores, STORE)
         self.count = max(1, int(ray.cluster_resources().get("CPU", 1)))
         self.remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)
-
-    def _connect(self, address: str, cores: int) -> None:
-        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
-        if address == "local":
-            new = {"num_cpus": cores, "include_dashboard": False, "object_store_memory": STORE}
-            options |= new
-        try:
-            self.ray.init(address=address, **options)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0][:120]
-            raise ValueError(
-                f"ray: expected a Ray cluster at {address}, got '{reason}',"
-                " start one with: ray start --head"
-            ) from None
 
     def digest(self, jobs: Iterable[tuple[Item, dict]]) -> Iterator[tuple[Item, dict]]:
         """As `Workers` says."""
