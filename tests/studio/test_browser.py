@@ -1,7 +1,11 @@
 """The page as a person uses it: Debian's Chromium, one studio and one browser for all tests."""
 
+import base64
 import io
 import re
+import time
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,6 +125,114 @@ def test_a_job_is_found_again_and_cancelled(visitor, studio):
     ends(page, "Cancelled")
     ends(other, "Cancelled")
     assert last(studio).state == "cancelled"
+
+
+QUICK = {"kind": "generate", "prompt": "a rocket", "steps": 1, "frames": 4, "size": 0}
+
+
+@pytest.fixture
+def made(studio):
+    """A job that is done, made by the studio's worker: the one that a new page shows."""
+    queue = Queue(studio.folder)
+    job = queue.add(QUICK, suffix=".mp4")
+    end = time.monotonic() + 120
+    while not queue.get(job.id).ended:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return queue.get(job.id)
+
+
+def saved(page, link, folder):
+    """The file behind a link."""
+    with page.expect_download() as download:
+        link.click()
+    download.value.save_as(folder / download.value.suggested_filename)
+    return folder / download.value.suggested_filename
+
+
+def drop(target, file):
+    """A file dropped on a part of the page, from a folder of the desktop."""
+    target.evaluate(
+        """(target, [name, content]) => {
+            const bytes = Uint8Array.from(atob(content), letter => letter.charCodeAt(0));
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([bytes], name));
+            for (const kind of ["dragenter", "dragover", "drop"]) {
+                const options = {bubbles: true, cancelable: true, dataTransfer};
+                target.dispatchEvent(new DragEvent(kind, options));
+            }
+        }""",
+        [file.name, base64.b64encode(file.read_bytes()).decode()],
+    )
+
+
+@pytest.mark.long
+def test_other_seeds_are_a_grid(visitor, studio, made):
+    page = visitor()
+    ends(page)
+    page.locator("#vary").click()
+    page.wait_for_function("() => document.querySelectorAll('#varied img').length === 5")
+    jobs = [job for job in Queue(studio.folder).list("done") if job.created >= made.created]
+    assert sorted(job.task.sampling.seed for job in jobs) == [0, 1, 2, 3, 4]
+    assert {Path(job.results[0]).suffix for job in jobs} == {".mp4"}
+    page.locator("#varied").get_by_role("button").nth(1).click()
+    page.wait_for_function(
+        "name => document.querySelector('.status').dataset.job === name",
+        arg=page.locator("#varied .caption-label").nth(1).inner_text().split(" ")[0],
+    )
+
+
+@pytest.mark.long
+def test_a_result_becomes_stickers_and_a_dropped_file_is_verified(visitor, made, tmp_path):
+    page = visitor()
+    ends(page)
+    page.get_by_role("button", name="Stickers").click()
+    page.get_by_label("Where the stickers are to be used.").click()
+    page.get_by_role("option", name="telegram:").click()
+    page.locator("#stick").click()
+    pack = saved(page, page.locator("#pack a[download]").first, tmp_path)
+    with zipfile.ZipFile(pack) as files:
+        names = files.namelist()
+        sticker = next(name for name in names if name.endswith(".webm"))
+        assert len(files.read(sticker)) <= 256_000
+    page.get_by_role("tab", name="Verify").click()
+    drop(page.locator("#verify-file button").first, Path(made.results[0]))
+    page.locator("#verdict .status").wait_for()
+    told = page.locator("#verdict").inner_text()
+    assert told.startswith("made by openlumiere") and "manifest trusted" in told, told
+
+
+@pytest.mark.long
+def test_a_mask_is_imported_inverted_and_exported(visitor, tmp_path):
+    frames = np.random.default_rng(1).integers(60, 190, (2, 96, 128, 3), np.uint8)
+    Clip(frames, fps=16).save(tmp_path / "given.webp", lossless=True)
+    mask = np.zeros((96, 128, 3), np.uint8)
+    mask[20:50, 30:90] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    page = visitor()
+    page.get_by_role("tab", name="Inpaint").click()
+    form = page.get_by_role("tabpanel").filter(has=page.locator("#inpaint-region"))
+    page.locator("#inpaint-clip input[type=file]").set_input_files(tmp_path / "given.webp")
+    form.get_by_text("A mask painted on one frame counts for all.").wait_for()
+    with page.expect_file_chooser() as chooser:
+        form.get_by_role("button", name="Import PNG").click()
+    chooser.value.set_files(tmp_path / "mask.png")
+    form.get_by_text("Painted at frame 0").wait_for()
+    assert np.array_equal(exported(form, tmp_path), mask > 127)
+    form.get_by_role("button", name="Invert").click()
+    for _ in range(10):  # the editor takes a moment to show what it is given
+        if np.array_equal(exported(form, tmp_path), mask <= 127):
+            return
+    raise AssertionError("what was exported is not the inverse")
+
+
+def exported(form, folder):
+    """The mask that is saved, bool [h, w, 3]."""
+    form.get_by_role("button", name="Export PNG").click()
+    link = form.locator("#inpaint-mask a[download]").first
+    link.wait_for()
+    form.page.wait_for_timeout(500)  # another file has another address, the same one has the same
+    return np.array(Image.open(saved(form.page, link, folder)).convert("RGB")) > 127
 
 
 @pytest.mark.long

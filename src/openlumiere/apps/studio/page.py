@@ -190,6 +190,7 @@ class Page:
             allow_preview=False,
             interactive=False,
             buttons=[],
+            elem_id="varied",
         )
         with gr.Accordion(say("How results are written"), open=False):
             panel.suffix = gr.Dropdown(
@@ -236,7 +237,7 @@ class Page:
             )
             self.stick = gr.Button(say("Make stickers"), size="sm", elem_id="stick")
             self.told = gr.HTML("", padding=False)
-            self.pack = gr.File(label=say("The pack"), visible=False, height=80)
+            self.pack = gr.File(label=say("The pack"), visible=False, height=80, elem_id="pack")
 
     def wire(self, blocks: gr.Blocks, tabs: Any) -> None:
         """What the buttons do."""
@@ -368,8 +369,9 @@ class Page:
         job = self.job(name)
         if job is None:
             return gr.skip()
+        written = job.written
         added = [
-            self.add(with_seed(job.task, count), Path(job.written.output).suffix, False)
+            self.add(with_seed(job.task, count), Path(written.output).suffix, written.lossless)
             for count in range(1, VARIED + 1)
         ]
         return added[0].id

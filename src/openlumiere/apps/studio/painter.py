@@ -113,6 +113,11 @@ class Painter:
         return str(path)
 
 
+def exported_file(path: str | None) -> Any:
+    """A file to save, where there is one."""
+    return gr.update(value=path, visible=path is not None)
+
+
 def sized(file: str, size: tuple[int, int]) -> np.ndarray:
     """A mask from a file, at the size of the frame."""
     mask = load_mask(file)
@@ -163,7 +168,7 @@ def add_painter(form: Form, common: dict[str, Any]) -> None:
         clear = gr.Button(say("Clear"), size="sm", min_width=90)
         load = gr.UploadButton(say("Import PNG"), file_types=["image"], size="sm", min_width=90)
         save = gr.Button(say("Export PNG"), size="sm", min_width=90)
-    saved = gr.File(label=say("Mask"), visible=False, height=80)
+    saved = gr.File(label=say("Mask"), visible=False, height=80, elem_id=f"{form.kind}-mask")
     with gr.Accordion(say("Shapes, and a slice through time"), open=False):
         with gr.Row():
             sides = [
@@ -198,7 +203,7 @@ def add_painter(form: Form, common: dict[str, Any]) -> None:
         **quick,
     )
     save.click(
-        lambda now, paint: gr.update(value=painter.exported(now, paint), visible=True),
+        lambda now, paint: exported_file(painter.exported(now, paint)),
         [painting, editor],
         saved,
         **quick,
