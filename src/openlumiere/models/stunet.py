@@ -443,7 +443,7 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
     def _input(self, sample: Tensor) -> Tensor:
         # Frames stored as `b f h w c`: folding, unfolding and convolving in time then need no copy.
         frames = fold_frames(sample).contiguous(memory_format=torch.channels_last)
-        channels = self.unet2d.conv_in.in_channels
+        channels = self.unet2d.config.in_channels
         own, added = frames.split([channels, frames.shape[1] - channels], dim=1)
         own = 2 * own - 1 if self.unet2d.config.center_input_sample else own
         hidden = self.unet2d.conv_in(own)

@@ -327,6 +327,33 @@ class LoraTraining:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DistillConfig:
+    """Low-rank factors that make a clip in a few steps without guidance. All our choice."""
+
+    steps: int = 4
+    """Of the student."""
+    shift: float = 4.0
+    """Moves the student's levels towards noise: the last of four then lies at 0.57, where a model
+    of a path (`path_until`) looks at every frame.
+    """
+    guidance: float = 3.0
+    """Of the teacher."""
+    teacher_steps: int = 2
+    """Of the teacher within one of the student's."""
+    teacher_shift: float = 8.0
+    """Of the teacher's levels."""
+    stride: int = 5
+    """Native frames between two of the coded clips."""
+    rank: int = 8
+    """Of the factors."""
+    bf16: bool = True
+    """Multiply in bfloat16."""
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(learning_rate=1e-3, batch=4, count_work=False)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preset:
     """The stages of one model, and the scope of the sticker world that it learns."""
 

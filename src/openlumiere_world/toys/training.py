@@ -6,6 +6,7 @@
     python -m openlumiere_world.toys.training picture --bank BANK --codec CODEC --run RUN
     python -m openlumiere_world.toys.training clips --bank CLIPS --codec CODEC --picture RUN/unet \\
         --run RUN2
+    python -m openlumiere_world.toys.training distill --bank CLIPS --model MODEL --run RUN3
     python -m openlumiere_world.toys.training export-model --run RUN2 --cache CACHE \\
         --emojibase CACHE/packages/emojibase-data-17.0.0/package --folder MODEL
 
@@ -15,6 +16,7 @@ A run is resumed from its newest checkpoint; all that is drawn follows from the 
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +37,14 @@ from openlumiere.models.e5 import bundled_encoder
 from openlumiere.models.folder import write_checksums
 from openlumiere.models.knows import KNOWS, as_lines
 from openlumiere.tasks.values import Sampling
-from openlumiere.train.config import LatentClipConfig, PictureConfig
+from openlumiere.train.config import DistillConfig, LatentClipConfig, PictureConfig
 from openlumiere.train.loop import train
 from openlumiere.train.nets import save
 from openlumiere.train.stages.codec import over_grey, save_sheet, standardised
+from openlumiere.train.stages.distill import distill_stage
 from openlumiere.train.stages.latent_clips import latent_clip_stage
 from openlumiere.train.stages.picture import picture_stage
-from openlumiere.train.start import open_picture_net
+from openlumiere.train.start import open_model, open_picture_net
 from openlumiere_world.toys.bank import Bank, Banks
 from openlumiere_world.toys.batches import Frames, Mixed, WorldFrames
 from openlumiere_world.toys.cache import Cache
@@ -54,6 +57,7 @@ TESTED = 64  # drawings that the codec never sees
 TESTED_PHOTOGRAPHS = 30
 PICTURE = PictureConfig()
 CLIPS = LatentClipConfig()
+DISTILL = DistillConfig()
 WORLD = 0.5  # of the codec's frames
 SHIFT = 2.5  # of the levels of a sheet's pictures towards noise
 CLIP_SHIFT = 8.0  # of those of clips: 16 frames of one subject are told apart under more noise
@@ -134,17 +138,41 @@ def clips(
     unet = open_picture_net(picture)
     net = StickerAutoencoder.from_pretrained(codec).float().eval()
     every = Bank(bank, shards)
-    source: Bank | Banks = every
-    if full_rate is not None:
-        source = Banks(every, Bank(full_rate), config.stride, 1, FULL_RATE, LATEST)
+    source = with_full_rate(every, full_rate, config.stride)
     stage = latent_clip_stage(
         source, unet, net, config, shift=CLIP_SHIFT, start=start, sheet=strips
     )
     train(stage, config.loop, run, max_minutes=minutes)
 
 
-def strips(pipeline: LumierePipeline, file: Path) -> None:
-    """Eight of sixteen frames for each of some prompts, in 12 steps at guidance 3, over grey."""
+def with_full_rate(every: Bank, full_rate: Path | None, stride: int) -> Bank | Banks:
+    """A bank of clips of every `stride`-th frame, with one of every frame where there is one."""
+    if full_rate is None:
+        return every
+    return Banks(every, Bank(full_rate), stride, 1, FULL_RATE, LATEST)
+
+
+def distill(
+    bank: Path,
+    model: Path,
+    run: Path,
+    full_rate: Path | None = None,
+    minutes: float = float("inf"),
+    threads: int = 1,
+    config: DistillConfig = DISTILL,
+) -> None:
+    """Train factors by which a model makes clips in a few steps without guidance
+    (`RUN/fast.safetensors`), on the same banks as its temporal part.
+    """
+    torch.set_num_threads(threads)
+    source = with_full_rate(Bank(bank), full_rate, config.stride)
+    sheet = partial(strips, steps=config.steps, guidance=1.0)
+    stage = distill_stage(source, open_model(model), config, sheet)
+    train(stage, config.loop, run, max_minutes=minutes)
+
+
+def strips(pipeline: LumierePipeline, file: Path, steps: int = 12, guidance: float = 3.0) -> None:
+    """Eight of sixteen frames for each of some prompts, over grey."""
     rows = []
     for seed, prompt in enumerate(MOVING):
         with torch.autocast("cpu", torch.bfloat16):
@@ -153,7 +181,8 @@ def strips(pipeline: LumierePipeline, file: Path) -> None:
                 seeds=seed,
                 num_frames=16,
                 frame_rate=Fraction(16, 5),
-                num_inference_steps=12,
+                num_inference_steps=steps,
+                guidance_scale=guidance,
             ).frames[0, ::2]
         rows.append(torch.cat(list(over_grey(premultiplied_levels(made))), dim=2))
     save_sheet(torch.cat(rows, dim=1), file)
@@ -231,6 +260,7 @@ if __name__ == "__main__":
         {
             "picture": picture,
             "clips": clips,
+            "distill": distill,
             "export-model": export_model,
             "export-codec": export_codec,
         }
