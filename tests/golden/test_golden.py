@@ -167,7 +167,8 @@ def test_the_style_learnt_is_that_of_the_golden_file():
     found, expected = learnt_style(), GOLD["style"]
     if GOLD["machine"] == machine():
         assert found == expected
-    assert np.allclose(found, expected, rtol=1e-3)
+    # Adam's first steps follow a gradient's sign, so what rounding turns moves a layer by a step
+    assert np.allclose(found, expected, rtol=1e-2)
 
 
 def record() -> None:
