@@ -21,3 +21,16 @@ def picture_net(side, channels, widths=(16, 32), heads=8, seed=0):
         cross_attention_dim=384,
         attention_head_dim=heads,
     )
+
+
+def small_fast(rank=2, shift=4.0):
+    """Random factors for a layer of `picture_net` at its usual widths, as distilled weights."""
+    from openlumiere.models.fast import Fast
+    from openlumiere.models.lora import LowRank
+    from openlumiere.models.style import Style
+
+    generator = torch.Generator().manual_seed(1)
+    down = torch.randn(rank, 16, 3, 3, generator=generator)
+    up = torch.randn(16, rank, 1, 1, generator=generator)
+    low_rank = {"down_blocks.0.resnets.0.conv1": LowRank(down, up, 0.5)}
+    return Fast(factors=Style("fast", low_rank, {}), shift=shift)

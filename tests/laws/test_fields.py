@@ -5,6 +5,7 @@ silence.
 import numpy as np
 import pytest
 
+from nets import small_fast
 from openlumiere import Clip
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.tasks.kinds import KINDS, LearnStyle
@@ -49,6 +50,7 @@ CHANGED = {
     "rescale": 0.7,
     "negative": "a cat",
     "scheduler": "heun",
+    "fast": True,
     "frames": 8,
     "seconds": 0.5,
     "fps": 8,
@@ -88,7 +90,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def both(build_tiny, build_tiny_upscaler):
-    return Lumiere(build_tiny(), build_tiny_upscaler())
+    return Lumiere(build_tiny(), build_tiny_upscaler(), fast=small_fast())
 
 
 def made(lumiere, kind, asked):

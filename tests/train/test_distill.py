@@ -11,8 +11,8 @@ from toy import same
 
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.models.autoencoder import StickerAutoencoder
+from openlumiere.models.fast import read_fast
 from openlumiere.models.stunet import STUNet
-from openlumiere.models.style import Style, styled
 from openlumiere.train.config import DistillConfig, PictureConfig
 from openlumiere.train.loop import train
 from openlumiere.train.stages.distill import (
@@ -86,8 +86,8 @@ def test_only_the_factors_move_the_loss_falls_and_the_style_is_the_student(tmp_p
     train(stage, replace(CONFIG.loop, learning_rate=1e-2, fall_from=6, fall_to=12), tmp_path)
     assert loss(stage) < before
     plain = model()
-    style = Style.load(tmp_path / "fast.safetensors")
-    student = styled(plain.stunet, [(style, 1.0)], plain.stunet.fingerprint())
+    made = plain.hastened(read_fast(tmp_path))
+    student = made.stunet
     given = {
         "sample": torch.randn(1, 16, 4, 16, 16, generator=torch.Generator().manual_seed(1)),
         "timestep": torch.tensor([800.0]),
@@ -98,6 +98,7 @@ def test_only_the_factors_move_the_loss_falls_and_the_style_is_the_student(tmp_p
         expected, found = stage.net(**given).sample, student(**given).sample
         moved = (plain.stunet(**given).sample - expected).abs().mean()
     assert (found - expected).abs().mean() < 0.1 * moved  # half precision, and the average
+    assert made.scheduler.config.shift == CONFIG.shift and plain.scheduler.config.shift == 8.0
 
 
 def test_a_run_that_was_stopped_is_the_run_that_was_not(tmp_path):

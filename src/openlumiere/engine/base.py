@@ -29,6 +29,7 @@ from openlumiere.diffusion.process import process_of
 from openlumiere.engine.card import push
 from openlumiere.engine.model import Model, bytes_of
 from openlumiere.engine.run import OnStep, Plan, run
+from openlumiere.models.fast import Fast
 from openlumiere.models.folder import read_parts, write_checksums
 from openlumiere.models.hub import locate
 from openlumiere.models.stunet import EARLIER, STUNet
@@ -173,6 +174,15 @@ class LumierePipeline(CheckedPipeline):
             return self
         own = copy.copy(self)
         own.stunet = styled(self.stunet, styles, self._picture_fingerprint)
+        return own
+
+    def hastened(self, fast: Fast, styles: Sequence[tuple[Style, float]] = ()) -> LumierePipeline:
+        """A pipeline for one run in few steps, under styles, too; a flow's levels are those that it
+        was distilled for.
+        """
+        own = self.styled([*styles, (fast.factors, 1.0)])
+        if "shift" in self.scheduler.config:
+            own.scheduler = self.scheduler.from_config(self.scheduler.config, shift=fast.shift)
         return own
 
     @property

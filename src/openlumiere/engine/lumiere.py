@@ -56,6 +56,7 @@ from openlumiere.engine.precision import dtype_of
 from openlumiere.engine.run import OnStep, run
 from openlumiere.media import Clip
 from openlumiere.models import span
+from openlumiere.models.fast import Fast, read_fast
 from openlumiere.models.folder import UPSCALER
 from openlumiere.models.hub import locate
 from openlumiere.models.knows import Knows, read_knows
@@ -116,13 +117,15 @@ class Lumiere:
     """A base model, ours or a published one, and a super-resolution net. Frozen: several threads
     may share one.
 
-    `knows` is what the model was trained to draw, in words, where its folder says so.
+    `knows` is what the model was trained to draw, in words, where its folder says so; `fast` makes
+    clips in few steps (`Sampling.fast`), where it was distilled for that.
     """
 
     base: Model
     upscaler: LumiereUpscalePipeline | None = None
     knows: Knows | None = None
     settings: Settings = field(default_factory=Settings.load)
+    fast: Fast | None = None
 
     @classmethod
     def from_pretrained(
@@ -161,7 +164,8 @@ class Lumiere:
             upscaler = LumiereUpscalePipeline.from_pretrained(enlarging, torch_dtype=dtype)
             upscaler = upscaler.to(device)
         knows = read_knows(folder) if ours else None
-        return cls(base, upscaler, knows, settings or Settings.load())
+        fast = read_fast(folder) if ours else None
+        return cls(base, upscaler, knows, settings or Settings.load(), fast)
 
     def generate(self, prompt: str, **how: Any) -> Clip:
         """Text to video (`tasks.Generate`): 80 frames, or `frames`, or `seconds` at `fps`."""
@@ -273,9 +277,10 @@ class Lumiere:
 
         Raises ValueError for another model, precision or input.
         """
-        if record.model != self.fingerprint:
+        own = self.fingerprint_for(record.task)
+        if record.model != own:
             raise ValueError(
-                f"replay: expected the model {record.model[:12]}, got {self.fingerprint[:12]}, "
+                f"replay: expected the model {record.model[:12]}, got {own[:12]}, "
                 f"load the one that made the clip, as {record.machine.dtype}"
             )
         given = {role: Media.of(value) for role, value in (inputs or {}).items()}
@@ -292,6 +297,12 @@ class Lumiere:
             return base
         return sha256(f"{base} {self.upscaler.fingerprint()}".encode()).hexdigest()
 
+    def fingerprint_for(self, task: Task) -> str:
+        """The fingerprint, with that of the distilled weights for a task in few steps."""
+        if not (isinstance(task, Sampled) and task.sampling.fast and self.fast):
+            return self.fingerprint
+        return sha256(f"{self.fingerprint} {self.fast.factors.sha256}".encode()).hexdigest()
+
     def _accepted(self, task: Task) -> tuple[Task, Inputs]:
         """An open task and what is given to it. Raises ValueError for what can't be made."""
         task = open_task(task)
@@ -300,6 +311,11 @@ class Lumiere:
         screen_inputs(inputs, self.settings.policy)
         if not isinstance(task, LearnStyle):
             check_keys(self.settings)
+        if isinstance(task, Sampled) and task.sampling.fast and self.fast is None:
+            raise ValueError(
+                f"fast: expected a model that was distilled for few steps, got {self.base.name} "
+                "without such weights, leave it out, or name toys as the model"
+            )
         return task, inputs
 
     def _learnt(self, task: LearnStyle, inputs: Inputs) -> Style:
@@ -315,10 +331,12 @@ class Lumiere:
         """The frames of one task, or of several text-to-video tasks denoised in one batch."""
         if len(tasks) == 1:
             return [self._frames(tasks[0], on_step)]
-        backbone = self.base.backbone
-        alike = [at_net_length(task, backbone) for task in tasks if isinstance(task, Generate)]
+        native = self.base.backbone
+        alike = [at_net_length(task, native) for task in tasks if isinstance(task, Generate)]
         first = alike[0]
-        windows = pick_windows(self.base, first, first.memory_limit)
+        base = self._base_for(first)
+        backbone = base.backbone
+        windows = pick_windows(base, first, first.memory_limit)
         made = run(backbone, plan_batch(alike, backbone, windows), first.sampling, on_step)
         count = first.length.count
         return [self._sized(task, own[:count]) for task, own in zip(alike, made, strict=True)]
@@ -329,7 +347,7 @@ class Lumiere:
             return self._upscaled(task, clip_of(task.clip).frames)
         assert isinstance(task, Sampled)
         task = at_net_length(task, self.base.backbone)
-        base = self.base.styled(styles_of(task))
+        base = self._base_for(task)
         if isinstance(task, Generate):
             windows = pick_windows(base, task, task.memory_limit)
             return self._sized(task, shots_of(base.backbone, task, windows, on_step))
@@ -338,6 +356,13 @@ class Lumiere:
             made = run(base.still, picture, task.sampling, on_step)[0]
             return self._sized(task, made)
         return self._edited(task, base, on_step)
+
+    def _base_for(self, task: Sampled) -> Model:
+        """The model under the task's styles, and in few steps where it asks for that."""
+        styles = styles_of(task)
+        if task.sampling.fast and self.fast is not None:
+            return inflated(self.base).hastened(self.fast, styles)
+        return self.base.styled(styles)
 
     def _edited(
         self, task: Edit, base: Model, on_step: OnStep | None
@@ -468,7 +493,7 @@ class Lumiere:
             threads=torch.get_num_threads(),
             batch=batch,
         )
-        return Record(task=resolved(task), model=self.fingerprint, machine=machine)
+        return Record(task=resolved(task), model=self.fingerprint_for(task), machine=machine)
 
 
 def shots_of(

@@ -53,9 +53,9 @@ class Style:
             digest.update(tensor.detach().double().numpy().tobytes())
         return digest.hexdigest()
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, **facts: float) -> None:
         """Write a safetensors file: low-rank factors in PEFT's format, float16, with the net's
-        fingerprint.
+        fingerprint and such facts in its note.
 
         Raises `StyleError`, and writes nothing, where a weight is not finite in float16.
         """
@@ -66,7 +66,7 @@ class Style:
         halves = {name: tensor.half().contiguous() for name, tensor in tensors.items()}
         for name, tensor in halves.items():
             check_finite(tensor, f"{name} of {self.name}", "learn it again, at a lower rate")
-        note = json.dumps({"style": self.name, "fingerprint": self.fingerprint})
+        note = json.dumps({"style": self.name, "fingerprint": self.fingerprint, **facts})
         save_file(halves, path, metadata={NOTE: note})
 
     @classmethod

@@ -26,15 +26,17 @@ from torch import Tensor, nn
 
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.media.write import write_whole
+from openlumiere.models.fast import FILE, Fast
+from openlumiere.models.folder import write_checksums
+from openlumiere.models.lora import AdapterConfig, sort_tensors
 from openlumiere.models.stunet import STUNet
+from openlumiere.models.style import Style
 from openlumiere.models.text import mean_state
 from openlumiere.train.config import DistillConfig
 from openlumiere.train.data import padded
-from openlumiere.train.stages.lora import write_style
 from openlumiere.train.stages.picture import TIMES, CodedSource, shifted
 from openlumiere.train.step import Average, Losses, Stage, noise_like
 
-FILE = "fast.safetensors"
 LAYERS = (nn.Linear, nn.Conv2d)
 
 
@@ -108,7 +110,22 @@ class DistillStage(Stage):
     def export(self, average: Average, run: Path) -> None:
         """Write `run/fast.safetensors`."""
         factors = {name.replace(".default.", "."): value for name, value in average.items()}
-        write_whole(run / FILE, partial(write_style, self.net, factors))
+        write_whole(run / FILE, self.fast(factors).save)
+
+    def release(self, average: Average, folder: Path) -> None:
+        """Write the factors into a model's folder, which then has other checksums."""
+        self.export(average, folder)
+        write_checksums(folder)
+
+    def fast(self, factors: Average) -> Fast:
+        """Factors, by PEFT's names, as a model's folder holds them: layers of the picture net by
+        its own names.
+        """
+        named = {
+            name.removeprefix("unet2d."): value.float().cpu() for name, value in factors.items()
+        }
+        low_rank, full = sort_tensors(named, AdapterConfig(lora_alpha=float(self.config.rank)))
+        return Fast(factors=Style("fast", low_rank, full), shift=self.config.shift)
 
     def show(self, average: Average, file: Path) -> None:
         """Save the sheet of clips that the averaged factors make in the student's steps."""
