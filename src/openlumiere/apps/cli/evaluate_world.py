@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -131,7 +131,8 @@ def both(options: EvaluateWorld) -> tuple[LumierePipeline, LumiereModel, Lumiere
     base = inflated(lumiere.base)
     alpha = options.scope == "world-128"
     model = LumiereModel(lumiere, options.sampling, alpha=alpha)
-    bare = LumiereModel(Lumiere(untrained(base)), options.sampling, alpha=alpha)
+    slow = replace(options.sampling, fast=False)
+    bare = LumiereModel(Lumiere(untrained(base)), slow, alpha=alpha)
     return base, model, bare
 
 
