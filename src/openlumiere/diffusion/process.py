@@ -356,6 +356,13 @@ def process_of(scheduler: Scheduler) -> VariancePreserving | Flow:
     return VariancePreserving(scheduler)
 
 
+def with_shift(scheduler: Scheduler, shift: float) -> Scheduler:
+    """A flow's scheduler whose levels are moved towards noise by `shift`; any other as it is."""
+    if not isinstance(scheduler, diffusers.FlowMatchEulerDiscreteScheduler):
+        return scheduler
+    return scheduler.from_config(scheduler.config, shift=shift)
+
+
 def even_levels(steps: int) -> list[float]:
     """From 1, all noise, in so many even steps towards 0."""
     return [1 - step / steps for step in range(steps)]

@@ -25,7 +25,7 @@ from torch import Tensor
 from openlumiere.backbones.unet import UNetBackbone, check_channels, codec_for, text_for
 from openlumiere.contract import Codec, Known, SparseFirst
 from openlumiere.diffusion.multidiffusion import Windows
-from openlumiere.diffusion.process import process_of
+from openlumiere.diffusion.process import process_of, with_shift
 from openlumiere.engine.card import push
 from openlumiere.engine.model import Model, bytes_of
 from openlumiere.engine.run import OnStep, Plan, run
@@ -181,8 +181,7 @@ class LumierePipeline(CheckedPipeline):
         was distilled for.
         """
         own = self.styled([*styles, (fast.factors, 1.0)])
-        if "shift" in self.scheduler.config:
-            own.scheduler = self.scheduler.from_config(self.scheduler.config, shift=fast.shift)
+        own.scheduler = with_shift(self.scheduler, fast.shift)
         return own
 
     @property

@@ -172,11 +172,13 @@ RANGES: dict[str, tuple[float, float]] = {
     "clip_norm": (0, 10**6),
     "crop": (1, 64),
     "drawn": (1, 10**6),
+    "every_frame": (0, 1),
     "fall_from": (0, NEVER),
     "fall_to": (1, NEVER),
     "frames": (1, 10**5),
     "from_base": (0, 1),
     "gain": (0.01, 1000),
+    "guidance": (0, 100),
     "keep": (1, 1000),
     "layers": (1, 16),
     "learning_rate": (0, 10),
@@ -189,10 +191,13 @@ RANGES: dict[str, tuple[float, float]] = {
     "save_minutes": (0, 10**9),
     "rank": (1, 1024),
     "seed": (0, 2**62),
+    "shift": (0.01, 100),
     "show_every": (0, 10**9),
     "side": (8, 1024),
     "spike": (0, 10**9),
+    "steps": (1, 100),
     "stride": (1, 16),
+    "teacher_steps": (1, 100),
     "text_dropout": (0, 1),
     "text_width": (8, 4096),
     "unknown": (0, 1),
@@ -333,17 +338,23 @@ class DistillConfig:
     steps: int = 4
     """Of the student."""
     shift: float = 4.0
-    """Moves the student's levels towards noise: the last of four then lies at 0.57, where a model
-    of a path (`path_until`) looks at every frame.
+    """Moves the student's levels towards noise, where the model is a flow: the last of four then
+    lies at 0.57, where a model of a path (`path_until`) looks at every frame.
     """
     guidance: float = 3.0
     """Of the teacher."""
     teacher_steps: int = 2
     """Of the teacher within one of the student's."""
-    teacher_shift: float = 8.0
-    """Of the teacher's levels."""
     stride: int = 5
-    """Native frames between two of the coded clips."""
+    """Native frames between two of the clips that a path is found on."""
+    frames: int = 16
+    """Of such a clip; of one of every frame there are twice as many."""
+    every_frame: float = 0.4
+    """Share of batches of clips of every frame, which are learnt where a model of a path looks at
+    every frame.
+    """
+    unknown: float = 0.5
+    """Share of clips of which nothing is known, for a net that reads what is known."""
     rank: int = 8
     """Of the factors."""
     bf16: bool = True
@@ -365,6 +376,7 @@ class Preset:
     upscaler: UpscalerConfig
     upscaler_video: UpscalerConfig
     lora: LoraTraining = field(default_factory=LoraTraining)
+    distill: DistillConfig = field(default_factory=DistillConfig)
 
 
 def small_steps(config: VideoConfig) -> VideoConfig:

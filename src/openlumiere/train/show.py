@@ -28,16 +28,31 @@ def save_sheet(
 ) -> None:
     """A sheet with a picture, or a strip of 8 of 16 frames that span a clip, for each prompt."""
     pipeline = LumierePipeline(net, scheduler, unshuffle=unshuffle)
+    if not pictures:
+        return save_model_sheet(pipeline, file, native_frames=native_frames)
     prompts, seeds = list(PROMPTS), list(range(len(PROMPTS)))
-    if pictures:
-        frames = list(
-            pipeline.picture(prompts, seeds=seeds, num_inference_steps=STEPS).frames[:, 0]
-        )
-    else:
-        count = min(FRAMES, native_frames)
-        rate = NATIVE_RATE * count / native_frames
-        clips = pipeline(
-            prompts, seeds=seeds, num_frames=count, frame_rate=rate, num_inference_steps=STEPS
-        ).frames
-        frames = [filmstrip(Clip(clip), min(8, count)) for clip in clips]
-    save_image(contact_sheet(frames, len(prompts) if pictures else 1, prompts), file)
+    made = pipeline.picture(prompts, seeds=seeds, num_inference_steps=STEPS).frames[:, 0]
+    save_image(contact_sheet(list(made), len(prompts), prompts), file)
+
+
+def save_model_sheet(
+    pipeline: LumierePipeline,
+    file: Path,
+    *,
+    native_frames: int = 80,
+    steps: int = STEPS,
+    guidance: float = 3.0,
+) -> None:
+    """A strip of 8 of 16 frames that span a clip, for each prompt."""
+    prompts, seeds = list(PROMPTS), list(range(len(PROMPTS)))
+    count = min(FRAMES, native_frames)
+    clips = pipeline(
+        prompts,
+        seeds=seeds,
+        num_frames=count,
+        frame_rate=NATIVE_RATE * count / native_frames,
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+    ).frames
+    frames = [filmstrip(Clip(clip), min(8, count)) for clip in clips]
+    save_image(contact_sheet(frames, 1, prompts), file)

@@ -26,7 +26,8 @@ from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from openlumiere.backbones.unet import UNetBackbone
+from openlumiere.backbones.unet import CLASSES, UNetBackbone
+from openlumiere.contract import Condition
 from openlumiere.diffusion.process import process_of
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.engine.run import Plan
@@ -36,12 +37,14 @@ from openlumiere.models.codec import AutoencoderCodec
 from openlumiere.models.e5 import bundled_encoder
 from openlumiere.models.folder import write_checksums
 from openlumiere.models.knows import KNOWS, as_lines
+from openlumiere.models.text import mean_state
 from openlumiere.tasks.values import Sampling
 from openlumiere.train.config import DistillConfig, LatentClipConfig, PictureConfig
+from openlumiere.train.data import padded
 from openlumiere.train.loop import train
 from openlumiere.train.nets import save
 from openlumiere.train.stages.codec import over_grey, save_sheet, standardised
-from openlumiere.train.stages.distill import distill_stage
+from openlumiere.train.stages.distill import Batch, distill_stage
 from openlumiere.train.stages.latent_clips import latent_clip_stage
 from openlumiere.train.stages.picture import picture_stage
 from openlumiere.train.start import open_model, open_picture_net
@@ -165,10 +168,37 @@ def distill(
     (`RUN/fast.safetensors`), on the same banks as its temporal part.
     """
     torch.set_num_threads(threads)
-    source = with_full_rate(Bank(bank), full_rate, config.stride)
+    source = CodedBatches(with_full_rate(Bank(bank), full_rate, config.stride), config.stride)
     sheet = partial(strips, steps=config.steps, guidance=1.0)
     stage = distill_stage(source, open_model(model), config, sheet)
     train(stage, config.loop, run, max_minutes=minutes)
+
+
+class CodedBatches:
+    """Coded clips as what a model is distilled on; `stride` native frames apart where they do not
+    say it.
+    """
+
+    def __init__(self, bank: Bank | Banks, stride: int):
+        self.bank, self.stride = bank, stride
+
+    def draw(self, generator: torch.Generator, count: int) -> Batch:
+        """`count` clips."""
+        drawn = self.bank.draw(generator, count)
+        moments = drawn.times
+        if moments is None:
+            moments = self.stride * torch.arange(drawn.latents.shape[2]).float()
+        condition = condition_of(drawn.states, moments)
+        return Batch(drawn.latents, condition, condition_of([self.bank.empty]), drawn.latest)
+
+
+def condition_of(
+    states: list[Float[Tensor, "_ d"]], moments: Float[Tensor, " f"] | None = None
+) -> Condition:
+    """Of token states, their mean and the moments of the frames."""
+    rows, mask = padded([row.float() for row in states])
+    whole = {CLASSES: mean_state(rows, mask)}
+    return Condition(text=rows, text_mask=mask, frame_times=moments, whole=whole)
 
 
 def strips(pipeline: LumierePipeline, file: Path, steps: int = 12, guidance: float = 3.0) -> None:

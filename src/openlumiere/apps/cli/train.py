@@ -21,6 +21,7 @@ from openlumiere.tasks.base import nearest
 from openlumiere.train.config import (
     PRESETS,
     CodecConfig,
+    DistillConfig,
     ImageConfig,
     LoraTraining,
     UpscalerConfig,
@@ -34,10 +35,13 @@ STAGES = {
     "video": "the temporal parameters over a trained, frozen picture net",
     "conditional": "the same for every task: a net that reads what is known of a clip",
     "lora": "low-rank factors for any model, on your own clips",
+    "distill": "low-rank factors that make clips in few steps without guidance (--fast)",
     "upscaler": "the picture part of the super-resolution net",
     "upscaler-video": "its temporal parameters, on short clips",
 }
-Config: TypeAlias = CodecConfig | ImageConfig | VideoConfig | LoraTraining | UpscalerConfig
+Config: TypeAlias = (
+    CodecConfig | ImageConfig | VideoConfig | LoraTraining | DistillConfig | UpscalerConfig
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +155,15 @@ class TrainLora:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainDistill:
+    """Distil the bundled model, or the one of pixels that `--model` names, into few steps."""
+
+    run: Run
+    data: Data
+    config: DistillConfig
+
+
+@dataclass(frozen=True, kw_only=True)
 class Drawings:
     """What super-resolution is trained on."""
 
@@ -181,7 +194,13 @@ class TrainUpscalerClips:
 
 
 Options: TypeAlias = (
-    TrainCodec | TrainImage | TrainClips | TrainLora | TrainUpscaler | TrainUpscalerClips
+    TrainCodec
+    | TrainImage
+    | TrainClips
+    | TrainLora
+    | TrainDistill
+    | TrainUpscaler
+    | TrainUpscalerClips
 )
 KINDS: dict[str, type[Any]] = {
     "codec": TrainCodec,
@@ -189,6 +208,7 @@ KINDS: dict[str, type[Any]] = {
     "video": TrainClips,
     "conditional": TrainClips,
     "lora": TrainLora,
+    "distill": TrainDistill,
     "upscaler": TrainUpscaler,
     "upscaler-video": TrainUpscalerClips,
 }

@@ -17,12 +17,13 @@ from openlumiere.apps.cli.train import (
     Options,
     TrainClips,
     TrainCodec,
+    TrainDistill,
     TrainImage,
     TrainLora,
     TrainUpscaler,
     TrainUpscalerClips,
 )
-from openlumiere.engine.base import inflated
+from openlumiere.engine.base import LumierePipeline, inflated
 from openlumiere.engine.lumiere import WEIGHTS, Lumiere
 from openlumiere.engine.model import Model
 from openlumiere.media.replace import check_folder_of_weights
@@ -30,12 +31,14 @@ from openlumiere.models.e5 import E5TextEncoder
 from openlumiere.models.folder import UPSCALER
 from openlumiere.models.hub import BUNDLED
 from openlumiere.models.stunet import TEMPORAL_WEIGHTS
+from openlumiere.tasks.values import FAST
 from openlumiere.train.budget import Budget
 from openlumiere.train.config import PRESETS
 from openlumiere.train.data import TEXTS, CaptionStates, Source
 from openlumiere.train.log import Line, Observer
 from openlumiere.train.loop import train
 from openlumiere.train.pairs import Pairs, open_base
+from openlumiere.train.show import save_model_sheet
 from openlumiere.train.stages.image import image_stage
 from openlumiere.train.stages.upscaler import clip_net, picture_net, upscaler_stage
 from openlumiere.train.stages.video import conditional_stage, side_of, video_stage
@@ -73,7 +76,9 @@ def from_bundled(options: Options) -> Options:
     trained on and no weights are named.
     """
     options = named(options)
-    if not isinstance(options, TrainClips | TrainLora) or options.data.footage is None:
+    if not isinstance(options, TrainClips | TrainLora | TrainDistill):
+        return options
+    if options.data.footage is None and not isinstance(options, TrainDistill):
         return options
     if options.run.start is not None or image_run(options) is not None:
         return options
@@ -95,6 +100,8 @@ def build(stage: str, options: Options) -> Stage:
     if isinstance(options, TrainLora):
         return build_lora(options)
     texts = caption_states(options)
+    if isinstance(options, TrainDistill):
+        return build_distill(options, texts)
     if isinstance(options, TrainUpscaler | TrainUpscalerClips):
         return build_upscaler(options, texts)
     if isinstance(options, TrainClips):
@@ -138,6 +145,27 @@ def build_lora(options: TrainLora) -> Stage:
     return lora_stage(model, [bucket(options, model, each) for each in folders], options.config)
 
 
+def build_distill(options: TrainDistill, texts: CaptionStates) -> Stage:
+    """The stage of a model's factors for few steps."""
+    from openlumiere.train.stages.distill import DrawnClips, distill_stage
+
+    if is_of_latents(given(options.run.start)):
+        raise ValueError(
+            f"model: expected one of pixels, got one of latents in {options.run.start}, "
+            "do: python -m openlumiere_world.toys.training distill"
+        )
+    model, config = inflated(opened(options)), options.config
+    frames = PRESETS[options.run.preset].video.frames
+    clips = source(options, model.native_size, frames)
+    drawn = DrawnClips(source=clips, texts=texts, model=model, config=config)
+    return distill_stage(drawn, model, config, sheet=save_few_step_sheet)
+
+
+def save_few_step_sheet(model: LumierePipeline, file: Path) -> None:
+    """Strips of clips without guidance in four steps."""
+    save_model_sheet(model, file, steps=FAST["steps"], guidance=FAST["guidance"])
+
+
 def bucket(options: TrainClips | TrainLora, model: Model, folder: Path) -> Bucket:
     """A person's own clips, of whatever form they are, and their latents where they are computed
     and wanted. Raises ValueError for another model's.
@@ -153,7 +181,7 @@ def bucket(options: TrainClips | TrainLora, model: Model, folder: Path) -> Bucke
     return Bucket(source=clips, coded=coded)
 
 
-def opened(options: TrainClips | TrainLora) -> Model:
+def opened(options: TrainClips | TrainLora | TrainDistill) -> Model:
     """The model that is trained."""
     without_bars()
     folder = model_folder(given(options.run.start))
@@ -212,13 +240,13 @@ def caption_states(options: Options) -> CaptionStates:
     return texts
 
 
-def source(options: TrainImage | TrainClips, side: int, frames: int) -> Source:
+def source(options: TrainImage | TrainClips | TrainDistill, side: int, frames: int) -> Source:
     """What `Data` names, in frames of `side` pixels."""
     device = options.config.loop.device
     if options.data.footage is not None:
         from openlumiere.data.ingest.source import ShardSource
 
-        spanned = frames if isinstance(options, TrainClips) else None
+        spanned = None if isinstance(options, TrainImage) else frames
         threads, seed = options.run.threads, options.config.loop.seed
         return ShardSource(options.data.footage, side, spanned, device, threads, seed)
     from openlumiere_world.batch import Batches  # the world needs the extra `world`
@@ -379,7 +407,7 @@ def check_cache(cache: Path | None) -> None:
         )
 
 
-def check_data(options: TrainImage | TrainClips | TrainLora) -> None:
+def check_data(options: TrainImage | TrainClips | TrainLora | TrainDistill) -> None:
     """Raise ValueError where not exactly one collection is named."""
     data = options.data
     if isinstance(options, TrainLora):
@@ -429,7 +457,7 @@ def starts(stage: str) -> tuple[str, ...]:
         return UPSCALER_MODELS
     if stage == "image":
         return (PICTURE_NET, "config.json", *MODELS)
-    if stage == "lora":
+    if stage in ("lora", "distill"):
         return MODELS
     return (f"temporal/{TEMPORAL_WEIGHTS}", *MODELS)
 

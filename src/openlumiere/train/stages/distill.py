@@ -1,43 +1,120 @@
-"""Distillation of a model on coded clips: low-rank factors beside its layers learn to make a clip
-in a few steps without guidance, as the model does in many with it.
+"""Distillation of a model: low-rank factors beside its layers learn to make a clip in a few steps
+without guidance, as the model does in many with it.
 
-One stage of progressive distillation (Salimans and Ho 2022) for a flow, with guidance folded in
-(Meng et al. 2023): a student's step from one level to the next has to arrive where several guided
-steps of the teacher do. That the student is the teacher with LoRA factors is as in LCM-LoRA (Luo et
-al. 2023). The levels, and one interval a batch, are our choice.
+One stage of progressive distillation (Salimans and Ho 2022) with guidance folded in (Meng et al.
+2023): a student's step from one level to the next has to arrive where several guided steps of the
+teacher do. That the student is the teacher with LoRA factors is as in LCM-LoRA (Luo et al. 2023).
+The levels, and one interval a batch, are our choice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
+from openlumiere.backbones.unet import UNetBackbone
+from openlumiere.contract import (
+    TIMES,
+    Condition,
+    Denoiser,
+    Known,
+    Level,
+    Process,
+    broadcast,
+)
+from openlumiere.diffusion.process import with_shift
+from openlumiere.diffusion.wrappers import clipped, guided
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.media.write import write_whole
 from openlumiere.models.fast import FILE, Fast
 from openlumiere.models.folder import write_checksums
 from openlumiere.models.lora import AdapterConfig, sort_tensors
-from openlumiere.models.stunet import STUNet
 from openlumiere.models.style import Style
-from openlumiere.models.text import mean_state
 from openlumiere.train.config import DistillConfig
-from openlumiere.train.data import padded
-from openlumiere.train.stages.picture import TIMES, CodedSource, shifted
+from openlumiere.train.data import LAST_FRAME, CaptionStates, Ordered, Source, move
+from openlumiere.train.masks import draw_masks
+from openlumiere.train.stages.backbone import TRUNCATION, Wrapped, averaged_in
+from openlumiere.train.stages.picture import shifted
 from openlumiere.train.step import Average, Losses, Stage, noise_like
 
 LAYERS = (nn.Linear, nn.Conv2d)
+NATIVE_FRAMES = LAST_FRAME + 1
+
+
+class Batch(NamedTuple):
+    """Coded clips, what conditions them, and the condition of the empty prompt, of one row.
+
+    `latest` is the most noise, as a share of the diffusion time, that they are learnt under.
+    """
+
+    clean: Float[Tensor, "b c f h w"]
+    condition: Condition
+    empty: Condition
+    latest: float = 1.0
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """Where clips come from, by the generator alone."""
+
+    def draw(self, generator: torch.Generator, count: int) -> Batch:
+        """About `count` of them."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DrawnClips:
+    """Clips of a world or of shards, for a model of pixels: of frames `stride` apart, or of every
+    frame, half as many and twice as long; a net that reads what is known is given some of it.
+    """
+
+    source: Source
+    texts: CaptionStates
+    model: LumierePipeline
+    config: DistillConfig
+
+    def move_to(self, position: int) -> None:
+        """Where the run is in its clips."""
+        move(self.source, position)
+
+    def draw(self, generator: torch.Generator, count: int) -> Batch:
+        """`count` clips, or half as many."""
+        frames, stride, latest = self.config.frames, self.config.stride, 1.0
+        if float(torch.rand((), generator=generator)) < self.config.every_frame:
+            count, frames, stride, latest = max(count // 2, 1), 2 * frames, 1, self.latest
+        first = torch.randint(NATIVE_FRAMES - stride * (frames - 1), (), generator=generator)
+        times = (first + stride * torch.arange(frames)).float()
+        drawn = self.source.draw(generator, count, times)
+        clean = self.model.codec.encode(drawn.pixels)
+        states, mask = self.texts.draw(drawn.captions, 0.0, generator)
+        known = self.known(clean, generator)
+        told = Condition(text=states, text_mask=mask, known=known, frame_times=times)
+        empty, mask = self.texts.draw([""], 0.0, generator)
+        return Batch(clean, told, Condition(text=empty, text_mask=mask), latest)
+
+    @property
+    def latest(self) -> float:
+        """The most noise under which the model looks at every frame."""
+        of_a_path = self.model.config.path_spacing > 1
+        return self.model.config.path_until / TIMES if of_a_path else 1.0
+
+    def known(self, clean: Tensor, generator: torch.Generator) -> Known | None:
+        """What is known, by masks that are drawn in their shares."""
+        if not self.model.backbone.reads.known:
+            return None
+        frames, height, width = clean.shape[2:]
+        shape = (frames, height, width)
+        mask = draw_masks(generator, len(clean), shape, self.config.unknown)
+        return Known(content=clean, mask=mask.to(clean.device))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,126 +122,120 @@ class DistillStage(Stage):
     """Factors of a frozen model, and their loss. A run's averaged factors are at
     `run/fast.safetensors`.
 
-    `sheet(pipeline, file)` makes strips of samples.
+    The levels of `model` are the student's; the teacher's are moved towards noise by
+    `teacher_shift`. `sheet(pipeline, file)` makes strips of samples.
     """
 
-    net: STUNet
-    pipeline: LumierePipeline
-    source: CodedSource
+    net: nn.Module
+    model: LumierePipeline
+    source: Batches
     config: DistillConfig
+    teacher_shift: float = 1.0
     sheet: Callable[[LumierePipeline, Path], None] | None = None
 
+    def move_to(self, position: int) -> None:
+        """Where the run is in its clips."""
+        if isinstance(self.source, Ordered):
+            self.source.move_to(position)
+
     def losses(self, net: nn.Module, count: int, generator: torch.Generator) -> Losses:
-        """Of `count` coded clips in one interval between two levels of the student."""
+        """Of about `count` clips in one interval between two levels of the student.
+
+        It is the squared error of the clean clip, weighted as one of the velocity (`backbone.py`).
+        """
+        backbone = self.model.backbone
         drawn = self.source.draw(generator, count)
-        levels = student_levels(self.config)
-        interval = draw_interval(levels, drawn.latest, generator)
-        begin = levels[interval]
-        states, mask = padded([row.float() for row in [*drawn.states, self.source.empty]])
-        moments = drawn.times
-        if moments is None:
-            moments = self.config.stride * torch.arange(drawn.latents.shape[2]).float()
-        noisy = torch.lerp(drawn.latents, noise_like(drawn.latents, generator), begin)
-        velocity = partial(self.velocity, net, moments)
+        times = student_times(backbone.process, self.config.steps)
+        interval = draw_interval(times, drawn.latest, generator)
+        levels = self.teacher_levels(backbone.process, times, interval, len(drawn.clean))
+        begin = levels[0]
+        noisy = begin.noised(drawn.clean, noise_like(drawn.clean, generator))
         with without_factors(self.net), torch.no_grad():
-            guided = partial(self.guided, velocity, states, mask)
-            target = mean_velocity(guided, noisy, teacher_levels(self.config, interval))
-        error = velocity(noisy, begin, states[:-1], mask[:-1]) - target
-        level = torch.full((count,), begin - 1e-6)
-        return Losses(error.square().flatten(1).mean(1), level)
+            teacher = self.teacher(backbone, drawn.empty)
+            target = clean_between(noisy, teacher, levels, drawn.condition)
+        student = self.precisely(backbone if net is self.net else through(backbone, net))
+        error = (student(noisy, begin, drawn.condition) - target).square().flatten(1).mean(1)
+        weight = (1 / begin.sigma.square()).clamp(max=TRUNCATION).to(error)
+        return Losses(error * weight, begin.time / TIMES - 1e-6)
 
-    def guided(
-        self,
-        velocity: Callable[..., Tensor],
-        states: Float[Tensor, "b1 n d"],
-        mask: Bool[Tensor, "b1 n"],
-        noisy: Float[Tensor, "b c f h w"],
-        time: float,
-    ) -> Float[Tensor, "b c f h w"]:
-        """The teacher's velocity under guidance; the last row of states is the empty prompt's."""
-        rows = [*range(len(noisy)), *[len(noisy)] * len(noisy)]
-        told, untold = velocity(torch.cat([noisy, noisy]), time, states[rows], mask[rows]).chunk(2)
-        return untold + self.config.guidance * (told - untold)
+    def teacher_levels(
+        self, process: Process, times: list[float], interval: int, count: int
+    ) -> list[Level]:
+        """Those of the teacher within an interval of the student's, for so many clips."""
+        ends = times[interval : interval + 2]
+        between = teacher_times(ends, self.config.teacher_steps, self.teacher_shift)
+        return [level_at(process, time, count) for time in between]
 
-    def velocity(
-        self,
-        net: nn.Module,
-        moments: Float[Tensor, " f"],
-        noisy: Float[Tensor, "b c f h w"],
-        time: float,
-        states: Float[Tensor, "b n d"],
-        mask: Bool[Tensor, "b n"],
-    ) -> Float[Tensor, "b c f h w"]:
-        """What the net predicts of noisy clips that are all at one time."""
-        with torch.autocast(noisy.device.type, torch.bfloat16, enabled=self.config.bf16):
-            predicted = net(
-                noisy,
-                torch.full((len(noisy),), TIMES * time),
-                states,
-                class_labels=mean_state(states, mask),
-                encoder_attention_mask=mask,
-                frame_times=moments,
-            ).sample
-        return predicted.float()
+    def teacher(self, backbone: UNetBackbone, empty: Condition) -> Denoiser:
+        """The model as its clips are made, under guidance."""
+        denoise = guided(self.precisely(backbone), empty, self.config.guidance)
+        if not backbone.codec.bounded:
+            return denoise
+        quantile, limit = backbone.process.thresholding
+        return clipped(denoise, quantile=quantile, limit=limit)
+
+    def precisely(self, backbone: UNetBackbone) -> Denoiser:
+        """A backbone whose matrices are multiplied as the configuration says."""
+
+        def denoise(noisy: Tensor, level: Level, condition: Condition) -> Tensor:
+            with torch.autocast(noisy.device.type, torch.bfloat16, enabled=self.config.bf16):
+                return backbone.denoise(noisy, level, condition)
+
+        return denoise
 
     def export(self, average: Average, run: Path) -> None:
         """Write `run/fast.safetensors`."""
-        factors = {name.replace(".default.", "."): value for name, value in average.items()}
-        write_whole(run / FILE, self.fast(factors).save)
+        write_whole(run / FILE, fast_of(average, self.model).save)
 
     def release(self, average: Average, folder: Path) -> None:
-        """Write the factors into a model's folder, which then has other checksums."""
+        """Write the factors into a model's folder, and its checksums anew."""
         self.export(average, folder)
         write_checksums(folder)
 
-    def fast(self, factors: Average) -> Fast:
-        """Factors, by PEFT's names, as a model's folder holds them: layers of the picture net by
-        its own names.
-        """
-        named = {
-            name.removeprefix("unet2d."): value.float().cpu() for name, value in factors.items()
-        }
-        low_rank, full = sort_tensors(named, AdapterConfig(lora_alpha=float(self.config.rank)))
-        return Fast(factors=Style("fast", low_rank, full), shift=self.config.shift)
-
     def show(self, average: Average, file: Path) -> None:
         """Save the sheet of clips that the averaged factors make in the student's steps."""
-        if self.sheet is None:
-            return
-        own = dict(self.net.named_parameters())
-        kept = {name: own[name].detach().clone() for name in average}
-        load(own, average)
-        self.sheet(self.pipeline, file)
-        load(own, kept)
-
-
-@torch.no_grad()
-def load(parameters: dict[str, nn.Parameter], values: Average) -> None:
-    """Copy values in place."""
-    for name, value in values.items():
-        parameters[name].copy_(value)
+        if self.sheet is not None:
+            with averaged_in(self.net, average):
+                self.sheet(self.model, file)
 
 
 def distill_stage(
-    source: CodedSource,
+    source: Batches,
     model: LumierePipeline,
     config: DistillConfig,
     sheet: Callable[[LumierePipeline, Path], None] | None = None,
 ) -> DistillStage:
-    """The stage of a model of latents, whose samples are then made at the student's levels."""
+    """The stage of a model, whose samples are then made at the student's levels."""
     torch.manual_seed(config.loop.seed)
     net = model.stunet.requires_grad_(False).float().to(memory_format=torch.channels_last)
     inject_adapter_in_model(
         LoraConfig(r=config.rank, lora_alpha=config.rank, target_modules=layers_of(net)), net
     )
-    scheduler = FlowMatchEulerDiscreteScheduler(shift=config.shift)
-    model.register_modules(scheduler=scheduler)
-    return DistillStage(net=net, pipeline=model, source=source, config=config, sheet=sheet)
+    teacher_shift = shift_of(model)
+    model.scheduler = with_shift(model.scheduler, config.shift)
+    return DistillStage(
+        net=net,
+        model=model,
+        source=source,
+        config=config,
+        teacher_shift=teacher_shift,
+        sheet=sheet,
+    )
+
+
+def shift_of(model: LumierePipeline) -> float:
+    """How far the model's levels are moved towards noise."""
+    return float(model.scheduler.config.get("shift", 1.0))
 
 
 def layers_of(net: nn.Module) -> list[str]:
     """The names of all linear layers and flat convolutions."""
     return [name for name, layer in net.named_modules() if type(layer) in LAYERS]
+
+
+def through(backbone: UNetBackbone, net: nn.Module) -> UNetBackbone:
+    """A backbone whose net is called by way of what averages its gradients over processes."""
+    return replace(backbone, net=Wrapped(net, backbone.net))
 
 
 @contextmanager
@@ -180,33 +251,68 @@ def without_factors(net: nn.Module) -> Iterator[None]:
             layer.enable_adapters(True)
 
 
-def student_levels(config: DistillConfig) -> list[float]:
-    """From 1, noise, to 0, as the flow's solver spaces them (`process_of`)."""
-    even = 1 - torch.arange(config.steps + 1) / config.steps
-    return [float(level) for level in shifted(even, config.shift)]
-
-
-def draw_interval(levels: list[float], latest: float, generator: torch.Generator) -> int:
-    """One of those that begin at `latest` or under less noise."""
-    first = next(index for index, level in enumerate(levels) if level <= latest)
-    return int(torch.randint(first, len(levels) - 1, (), generator=generator))
-
-
-def teacher_levels(config: DistillConfig, interval: int) -> list[float]:
-    """The student's two levels and the teacher's between them, evenly spaced before the teacher's
-    own shift.
+def fast_of(factors: Average, model: LumierePipeline) -> Fast:
+    """Factors, by PEFT's names, as a model's folder holds them: layers of the picture net by its
+    own names.
     """
-    levels = torch.tensor(student_levels(config)[interval : interval + 2])
-    even = shifted(levels, 1 / config.teacher_shift)
-    between = torch.linspace(float(even[0]), float(even[1]), config.teacher_steps + 1)
-    return [float(level) for level in shifted(between, config.teacher_shift)]
+    named = {
+        name.replace(".default.", ".").removeprefix("unet2d."): value.float().cpu()
+        for name, value in factors.items()
+    }
+    low_rank, full = sort_tensors(named, AdapterConfig())  # alpha is the rank
+    return Fast(factors=Style("fast", low_rank, full), shift=shift_of(model))
 
 
-def mean_velocity(
-    velocity: Callable[[Tensor, float], Tensor], noisy: Float[Tensor, "b ..."], levels: list[float]
+def student_times(process: Process, steps: int) -> list[float]:
+    """Diffusion times that the model's own solver takes, and 0."""
+    solver = process.solver(None, steps=steps, like=torch.zeros(1, 1, 1, 1, 1))
+    return [*(float(solver.level(call).time) for call in range(solver.calls)), 0.0]
+
+
+def draw_interval(times: list[float], latest: float, generator: torch.Generator) -> int:
+    """One of those that begin at `latest` or under less noise."""
+    first = next(index for index, time in enumerate(times) if time <= latest * TIMES)
+    return int(torch.randint(first, len(times) - 1, (), generator=generator))
+
+
+def teacher_times(ends: list[float], steps: int, shift: float) -> list[float]:
+    """The two ends and the teacher's times between them, evenly spaced before its shift."""
+    begin, end = shifted(torch.tensor(ends, dtype=torch.float64) / TIMES, 1 / shift)
+    between = torch.linspace(float(begin), float(end), steps + 1, dtype=torch.float64)
+    return [float(TIMES * time) for time in shifted(between, shift)]
+
+
+def level_at(process: Process, time: float, count: int) -> Level:
+    """The level of so many clips at a time; at 0 they are clean."""
+    if time <= 0:
+        nothing = torch.zeros(count)
+        return Level(alpha=1 - nothing, sigma=nothing, time=nothing)
+    return process.level(torch.full((count,), time))
+
+
+def clean_between(
+    noisy: Float[Tensor, "b ..."], denoise: Denoiser, levels: list[Level], condition: Condition
 ) -> Float[Tensor, "b ..."]:
-    """The velocity that leads in one step of Euler's to where steps over all levels do."""
+    """The clean clip by which one step arrives where steps over all levels do (DDIM's, Song et al.
+    2021; for a flow they are Euler's).
+    """
     moved = noisy
     for level, following in pairwise(levels):
-        moved = moved + (following - level) * velocity(moved, level)
-    return (noisy - moved) / (levels[0] - levels[-1])
+        moved = stepped(moved, denoise(moved, level, condition), level, following)
+    ratio, signal = step_of(levels[0], levels[-1], noisy)
+    return (moved - ratio * noisy) / signal
+
+
+def stepped(
+    noisy: Float[Tensor, "b ..."], clean: Float[Tensor, "b ..."], level: Level, following: Level
+) -> Float[Tensor, "b ..."]:
+    """The clip at the next level, given what is predicted to be clean."""
+    ratio, signal = step_of(level, following, noisy)
+    return ratio * noisy + signal * clean
+
+
+def step_of(level: Level, following: Level, noisy: Float[Tensor, "b ..."]) -> tuple[Tensor, Tensor]:
+    """What a step keeps of the noisy clip, and what it adds of the clean one."""
+    ratio = following.sigma / level.sigma
+    signal = following.alpha - ratio * level.alpha
+    return broadcast(ratio, noisy), broadcast(signal, noisy)
