@@ -15,6 +15,7 @@ from openlumiere.diffusion.process import process_of
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.models.autoencoder import StickerAutoencoder
 from openlumiere.models.fast import read_fast
+from openlumiere.models.lora import LowRank
 from openlumiere.models.stunet import STUNet
 from openlumiere.train.config import DistillConfig, PictureConfig
 from openlumiere.train.loop import train
@@ -22,6 +23,7 @@ from openlumiere.train.stages.distill import (
     Batch,
     DrawnClips,
     clean_between,
+    cut_to,
     distill_stage,
     draw_interval,
     level_at,
@@ -32,7 +34,7 @@ from openlumiere.train.stages.distill import (
 from openlumiere.train.stages.picture import build_picture_net
 from openlumiere_world.toys.training import CodedBatches
 
-CONFIG = DistillConfig(rank=2, bf16=False, loop=replace(LOOP, optimizer="adamw"))
+CONFIG = DistillConfig(rank=2, kept=2, bf16=False, loop=replace(LOOP, optimizer="adamw"))
 FLOW = FlowMatchEulerDiscreteScheduler(shift=8.0)
 SILENT = DDIMScheduler(
     beta_schedule="linear",
@@ -186,6 +188,16 @@ def test_only_the_factors_move_the_loss_falls_and_the_file_is_the_student(kind, 
         )
     moved = (old - expected).abs().mean()
     assert (found - expected).abs().mean() < 0.15 * moved  # half precision, and the average
+
+
+@pytest.mark.parametrize("kernel", [(), (3, 3)])
+def test_factors_are_cut_to_the_nearest_of_a_rank(kernel):
+    low = LowRank(torch.randn(5, 7, *kernel), torch.randn(6, 5, *(1 for _ in kernel)), 0.5)
+    whole, least = low.change, torch.linalg.svdvals(low.change.flatten(1))[3:]
+    cut = cut_to(low, 3)
+    assert cut.down.shape[0] == 3 and cut.change.shape == whole.shape
+    torch.testing.assert_close((cut.change - whole).square().sum(), least.square().sum())
+    torch.testing.assert_close(cut_to(low, 9).change, whole)
 
 
 def test_a_run_that_was_stopped_is_the_run_that_was_not(tmp_path):

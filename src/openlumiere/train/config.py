@@ -180,6 +180,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "gain": (0.01, 1000),
     "guidance": (0, 100),
     "keep": (1, 1000),
+    "kept": (1, 1024),
     "layers": (1, 16),
     "learning_rate": (0, 10),
     "log_every": (1, 10**9),
@@ -357,6 +358,8 @@ class DistillConfig:
     """Share of clips of which nothing is known, for a net that reads what is known."""
     rank: int = 8
     """Of the factors."""
+    kept: int = 4
+    """The rank of what is written: the greatest singular values of what they add to each layer."""
     bf16: bool = True
     """Multiply in bfloat16."""
     loop: LoopConfig = field(

@@ -38,7 +38,7 @@ from openlumiere.engine.base import LumierePipeline
 from openlumiere.media.write import write_whole
 from openlumiere.models.fast import FILE, Fast
 from openlumiere.models.folder import write_checksums
-from openlumiere.models.lora import AdapterConfig, sort_tensors
+from openlumiere.models.lora import AdapterConfig, LowRank, sort_tensors
 from openlumiere.models.style import Style
 from openlumiere.train.config import DistillConfig
 from openlumiere.train.data import LAST_FRAME, CaptionStates, Ordered, Source, move
@@ -185,7 +185,7 @@ class DistillStage(Stage):
 
     def export(self, average: Average, run: Path) -> None:
         """Write `run/fast.safetensors`."""
-        write_whole(run / FILE, fast_of(average, self.model).save)
+        write_whole(run / FILE, fast_of(average, self.model, self.config.kept).save)
 
     def release(self, average: Average, folder: Path) -> None:
         """Write the factors into a model's folder, and its checksums anew."""
@@ -251,16 +251,26 @@ def without_factors(net: nn.Module) -> Iterator[None]:
             layer.enable_adapters(True)
 
 
-def fast_of(factors: Average, model: LumierePipeline) -> Fast:
-    """Factors, by PEFT's names, as a model's folder holds them: layers of the picture net by its
-    own names.
+def fast_of(factors: Average, model: LumierePipeline, kept: int) -> Fast:
+    """Factors, by PEFT's names, as a model's folder holds them: cut to rank `kept`, layers of the
+    picture net by its own names.
     """
     named = {
         name.replace(".default.", ".").removeprefix("unet2d."): value.float().cpu()
         for name, value in factors.items()
     }
     low_rank, full = sort_tensors(named, AdapterConfig())  # alpha is the rank
-    return Fast(factors=Style("fast", low_rank, full), shift=shift_of(model))
+    cut = {name: cut_to(low, kept) for name, low in low_rank.items()}
+    return Fast(factors=Style("fast", cut, full), shift=shift_of(model))
+
+
+def cut_to(low: LowRank, rank: int) -> LowRank:
+    """The nearest factors of a rank (Eckart and Young 1936)."""
+    left, values, right = torch.linalg.svd(low.change.flatten(1), full_matrices=False)
+    share = values[:rank].sqrt()
+    up = (left[:, :rank] * share).view(-1, len(share), *low.up.shape[2:])
+    down = (share[:, None] * right[:rank]).view(-1, *low.down.shape[1:])
+    return LowRank(down, up, 1.0)
 
 
 def student_times(process: Process, steps: int) -> list[float]:
