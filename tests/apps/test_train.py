@@ -107,6 +107,19 @@ MISTAKES = {
         ["conditional", "--image-run", "pictures"],
         "start: expected a trained video model",
     ),
+    "steps 0": (["distill", "--steps", "0"], "steps: expected 1 to 100"),
+    "distill temporal weights": (
+        ["distill", "--start", "temporal", "--package", "sprites.tgz"],
+        "start: expected a run or a model",
+    ),
+    "distill a model of latents": (
+        ["distill", "--model", "toys", "--package", "sprites.tgz"],
+        "model: expected one of pixels, got one of latents",
+    ),
+    "distill into no model": (
+        ["distill", "--package", "sprites.tgz", "--export", "nowhere"],
+        "export: expected the folder of the model that is distilled",
+    ),
     "upscaler without a world": (["upscaler"], "world: expected a built world for upscaler"),
     "upscaler in two processes": (
         ["upscaler", "--world", "w", "--processes", "2", "--batch", "8"],

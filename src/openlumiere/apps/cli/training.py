@@ -154,6 +154,12 @@ def build_distill(options: TrainDistill, texts: CaptionStates) -> Stage:
             f"model: expected one of pixels, got one of latents in {options.run.start}, "
             "do: python -m openlumiere_world.toys.training distill"
         )
+    export = options.run.export
+    if export is not None and not (export / MODEL).is_file():
+        raise ValueError(
+            f"export: expected the folder of the model that is distilled, got {export}, name it,"
+            " or a copy"
+        )
     model, config = inflated(opened(options)), options.config
     frames = PRESETS[options.run.preset].video.frames
     clips = source(options, model.native_size, frames)

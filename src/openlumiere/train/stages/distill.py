@@ -214,6 +214,7 @@ def distill_stage(
     teacher_shift = shift_of(model)
     model.scheduler = with_shift(model.scheduler, config.shift)
     return DistillStage(
+        frames=config.frames,
         net=net,
         model=model,
         source=source,
