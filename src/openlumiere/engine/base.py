@@ -180,7 +180,9 @@ class LumierePipeline(CheckedPipeline):
         """A pipeline for one run in few steps, under styles, too; a flow's levels are those that it
         was distilled for.
         """
-        own = self.styled([*styles, (fast.factors, 1.0)])
+        own = copy.copy(self)
+        both = [*styles, (fast.factors, 1.0)]
+        own.stunet = styled(self.stunet, both, self._picture_fingerprint)
         own.scheduler = with_shift(self.scheduler, fast.shift)
         return own
 
