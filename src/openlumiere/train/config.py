@@ -350,7 +350,7 @@ class DistillConfig:
     """Native frames between two of the clips that a path is found on."""
     frames: int = 16
     """Of such a clip; of one of every frame there are twice as many."""
-    every_frame: float = 0.4
+    every_frame: float = 0.3
     """Share of batches of clips of every frame, which are learnt where a model of a path looks at
     every frame.
     """

@@ -281,9 +281,11 @@ def student_times(process: Process, steps: int) -> list[float]:
 
 
 def draw_interval(times: list[float], latest: float, generator: torch.Generator) -> int:
-    """One of those that begin at `latest` or under less noise."""
+    """One of those that begin at `latest` or under less noise: the earlier of two draws, as what
+    moves where is decided under most noise, and is hardest to learn in one step.
+    """
     first = next(index for index, time in enumerate(times) if time <= latest * TIMES)
-    return int(torch.randint(first, len(times) - 1, (), generator=generator))
+    return int(torch.randint(first, len(times) - 1, (2,), generator=generator).min())
 
 
 def teacher_times(ends: list[float], steps: int, shift: float) -> list[float]:
