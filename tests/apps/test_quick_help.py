@@ -1,7 +1,10 @@
 """Help and a mistake's line are there at once: no verb imports torch to print them."""
 
+import gc
 import subprocess
 import sys
+
+from openlumiere.apps.cli import many_imports
 
 WORDS = [
     ["train"],
@@ -40,3 +43,9 @@ def test_help_needs_no_torch():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("usage: lumiere") == len(WORDS)
+
+
+def test_the_garbage_collector_comes_back_after_imports():
+    with many_imports():
+        during = gc.isenabled()
+    assert gc.isenabled() and not during

@@ -12,3 +12,4 @@ def test_published_pipelines_are_imported_when_a_folder_asks_for_them():
     assert "openlumiere.engine.run" in names
     loaded = [name for name in names if name.startswith("diffusers.pipelines.")]
     assert all(name.startswith("diffusers.pipelines.pipeline_") for name in loaded), loaded
+    assert "openlumiere.engine.learn_style" not in names

@@ -15,7 +15,7 @@ from transformers import (
     T5EncoderModel,
 )
 
-from openlumiere.models.e5 import MAX_TOKENS, E5TextEncoder, e5_path
+from openlumiere.models.e5 import MAX_TOKENS, E5TextEncoder, build_bert, cut_text, e5_path
 from openlumiere.models.text import TransformersTextEncoder
 
 PROMPTS = [
@@ -91,6 +91,19 @@ def test_a_long_prompt_is_cut_at_its_end(e5):
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), max_size=30))
 def test_pieces_are_those_of_tokenizers(e5, sentencepiece, word):
     assert e5._file.unigram.split(f"query: {word}") == sentencepiece.encode(f"query: {word}").ids
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), min_size=1))
+def test_text_is_cut_at_the_bytes_that_it_is_written_in(pieces):
+    blobs = [piece.encode() for piece in pieces]
+    edges = np.cumsum([0, *map(len, blobs)])
+    assert cut_text(b"".join(blobs), edges) == pieces
+
+
+def test_opening_the_encoder_draws_no_random_numbers(e5):
+    before = torch.random.get_rng_state()
+    build_bert(e5._file)
+    assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_rows_are_the_4_bit_blocks_written_out(e5):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from openlumiere.media import Clip
-from openlumiere.quality.viewing import find
+from openlumiere.quality.viewing import find, is_blank
 
 
 def walking(count=48, side=64):
@@ -88,3 +88,11 @@ def test_blank_frames_with_and_without_alpha():
     assert kinds(Clip(shape)) == ["blank"]  # nothing visible
     shape[:, 4:9, 4:9] = 255
     assert find(Clip(shape)) == []  # one colour, but alpha cuts a shape out of it
+
+
+@pytest.mark.parametrize("at", [0, 1, 96, 97, 32 * 32 - 1])
+def test_one_pixel_of_another_colour_is_a_picture(at):
+    frame = np.full((32, 32, 3), 7, np.uint8)
+    assert is_blank(frame)
+    frame.reshape(-1, 3)[at] = 70
+    assert not is_blank(frame)

@@ -34,7 +34,6 @@ from openlumiere.engine.inputs import (
     resolved,
     screen_inputs,
 )
-from openlumiere.engine.learn_style import learn
 from openlumiere.engine.memory import pick_tiles, pick_windows, room_for
 from openlumiere.engine.model import Model, PublishedModel
 from openlumiere.engine.offload import Way, arrange, choose, sizes_of
@@ -319,6 +318,8 @@ class Lumiere:
         return task, inputs
 
     def _learnt(self, task: LearnStyle, inputs: Inputs) -> Style:
+        from openlumiere.engine.learn_style import learn  # what trains is imported where it does
+
         pictures = [inputs[f"image {index}"].clip for index in range(len(task.images))]
         own = inflated(self.base)
         base = copy.copy(own)

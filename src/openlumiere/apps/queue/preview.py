@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from openlumiere.engine.lumiere import Lumiere
 
 FRAMES = 16  # of a preview, at most
-FIRST = 2.0  # seconds before the first one: short jobs go without
+FIRST = 1.0  # seconds before the first one, so that it is seen within two: short jobs go without
 SHARE = 0.03  # of the time that previews may take
 RATE = Fraction(8)  # frames a second
 
