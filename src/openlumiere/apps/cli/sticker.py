@@ -41,7 +41,14 @@ class Options:
         arg(metavar="FILE", help="A clip instead of a sentence; may be given again."),
     ] = ()
     seed: Annotated[int, arg(help="Of the first sentence; the others count up.")] = 0
-    steps: Annotated[int, arg(help="Denoising steps.")] = STEPS
+    steps: Annotated[
+        int | None, arg(metavar="INT", help=f"Denoising steps ({STEPS}, or 4 with --fast).")
+    ] = None
+    fast: Annotated[
+        bool,
+        FlagCreatePairsOff,
+        arg(help="By the model's distilled weights, in 4 steps without guidance by default."),
+    ] = False
     name: Annotated[str, arg(metavar="TEXT", help="What the pack is called.")] = "Stickers"
     author: Annotated[str, arg(metavar="TEXT", help="Who the pack is by.")] = "openlumiere"
     emoji: Annotated[
@@ -64,13 +71,21 @@ def main(words: list[str]) -> int:
         place=options.place,
         prompts=options.prompt,
         clips=options.clip,
-        sampling=Sampling(seed=options.seed, steps=options.steps),
+        sampling=sampling_of(options),
         name=options.name,
         author=options.author,
         emoji=options.emoji or None,
     )
     with progress("sticker") as bar:
         return write(asked, options, bar)
+
+
+def sampling_of(options: Options) -> Sampling:
+    """How the clips are drawn."""
+    steps = options.steps
+    if steps is None and not options.fast:
+        steps = STEPS
+    return Sampling(seed=options.seed, steps=steps, fast=options.fast)
 
 
 def write(asked: Sticker, options: Options, bar: Progress) -> int:
