@@ -313,7 +313,7 @@ class Lumiere:
         if isinstance(task, Sampled) and task.sampling.fast and self.fast is None:
             raise ValueError(
                 f"fast: expected a model that was distilled for few steps, got {self.base.name} "
-                "without such weights, leave it out, or name toys as the model"
+                "without such weights, give few steps instead, or name toys as the model"
             )
         return task, inputs
 
