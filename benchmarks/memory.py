@@ -29,6 +29,7 @@ RUNS = {  # name: what is asked for, over `Generate`'s values
     "80 frames, 256 px, limit 960 MiB": {"frames": 80, "size": 256, "memory_limit": 960 * 2**20},
     "10 s, 256 px, no upscaler": {"frames": 160, "size": 256, "upscale": False},
     "30 s, 256 px, no upscaler": {"frames": 480, "size": 256, "upscale": False},
+    "60 s, 256 px, no upscaler": {"frames": 960, "size": 256, "upscale": False},
     "30 s, 256 px": {"frames": 480, "size": 256},
     "upscale, 80 frames, 64 to 256 px": {"task": "upscale", "frames": 80, "side": 64},
     "upscale, 80 frames, 64 to 256 px, limit 1050 MiB": {

@@ -32,7 +32,10 @@ def main() -> None:
     def note(name: str) -> None:
         moments.append((name, time.perf_counter(), time.process_time()))
 
-    from openlumiere.apps.cli.loading import load
+    from openlumiere.apps.cli import many_imports
+
+    with many_imports():
+        from openlumiere.apps.cli.loading import load
 
     note("import torch, diffusers and the package")
     lumiere = load(options.model, "cpu", options.dtype)

@@ -89,13 +89,16 @@ def run(words: list[str]) -> int:
 @contextmanager
 def many_imports() -> Iterator[None]:
     """Around the imports of torch and diffusers: without the garbage collector, which would look
-    through a million new objects again and again and free next to none (1.2 of 7 s,
-    docs/benchmarks.md). Only a command may say so of its whole process.
+    through a million new objects again and again and free next to none, and later leaves them be
+    (docs/benchmarks.md). Only a command may say so of its whole process.
     """
+    before = len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
+        if len(sys.modules) > before:
+            gc.freeze()
         gc.enable()
 
 
