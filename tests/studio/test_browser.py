@@ -178,7 +178,7 @@ def test_other_seeds_are_a_grid(visitor, studio, made):
     page.locator("#varied").get_by_role("button").nth(1).click()
     page.wait_for_function(
         "name => document.querySelector('.status').dataset.job === name",
-        arg=page.locator("#varied .caption-label").nth(1).inner_text().split(" ")[0],
+        arg=page.locator("#varied .caption-label").nth(1).inner_text().split(" ")[-1],
     )
 
 

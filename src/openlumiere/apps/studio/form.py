@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -184,7 +185,7 @@ def add(form: Form, asked: Field, mask: Callable[[Form, Any], None]) -> None:
             add_keyframes(form)
         case "styles":
             form.widgets["styles"] = gr.File(
-                **common, file_types=[".safetensors"], type="filepath", height=110
+                **common, file_types=[".safetensors"], type="filepath", height=140
             )
             form.widgets["style_weight"] = gr.Slider(
                 0, 1, 0.7, step=0.05, label=say("Style weight"), info=say("0 (off) to 1.")
@@ -192,7 +193,7 @@ def add(form: Form, asked: Field, mask: Callable[[Form, Any], None]) -> None:
         case "region":
             mask(form, common)
         case "clip":
-            form.widgets["clip"] = gr.File(**common, file_types=CLIPS, type="filepath", height=110)
+            form.widgets["clip"] = gr.File(**common, file_types=CLIPS, type="filepath", height=140)
         case "pictures":
             form.widgets["images"] = gr.File(
                 **common, file_types=["image"], file_count="multiple", height=140
@@ -233,12 +234,19 @@ def help_of(asked: Field, say: Say) -> str:
     return say(asked.help) + several
 
 
+def example_of(kind: str) -> str:
+    """A prompt that the task's own example begins with; empty where it has none."""
+    verb, *words = shlex.split(next(iter(KINDS[kind].examples), kind))[1:] or [""]
+    return words[0] if verb in ("generate", "image") and words else ""
+
+
 def plain_widget(kind: str, asked: Field, say: Say, common: dict[str, Any]) -> Any:
     """Text, numbers, choices and flags."""
     told = {**common, "info": help_of(asked, say)}
     match asked.widget:
         case "prompt":
-            return gr.Textbox(**told, value=asked.default or "", lines=2, max_lines=6)
+            shown = {"placeholder": example_of(kind)}
+            return gr.Textbox(**told, **shown, value=asked.default or "", lines=2, max_lines=6)
         case "lines":
             return gr.Textbox(**told, value="", lines=2, max_lines=8)
         case "flag":

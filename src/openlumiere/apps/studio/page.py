@@ -58,6 +58,16 @@ THEME = gr.themes.Soft(
     input_border_width_dark="1px",
     input_border_color="*neutral_300",
     input_shadow="none",
+    body_background_fill="*neutral_50",
+    block_border_width="1px",
+    block_border_color="*neutral_200",
+    block_border_color_dark="*neutral_700",
+    input_placeholder_color="*neutral_500",
+    input_placeholder_color_dark="*neutral_300",
+    checkbox_border_color="*neutral_500",
+    checkbox_border_width="1px",
+    checkbox_border_width_dark="1px",
+    checkbox_border_color_dark="*neutral_300",
 )
 
 
@@ -227,7 +237,8 @@ class Page:
             self.vary = gr.Button(say("Vary: other seeds"), size="sm", elem_id="vary")
         with gr.Row(elem_classes="bar"):
             self.target = gr.Dropdown(
-                [(say(name), value) for name, value in targets()], label=say("Use as input of")
+                [(": ".join(map(say, words_)), value) for words_, value in targets()],
+                label=say("Use as input of"),
             )
             self.use = gr.Button(say("Use"), size="sm", elem_id="use")
         with gr.Accordion(say("Stickers"), open=False):
@@ -407,18 +418,18 @@ def media_of(form: Form) -> list[str]:
     return [name for name in ("clip", "image", "middle", "end", "styles") if name in form.widgets]
 
 
-def targets() -> list[tuple[str, str]]:
+def targets() -> list[tuple[tuple[str, str], str]]:
     """What a result can be used for: what is read, and `KIND FIELD WHICH`."""
     found = []
     for kind in KINDS:
         for asked in questions(kind):
             if asked.widget == "clip":
-                found.append((f"{tools.title(kind)}: clip", f"{kind} clip all"))
+                found.append(((tools.title(kind), "clip"), f"{kind} clip all"))
             if asked.widget == "picture":
-                found.append((f"{tools.title(kind)}: first frame", f"{kind} image first"))
-                found.append((f"{tools.title(kind)}: last frame", f"{kind} image last"))
+                found.append(((tools.title(kind), "first frame"), f"{kind} image first"))
+                found.append(((tools.title(kind), "last frame"), f"{kind} image last"))
             if asked.widget == "styles":
-                found.append((f"{tools.title(kind)}: style", f"{kind} styles all"))
+                found.append(((tools.title(kind), "style"), f"{kind} styles all"))
     return found
 
 
@@ -444,15 +455,16 @@ def pictured(jobs: list[Job]) -> list[tuple[Any, str]]:
 
 
 def caption(job: Job) -> str:
-    """What a result is called in the gallery; its first word is the job."""
+    """What a result is called in the gallery; its last word is the job."""
     sampling = getattr(job.task, "sampling", None)
     seed = f"seed {sampling.seed}" if sampling else ""
-    return " ".join(filter(None, [job.id, job.task.kind, seed, *job.task.sentences()[:1]]))[:80]
+    words = " ".join(filter(None, [seed, job.task.kind, *job.task.sentences()[:1]]))
+    return f"{words[:80]} {job.id}"
 
 
 def chosen_job(chosen: gr.SelectData) -> str:
     """The job of a picture in the gallery."""
-    return str(chosen.value["caption"]).split(" ")[0]
+    return str(chosen.value["caption"]).split(" ")[-1]
 
 
 def with_seed(task: Task, count: int) -> Task:

@@ -142,6 +142,7 @@ def add_painter(form: Form, common: dict[str, Any]) -> None:
         height=600,
         format="png",
         buttons=[],
+        placeholder=say("The first frame appears here, to paint on."),
     )
     gr.Markdown(say("Paint where to make something new; the rest is kept."))
     note = gr.HTML("", padding=False)
