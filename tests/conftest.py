@@ -60,6 +60,14 @@ def build_tiny(seed: int = 0, **options):
     return LumierePipeline(net.eval(), scheduler, unshuffle=4)
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Whatever a command set: the last bits of clips depend on it."""
+    yield
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session", name="build_tiny")
 def build_tiny_fixture():
     """`build_tiny(seed=0, **options of STUNet)`."""

@@ -50,7 +50,7 @@ METHODS = {
         lumiere.generate(PROMPT, frames=4, steps=1, size=0).origin.record
     ),
 }
-MAKES_NO_CLIP = {"from_pretrained", "learn_style"}
+MAKES_NO_CLIP = {"from_pretrained", "learn_style", "fingerprint_for"}
 
 
 @pytest.fixture(scope="module")

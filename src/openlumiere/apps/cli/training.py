@@ -149,17 +149,6 @@ def build_distill(options: TrainDistill, texts: CaptionStates) -> Stage:
     """The stage of a model's factors for few steps."""
     from openlumiere.train.stages.distill import DrawnClips, distill_stage
 
-    if is_of_latents(given(options.run.start)):
-        raise ValueError(
-            f"model: expected one of pixels, got one of latents in {options.run.start}, "
-            "do: python -m openlumiere_world.toys.training distill"
-        )
-    export = options.run.export
-    if export is not None and not (export / MODEL).is_file():
-        raise ValueError(
-            f"export: expected the folder of the model that is distilled, got {export}, name it,"
-            " or a copy"
-        )
     model, config = inflated(opened(options)), options.config
     frames = PRESETS[options.run.preset].video.frames
     clips = source(options, model.native_size, frames)
@@ -347,6 +336,8 @@ def check(stage: str, options: Options) -> None:
     check_start(stage, options.run.start)
     if isinstance(options, TrainClips | TrainUpscalerClips):
         check_image_run(stage, options.image_run, options.run.start)
+    if isinstance(options, TrainDistill):
+        check_distilled(options)
     if isinstance(options, TrainCodec):
         check_cache(options.data.cache)
     elif isinstance(options, TrainUpscaler | TrainUpscalerClips):
@@ -380,6 +371,21 @@ def check_start(stage: str, start: Path | None) -> None:
     if stage == "conditional" and start is None:
         raise ValueError(
             "start: expected a trained video model, got none, do: lumiere train video first"
+        )
+
+
+def check_distilled(options: TrainDistill) -> None:
+    """Raise ValueError for a model on latents, and for a place that is no model's folder."""
+    if is_of_latents(given(options.run.start)):
+        raise ValueError(
+            f"model: expected one of pixels, got one of latents in {options.run.start}, "
+            "do: python -m openlumiere_world.toys.training distill"
+        )
+    export = options.run.export
+    if export is not None and not (export / MODEL).is_file():
+        raise ValueError(
+            f"export: expected the folder of the model that is distilled, got {export}, name it,"
+            " or a copy"
         )
 
 
