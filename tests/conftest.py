@@ -38,11 +38,10 @@ def build_tiny(seed: int = 0, **options):
     """A random pipeline of 16 px frames: a net of widths 16 and 32 on pixels unshuffled by 4,
     carried text encoder.
     """
-    from diffusers import DDIMScheduler
-
     from nets import picture_net
     from openlumiere.engine.base import LumierePipeline
     from openlumiere.models.stunet import STUNet
+    from openlumiere.train.nets import build_scheduler
 
     unet = picture_net(4, 48, seed=seed)
     net = STUNet.from_unet2d(unet, attention_blocks=(1, 1, 1), **options)
@@ -50,14 +49,7 @@ def build_tiny(seed: int = 0, **options):
         parameter
     ) in net.temporal_parameters():  # so that time and its text matter, as they do after training
         torch.nn.init.normal_(parameter.data, std=0.05)
-    scheduler = DDIMScheduler(
-        beta_schedule="linear",
-        rescale_betas_zero_snr=True,
-        timestep_spacing="trailing",
-        prediction_type="sample",
-        clip_sample=False,
-    )
-    return LumierePipeline(net.eval(), scheduler, unshuffle=4)
+    return LumierePipeline(net.eval(), build_scheduler(), unshuffle=4)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers import FlowMatchEulerDiscreteScheduler
 from test_latent_clips import LOOP, Rising
 from toy import same
 
@@ -19,6 +19,7 @@ from openlumiere.models.lora import LowRank
 from openlumiere.models.stunet import STUNet
 from openlumiere.train.config import DistillConfig, PictureConfig
 from openlumiere.train.loop import train
+from openlumiere.train.nets import build_scheduler
 from openlumiere.train.stages.distill import (
     Batch,
     DrawnClips,
@@ -36,13 +37,7 @@ from openlumiere_world.toys.training import CodedBatches
 
 CONFIG = DistillConfig(rank=2, kept=2, bf16=False, loop=replace(LOOP, optimizer="adamw"))
 FLOW = FlowMatchEulerDiscreteScheduler(shift=8.0)
-SILENT = DDIMScheduler(
-    beta_schedule="linear",
-    rescale_betas_zero_snr=True,
-    timestep_spacing="trailing",
-    prediction_type="sample",
-    clip_sample=False,
-)
+SILENT = build_scheduler()
 
 
 def on_latents():

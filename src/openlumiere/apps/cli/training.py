@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from openlumiere.apps.cli.train import (
     TrainUpscaler,
     TrainUpscalerClips,
 )
-from openlumiere.engine.base import LumierePipeline, inflated
+from openlumiere.engine.base import inflated
 from openlumiere.engine.lumiere import WEIGHTS, Lumiere
 from openlumiere.engine.model import Model
 from openlumiere.media.replace import check_folder_of_weights
@@ -31,7 +32,6 @@ from openlumiere.models.e5 import E5TextEncoder
 from openlumiere.models.folder import UPSCALER
 from openlumiere.models.hub import BUNDLED
 from openlumiere.models.stunet import TEMPORAL_WEIGHTS
-from openlumiere.tasks.values import FAST
 from openlumiere.train.budget import Budget
 from openlumiere.train.config import PRESETS
 from openlumiere.train.data import TEXTS, CaptionStates, Source
@@ -153,12 +153,8 @@ def build_distill(options: TrainDistill, texts: CaptionStates) -> Stage:
     frames = PRESETS[options.run.preset].video.frames
     clips = source(options, model.native_size, frames)
     drawn = DrawnClips(source=clips, texts=texts, model=model, config=config)
-    return distill_stage(drawn, model, config, sheet=save_few_step_sheet)
-
-
-def save_few_step_sheet(model: LumierePipeline, file: Path) -> None:
-    """Strips of clips without guidance in four steps."""
-    save_model_sheet(model, file, steps=FAST["steps"], guidance=FAST["guidance"])
+    sheet = partial(save_model_sheet, steps=config.steps, guidance=1.0)
+    return distill_stage(drawn, model, config, sheet)
 
 
 def bucket(options: TrainClips | TrainLora, model: Model, folder: Path) -> Bucket:

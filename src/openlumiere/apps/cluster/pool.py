@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from typing import Any
 
 from openlumiere.apps.cluster.head import Cluster, ClusterWorker, Elsewhere
 from openlumiere.apps.queue import Job, Queue
 from openlumiere.apps.queue.lock import device_lock
-from openlumiere.apps.queue.worker import ATTEMPTS
+from openlumiere.apps.queue.worker import ATTEMPTS, handled
 
 DEVICE = "ray"
 
@@ -64,7 +63,7 @@ class Pool:
             deployment = self.deploy()
             try:
                 self.cluster = deployment.cluster()
-                with self._signals():
+                with handled((signal.SIGTERM, signal.SIGINT), lambda *_: self.stop()):
                     return self._run(follow)
             finally:
                 deployment.close()
@@ -76,20 +75,6 @@ class Pool:
             if not all(each.done() for each in running):
                 self.stop()
         return [job for each in running for job in each.result()]
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """In a process's main thread, SIGTERM and SIGINT stop all workers."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        numbers = (signal.SIGTERM, signal.SIGINT)
-        before = {number: signal.signal(number, lambda *_: self.stop()) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def stop(self) -> None:
         """End within a step; the jobs in hand wait again."""

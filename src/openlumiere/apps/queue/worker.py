@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +59,22 @@ class Interrupted(WorkerLost):
 
 class Unavailable(Exception):
     """Nothing computes jobs just now, which is not the job's fault."""
+
+
+@contextmanager
+def handled(numbers: Sequence[int], handler: Callable[..., None]) -> Iterator[None]:
+    """In a process's main thread, signals of these numbers go to `handler`; in others, nothing
+    changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 class Worker:
@@ -178,18 +194,8 @@ class Worker:
         """In a process's main thread, SIGTERM, SIGINT and a cancelled job also end what is no
         denoising step: reading, learning, enlarging.
         """
-        if threading.current_thread() is not threading.main_thread():
+        with handled((signal.SIGTERM, signal.SIGINT, signal.SIGUSR1), self._on_signal):
             yield
-            return
-        before = {
-            number: signal.signal(number, self._on_signal)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-        }
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def interrupt(self) -> None:
         """End what is no denoising step, where this worker has the main thread."""

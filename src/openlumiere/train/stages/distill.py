@@ -27,7 +27,6 @@ from openlumiere.contract import (
     TIMES,
     Condition,
     Denoiser,
-    Known,
     Level,
     Process,
     broadcast,
@@ -42,9 +41,9 @@ from openlumiere.models.lora import AdapterConfig, LowRank, sort_tensors
 from openlumiere.models.style import Style
 from openlumiere.train.config import DistillConfig
 from openlumiere.train.data import LAST_FRAME, CaptionStates, Ordered, Source, move
-from openlumiere.train.masks import draw_masks
 from openlumiere.train.stages.backbone import TRUNCATION, Wrapped, averaged_in
 from openlumiere.train.stages.picture import shifted
+from openlumiere.train.stages.video import draw_known
 from openlumiere.train.step import Average, Losses, Stage, noise_like
 
 LAYERS = (nn.Linear, nn.Conv2d)
@@ -96,7 +95,9 @@ class DrawnClips:
         drawn = self.source.draw(generator, count, times)
         clean = self.model.codec.encode(drawn.pixels)
         states, mask = self.texts.draw(drawn.captions, 0.0, generator)
-        known = self.known(clean, generator)
+        known = None
+        if self.model.backbone.reads.known:
+            known = draw_known(clean, generator, self.config.unknown)
         told = Condition(text=states, text_mask=mask, known=known, frame_times=times)
         empty, mask = self.texts.draw([""], 0.0, generator)
         return Batch(clean, told, Condition(text=empty, text_mask=mask), latest)
@@ -106,15 +107,6 @@ class DrawnClips:
         """The most noise under which the model looks at every frame."""
         of_a_path = self.model.config.path_spacing > 1
         return self.model.config.path_until / TIMES if of_a_path else 1.0
-
-    def known(self, clean: Tensor, generator: torch.Generator) -> Known | None:
-        """What is known, by masks that are drawn in their shares."""
-        if not self.model.backbone.reads.known:
-            return None
-        frames, height, width = clean.shape[2:]
-        shape = (frames, height, width)
-        mask = draw_masks(generator, len(clean), shape, self.config.unknown)
-        return Known(content=clean, mask=mask.to(clean.device))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -14,15 +14,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from openlumiere.contract import Condition, Known
+from openlumiere.contract import Condition
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.media.write import write_whole
 from openlumiere.models.stunet import STUNet
 from openlumiere.train.config import VideoConfig
-from openlumiere.train.masks import draw_masks
 from openlumiere.train.nets import averaged, save
 from openlumiere.train.stages.backbone import BackboneStage, Bucket, in_turn
-from openlumiere.train.stages.video import clean_size, draw_times, make_ready, widen
+from openlumiere.train.stages.video import draw_known, draw_times, make_ready, widen
 from openlumiere.train.step import Average
 
 
@@ -47,8 +46,7 @@ class TemporalStage(BackboneStage):
         """With the clean clip where masks, drawn in their shares, say that it is known."""
         if not self.masked:
             return condition
-        mask = draw_masks(generator, len(clean), clean_size(clean), self.config.unknown)
-        return replace(condition, known=Known(content=clean, mask=mask.to(clean.device)))
+        return replace(condition, known=draw_known(clean, generator, self.config.unknown))
 
     def export(self, average: Average, run: Path) -> None:
         """Write `run/temporal` in full precision and `run/model` in half."""

@@ -189,8 +189,15 @@ def clean_size(clean: Tensor) -> tuple[int, int, int]:
 def known_channels(
     clean: Float[Tensor, "b c f h w"], generator: torch.Generator, unknown: float
 ) -> Float[Tensor, "b c_plus_1 f h w"]:
-    """`<C, M>` of a batch: masks drawn in their shares, that of none `unknown`, the true clip where
-    they are 1.
+    """`<C, M>` of a batch."""
+    return draw_known(clean, generator, unknown).as_channels()
+
+
+def draw_known(
+    clean: Float[Tensor, "b c f h w"], generator: torch.Generator, unknown: float
+) -> Known:
+    """What is known of a batch: masks drawn in their shares, that of none `unknown`, the true clip
+    where they are 1.
     """
     mask = draw_masks(generator, len(clean), clean_size(clean), unknown).to(clean.device)
-    return Known(content=clean, mask=mask).as_channels()
+    return Known(content=clean, mask=mask)
