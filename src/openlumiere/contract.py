@@ -153,9 +153,31 @@ class Known:
     def _map(self, change: Callable[[Tensor], Tensor]) -> Known:
         return Known(content=change(self.content), mask=change(self.mask))
 
-    def as_channels(self) -> Float[Tensor, "b c_plus_1 f h w"]:
-        """`<C, M>` as the conditional net reads it: masked content, then the mask."""
-        return torch.cat([torch.where(self.mask > 0, self.content * self.mask, 0), self.mask], 1)
+    def as_channels(self, hold: bool = False) -> Float[Tensor, "b c_plus_1 f h w"]:
+        """`<C, M>` as the conditional net reads it: masked content, then the mask.
+
+        To `hold` is to fill what is not known with what the same place shows in the nearest frame
+        in which it is, zeros where there is none (our choice, as image-to-video nets are given
+        their picture at every frame): what is to be moved then lies where it is needed.
+        """
+        content = torch.where(self.mask > 0, self.content * self.mask, 0)
+        if hold:
+            content = content + self.held() * (1 - self.mask)
+        return torch.cat([content, self.mask], 1)
+
+    def held(self) -> Float[Tensor, "b c f h w"]:
+        """The content of the nearest frame in which a place is known for certain (of two, the
+        earlier one), zeros where there is none.
+        """
+        certain = self.mask == 1
+        count = certain.shape[2]
+        frames = torch.arange(count, device=certain.device)[:, None, None]
+        before = torch.where(certain, frames, -count).cummax(2).values
+        after = torch.where(certain, frames, 2 * count).flip(2).cummin(2).values.flip(2)
+        nearest = torch.where(frames - before <= after - frames, before, after)
+        found = (nearest >= 0) & (nearest < count)
+        rows = nearest.clamp(0, count - 1).expand(self.content.shape)
+        return torch.where(found, self.content.gather(2, rows), 0)
 
     def paste(self, clean: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b c f h w"]:
         """`clean` with the known content over it, blended where the mask is between 0 and 1;

@@ -60,7 +60,7 @@ SUPPORTED: dict[str, set[Any]] = {
     "class_embeddings_concat": {False},
 }
 TEMPORAL_WEIGHTS = "temporal.safetensors"
-EARLIER = {"place_positions": False}  # options that earlier files don't name
+EARLIER = {"place_positions": False, "hold_known": False}  # options that earlier files don't name
 Resampler = TypeVar("Resampler", TemporalDownsample, TemporalUpsample)
 
 
@@ -109,6 +109,8 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
             (our choice).
         place_positions: whether the attention blocks know where in the frame a place is (our
             choice).
+        hold_known: whether a widened input holds what is known of the nearest frame where nothing
+            is (`Known.as_channels`), zeros otherwise (our choice).
         init: "identity" (App. B), or "he", the paper's ablation of the temporal resampling
             convolutions.
 
@@ -138,6 +140,7 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         timestep_modulation: bool = True,
         feed_forward_mult: int = 4,
         place_positions: bool = False,
+        hold_known: bool = False,
         init: str = "identity",
     ):
         super().__init__()
@@ -158,6 +161,7 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
             timestep_modulation=timestep_modulation,
             feed_forward_mult=feed_forward_mult,
             place_positions=place_positions,
+            hold_known=hold_known,
             init=init,
         )
         self._add_resampling()

@@ -304,6 +304,10 @@ class LatentClipConfig:
     under four times their noise, and what moves where is decided before that (our choice; at 4 no
     direction was learnt).
     """
+    conditional: bool = False
+    """The net also reads what is known of a clip: one net for every task."""
+    unknown: float = 0.3
+    """Then, share of clips of which nothing is known, as in text to video."""
     bf16: bool = True
     """Multiply in bfloat16."""
     loop: LoopConfig = LATENT_CLIP_LOOP

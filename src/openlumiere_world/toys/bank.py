@@ -11,8 +11,9 @@ shards of one bank, and one that is there is not made again.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 import tyro
@@ -28,6 +29,7 @@ from openlumiere.models.temporal import unfold_frames
 from openlumiere.train.stages.picture import Coded
 from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.captions import caption
+from openlumiere_world.toys.moved import MovedPictures
 from openlumiere_world.toys.scene import KINDS, RATE, SECONDS, Planner, Scene, render
 
 SHARD_FRAMES = 1024
@@ -45,27 +47,69 @@ def main(
     split: str = "train",
     frames: int = 1,
     stride: int | None = None,
-    kind: Literal["toy", "sticker", "still"] | None = None,
+    kind: Literal["toy", "sticker", "still", "picture"] | None = None,
 ) -> None:
     """Make the shards from `first` on that are missing, of pictures or of clips of `frames`, spaced
     evenly over five seconds or, with a `stride` in native frames, from anywhere in them. `kind`
-    draws subjects of one kind alone: still pictures are those that are moved most.
+    draws subjects of one kind alone: still pictures are those that are moved most; or photographs
+    that a camera passes over (`moved.py`).
     """
     torch.set_num_threads(threads)
     bank.mkdir(parents=True, exist_ok=True)
-    planner = Planner(Cache(cache), {kind: 1.0} if kind else KINDS)
+    shown = open_shown(Cache(cache), kind)
     net = StickerAutoencoder.from_pretrained(codec).eval().to(memory_format=torch.channels_last)
     encoder = bundled_encoder()
     write({"states": encoder.encode([""]).states[0].half()}, bank / EMPTY)
     for number in range(first, first + shards):
         file = bank / f"shard-{number:04}.safetensors"
         if not file.is_file():
-            make_shard(planner, net, encoder, number, file, split, frames, stride)
+            make_shard(shown, net, encoder, number, file, split, frames, stride)
             print(f"{file.name}", flush=True)
 
 
+class Shown(Protocol):
+    """Clips that are drawn from a seed."""
+
+    def plan(self, seed: int, split: str) -> Any:
+        """All that is decided of one; it has that `seed`."""
+
+    def render(self, drawn: Any, moments: Float[Tensor, " f"]) -> Float[Tensor, "f 4 128 128"]:
+        """Premultiplied frames in [0, 1] at moments in seconds."""
+
+    def caption(self, drawn: Any) -> str:
+        """What is said of it."""
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Clips of the toy world."""
+
+    planner: Planner
+
+    def plan(self, seed: int, split: str) -> Scene:
+        """A scene."""
+        return self.planner.plan(seed, split)
+
+    def render(self, drawn: Scene, moments: Float[Tensor, " f"]) -> Float[Tensor, "f 4 128 128"]:
+        """Its frames."""
+        return render(self.planner.cache, drawn, moments)
+
+    def caption(self, drawn: Scene) -> str:
+        """What is said of it."""
+        cache = self.planner.cache
+        item, subject = cache.items[drawn.item], cache.subjects[drawn.subject]
+        return caption(drawn, item, subject, drawn.seed)
+
+
+def open_shown(cache: Cache, kind: str | None) -> Shown:
+    """Clips of all kinds of the world, of one, or of its pictures."""
+    if kind == "picture":
+        return MovedPictures(cache, Planner(cache))
+    return Scenes(Planner(cache, {kind: 1.0} if kind else KINDS))
+
+
 def make_shard(
-    planner: Planner,
+    shown: Shown,
     net: StickerAutoencoder,
     encoder: E5TextEncoder,
     number: int,
@@ -78,9 +122,9 @@ def make_shard(
     latents, states, captions = [], [], []
     count, together = max(SHARD_FRAMES // frames, 1), max(BATCH // frames, 1)
     for start in range(number * count, (number + 1) * count, together):
-        scenes = [planner.plan(seed, split) for seed in range(start, start + together)]
-        latents.append(coded(planner, net, scenes, frames, stride))
-        spoken = [caption_of(planner, scene) for scene in scenes]
+        drawn = [shown.plan(seed, split) for seed in range(start, start + together)]
+        latents.append(coded(shown, net, drawn, frames, stride))
+        spoken = [shown.caption(each) for each in drawn]
         states += rows_of(encoder, spoken)
         captions += spoken
     lengths = torch.tensor([len(row) for row in states])
@@ -92,32 +136,23 @@ def make_shard(
     write(tensors, file, {"captions": json.dumps(captions)})
 
 
-def caption_of(planner: Planner, scene: Scene) -> str:
-    """What is said of a scene."""
-    cache = planner.cache
-    return caption(scene, cache.items[scene.item], cache.subjects[scene.subject], scene.seed)
-
-
 @torch.no_grad()
 def coded(
-    planner: Planner, net: StickerAutoencoder, scenes: list[Scene], frames: int, stride: int | None
+    shown: Shown, net: StickerAutoencoder, drawn: list[Any], frames: int, stride: int | None
 ) -> Float[Tensor, "b 16 *places"]:
     """Latents of a frame of each, or of `frames` as clips."""
-    moments = [moments_of(scene, frames, stride) for scene in scenes]
-    shown = [
-        render(planner.cache, scene, times) for scene, times in zip(scenes, moments, strict=True)
-    ]
-    pixels = (2 * torch.cat(shown) - 1).contiguous(memory_format=torch.channels_last)
+    rendered = [shown.render(each, moments_of(each.seed, frames, stride)) for each in drawn]
+    pixels = (2 * torch.cat(rendered) - 1).contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
         latents = net.encode(pixels)
-    return latents if frames == 1 else unfold_frames(latents, len(scenes))
+    return latents if frames == 1 else unfold_frames(latents, len(drawn))
 
 
-def moments_of(scene: Scene, frames: int, stride: int | None) -> Float[Tensor, " f"]:
+def moments_of(seed: int, frames: int, stride: int | None) -> Float[Tensor, " f"]:
     """Seconds: of one frame from the middle half of the clip, where what appears or goes is there;
     of several evenly spaced from the first on, or `stride` native frames apart from anywhere.
     """
-    chance = torch.rand(1, generator=torch.Generator().manual_seed(scene.seed))
+    chance = torch.rand(1, generator=torch.Generator().manual_seed(seed))
     if frames == 1:
         return (0.25 + 0.5 * chance) * SECONDS
     if stride is None:
@@ -163,26 +198,33 @@ class Bank:
         return Coded(self.latents[rows].float(), [self.states[row] for row in rows.tolist()])
 
 
-class Banks:
-    """Clips of two banks: `share` of the batches are of the second, whose frames are `stride`
-    native frames apart; the first's are `usual`. The second's are learnt up to time `latest`: where
-    there is more noise, a model looks at the first's spacing (`path_until`).
+class Part(NamedTuple):
+    """A bank of clips whose frames are `stride` native frames apart, drawn for a `share` of the
+    batches. They are learnt up to time `latest`: where there is more noise, a model looks at every
+    fifth frame (`path_until`). `shown` as in `Coded`.
     """
 
-    def __init__(
-        self, first: Bank, second: Bank, usual: int, stride: int, share: float, latest: float
-    ):
-        self.parts = [(first, usual, 1.0), (second, stride, latest)]
-        self.share = share
-        self.empty = first.empty
+    bank: Bank
+    stride: int
+    share: float
+    latest: float = 1.0
+    shown: bool = False
+
+
+class Banks:
+    """Clips of several banks."""
+
+    def __init__(self, *parts: Part):
+        self.parts = parts
+        self.shares = torch.tensor([part.share for part in parts])
+        self.empty = parts[0].bank.empty
 
     def draw(self, generator: torch.Generator, count: int) -> Coded:
         """All of one bank, with their times."""
-        second = int(torch.rand((), generator=generator) < self.share)
-        bank, stride, latest = self.parts[second]
-        drawn = bank.draw(generator, count)
-        times = stride * torch.arange(drawn.latents.shape[2]).float()
-        return drawn._replace(times=times, latest=latest)
+        part = self.parts[int(torch.multinomial(self.shares, 1, generator=generator))]
+        drawn = part.bank.draw(generator, count)
+        times = part.stride * torch.arange(drawn.latents.shape[2]).float()
+        return drawn._replace(times=times, latest=part.latest, shown=part.shown)
 
 
 def captions_of(file: Path) -> list[str]:

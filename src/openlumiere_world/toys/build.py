@@ -18,6 +18,7 @@ from tqdm import tqdm
 from openlumiere.media.write import write_whole
 from openlumiere_world import sources
 from openlumiere_world.sources import Source
+from openlumiere_world.toys.cache import PICTURES
 from openlumiere_world.toys.pack import (
     LOTTIE,
     PARTS,
@@ -106,6 +107,7 @@ def build(
     keep(folder / "drawings.npy", lambda: every_drawing(packages, styles))
     if photographs is not None:
         keep(folder / "photographs.npy", lambda: photograph_crops(photographs))
+        keep(folder / PICTURES, lambda: photograph_crops(photographs, 12, 256, least=240))
     write_text(folder / "ATTRIBUTION.md", attribution(folder, contents))
     return folder
 

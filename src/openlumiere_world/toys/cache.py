@@ -14,6 +14,18 @@ from torch import Tensor
 from openlumiere_world.toys.pack import COMMAND, PARTS, SIDE, SUBJECTS, Item
 from openlumiere_world.toys.subjects import Subject
 
+PICTURES = "pictures.npy"  # squares that a camera can pass over
+
+
+def opened(file: Path) -> Tensor:
+    """An array of the cache. Raises ValueError where it was not packed."""
+    if not file.is_file():
+        raise ValueError(
+            f"cache: expected {file.name} in {file.parent}, got none, do: {COMMAND}, with"
+            " --photographs FOLDER for those"
+        )
+    return torch.from_numpy(np.load(file))
+
 
 class Cache:
     """All items of a packed cache, in the order of its parts; parts that are not there are passed
@@ -49,6 +61,10 @@ class Cache:
         item = self.items[number]
         mapped = self._mapped[self.places[number]]
         return torch.from_numpy(mapped[item.first : item.first + item.count][rows].copy())
+
+    def pictures(self) -> UInt8[Tensor, "p H W 3"]:
+        """Squares of photographs. Raises ValueError where the world was built without."""
+        return opened(self.folder / PICTURES)
 
     @cached_property
     def _mapped(self) -> dict[str, np.ndarray]:

@@ -482,9 +482,10 @@ def caption(
     seed: int,
     language: str | None = None,
     whole: bool = False,
+    where: str | None = None,
 ) -> str:
     """One sentence, by the seed. `whole` says everything; a language that is not named is drawn by
-    `SHARES`.
+    `SHARES`. `where` is said of the ground instead of its own words.
     """
     generator = torch.Generator().manual_seed(seed)
     language = language or drawn_language(generator)
@@ -493,9 +494,9 @@ def caption(
         part: whole or float(torch.rand((), generator=generator)) < share
         for part, share in SAID.items()
     }
-    where = (
-        picked(ground_phrases(words, scene.ground, language), generator) if said["ground"] else ""
-    )
+    if where is None:
+        phrases = ground_phrases(words, scene.ground, language)
+        where = picked(phrases, generator) if said["ground"] else ""
     parts = {
         "who": called(subject, language, generator),
         "does": does(scene, item, words, language, said, generator),

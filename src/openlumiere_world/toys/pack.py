@@ -4,7 +4,7 @@ that is mapped, not read.
 `build.py` fetches and renders what is packed here. The cache holds each part's frames one after
 another (`PART.u8`), what they are (`PART.json`), who is in them (`subjects.json`), and for the
 codec all drawings of the packed styles (`drawings.npy`) and crops of photographs
-(`photographs.npy`).
+(`photographs.npy`), and for clips of moved photographs larger ones (`pictures.npy`).
 """
 
 from __future__ import annotations
@@ -339,8 +339,12 @@ def every_drawing(packages: Path, styles: tuple[Style, ...]) -> Iterator[np.ndar
         yield fitted(picture)
 
 
-def photograph_crops(folder: Path, each: int = 10, side: int = 144) -> Iterator[np.ndarray]:
-    """Squares `side` pixels wide of the pictures in a folder, of several sizes, by a seed."""
+def photograph_crops(
+    folder: Path, each: int = 10, side: int = 144, least: int = 100
+) -> Iterator[np.ndarray]:
+    """Squares `side` pixels wide of the pictures in a folder, of several sizes from `least` pixels
+    of 900 on, by a seed.
+    """
     random = np.random.default_rng(0)
     files = [
         file
@@ -353,7 +357,7 @@ def photograph_crops(folder: Path, each: int = 10, side: int = 144) -> Iterator[
             picture = opened.convert("RGB")
         picture.thumbnail((900, 900), Image.Resampling.BICUBIC)
         for _ in range(each):
-            size = max(int(min(picture.size) * random.choice([1, 0.75, 0.5, 0.35, 0.25])), 100)
+            size = max(int(min(picture.size) * random.choice([1, 0.75, 0.5, 0.35, 0.25])), least)
             left, top = (
                 int(random.integers(0, whole - min(size, whole) + 1)) for whole in picture.size
             )

@@ -328,7 +328,7 @@ def render(
 ) -> Float[Tensor, "f 4 128 128"]:
     """Premultiplied frames in [0, 1] at these moments in seconds."""
     item = cache.items[drawn.item]
-    right, down, zoom = camera_path(drawn, moments)
+    right, down, zoom = camera_path(drawn.camera, moments)
     pose = motion_path(drawn, item, moments)
     middle = pose.middle - torch.stack([right, down], dim=1)
     middle = 64 + (middle - 64) * zoom[:, None]
@@ -407,17 +407,17 @@ def motion_path(drawn: Scene, item: Item, moments: Float[Tensor, " f"]) -> Pose:
     return Pose(middle=torch.stack([x, y], dim=1), size=size, turn=turn, shown=shown)
 
 
-def camera_path(drawn: Scene, moments: Float[Tensor, " f"]) -> tuple[Tensor, Tensor, Tensor]:
+def camera_path(camera: str, moments: Float[Tensor, " f"]) -> tuple[Tensor, Tensor, Tensor]:
     """Pixels to the right and down, and enlargement, of each frame. Pans are of 40 or 22 pixels in
     all, about the middle.
     """
     share = moments / SECONDS - 0.5
     still = torch.zeros_like(moments)
-    right = {"pan left": -40.0, "pan right": 40.0}.get(drawn.camera, 0.0) * share
-    down = {"pan up": -22.0, "pan down": 22.0}.get(drawn.camera, 0.0) * share
+    right = {"pan left": -40.0, "pan right": 40.0}.get(camera, 0.0) * share
+    down = {"pan up": -22.0, "pan down": 22.0}.get(camera, 0.0) * share
     zoom = still + 1
-    if drawn.camera in ("zoom in", "zoom out"):
-        zoom = 1.2 + (0.4 if drawn.camera == "zoom in" else -0.4) * share
+    if camera in ("zoom in", "zoom out"):
+        zoom = 1.2 + (0.4 if camera == "zoom in" else -0.4) * share
     return right + still, down + still, zoom
 
 

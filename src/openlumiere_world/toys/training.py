@@ -6,7 +6,9 @@
     python -m openlumiere_world.toys.training picture --bank BANK --codec CODEC --run RUN
     python -m openlumiere_world.toys.training clips --bank CLIPS --codec CODEC --picture RUN/unet \\
         --run RUN2
-    python -m openlumiere_world.toys.training distill --bank CLIPS --model MODEL --run RUN3
+    python -m openlumiere_world.toys.training conditional --bank CLIPS --full-rate FULL \\
+        --pictures MOVED --full-pictures MOVED_FULL --model RUN2 --run RUN3
+    python -m openlumiere_world.toys.training distill --bank CLIPS --model MODEL --run RUN4
     python -m openlumiere_world.toys.training export-model --run RUN2 --cache CACHE \\
         --emojibase CACHE/packages/emojibase-data-17.0.0/package --folder MODEL
 
@@ -15,6 +17,7 @@ A run is resumed from its newest checkpoint; all that is drawn follows from the 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -47,12 +50,13 @@ from openlumiere.train.stages.codec import over_grey, save_sheet, standardised
 from openlumiere.train.stages.distill import Batch, distill_stage
 from openlumiere.train.stages.latent_clips import latent_clip_stage
 from openlumiere.train.stages.picture import picture_stage
+from openlumiere.train.stages.video import draw_known
 from openlumiere.train.start import open_model, open_picture_net
-from openlumiere_world.toys.bank import Bank, Banks
+from openlumiere_world.toys.bank import Bank, Banks, Part
 from openlumiere_world.toys.batches import Frames, Mixed, WorldFrames
-from openlumiere_world.toys.cache import Cache
+from openlumiere_world.toys.cache import Cache, opened
 from openlumiere_world.toys.frames import Drawings
-from openlumiere_world.toys.pack import COMMAND, SIDE, SUBJECTS
+from openlumiere_world.toys.pack import SIDE, SUBJECTS
 from openlumiere_world.toys.scene import Planner
 from openlumiere_world.toys.words import known_words
 
@@ -60,12 +64,14 @@ TESTED = 64  # drawings that the codec never sees
 TESTED_PHOTOGRAPHS = 30
 PICTURE = PictureConfig()
 CLIPS = LatentClipConfig()
+CONDITIONAL = LatentClipConfig(conditional=True)
 DISTILL = DistillConfig()
 WORLD = 0.5  # of the codec's frames
 SHIFT = 2.5  # of the levels of a sheet's pictures towards noise
 CLIP_SHIFT = 8.0  # of those of clips: 16 frames of one subject are told apart under more noise
 PATH_UNTIL = 600  # thousandths of the noise, down to which every fifth frame is looked at
 LATEST = PATH_UNTIL / 1000 + 0.05  # the time up to which every frame is learnt from
+PHOTOGRAPHS = 0.4  # of the batches of conditional training: photographs
 FULL_RATE = 0.4  # of the batches, where there is a bank of every frame
 ACROSS = 8  # pictures of a sheet beside each other
 PROMPTS = (  # of the sheets that a run makes
@@ -152,7 +158,42 @@ def with_full_rate(every: Bank, full_rate: Path | None, stride: int) -> Bank | B
     """A bank of clips of every `stride`-th frame, with one of every frame where there is one."""
     if full_rate is None:
         return every
-    return Banks(every, Bank(full_rate), stride, 1, FULL_RATE, LATEST)
+    return Banks(Part(every, stride, 1 - FULL_RATE), Part(Bank(full_rate), 1, FULL_RATE, LATEST))
+
+
+def conditional(
+    bank: Path,
+    full_rate: Path,
+    pictures: Path,
+    full_pictures: Path,
+    model: Path,
+    run: Path,
+    minutes: float = float("inf"),
+    threads: int = 1,
+    config: LatentClipConfig = CONDITIONAL,
+) -> None:
+    """Train a model's temporal part to make clips of which something is known, for every task, on
+    clips of the world and of moved photographs: of each a bank of clips of every fifth frame and
+    one of every frame.
+    """
+    torch.set_num_threads(threads)
+    pipeline = open_model(model)
+    source = Banks(
+        Part(Bank(bank), config.stride, (1 - PHOTOGRAPHS) * (1 - FULL_RATE)),
+        Part(Bank(full_rate), 1, (1 - PHOTOGRAPHS) * FULL_RATE, LATEST),
+        Part(Bank(pictures), config.stride, PHOTOGRAPHS * (1 - FULL_RATE), shown=True),
+        Part(Bank(full_pictures), 1, PHOTOGRAPHS * FULL_RATE, LATEST, shown=True),
+    )
+    stage = latent_clip_stage(
+        source,
+        pipeline.stunet.unet2d,
+        pipeline.vae.float().eval(),
+        config,
+        shift=CLIP_SHIFT,
+        start=model,
+        sheet=strips,
+    )
+    train(stage, config.loop, run, max_minutes=minutes)
 
 
 def distill(
@@ -168,19 +209,22 @@ def distill(
     (`RUN/fast.safetensors`), on the same banks as its temporal part.
     """
     torch.set_num_threads(threads)
-    source = CodedBatches(with_full_rate(Bank(bank), full_rate, config.stride), config.stride)
+    pipeline = open_model(model)
+    unknown = config.unknown if pipeline.backbone.reads.known else None
+    clips = with_full_rate(Bank(bank), full_rate, config.stride)
+    source = CodedBatches(clips, config.stride, unknown)
     sheet = partial(strips, steps=config.steps, guidance=1.0)
-    stage = distill_stage(source, open_model(model), config, sheet)
+    stage = distill_stage(source, pipeline, config, sheet)
     train(stage, config.loop, run, max_minutes=minutes)
 
 
 class CodedBatches:
     """Coded clips as what a model is distilled on; `stride` native frames apart where they do not
-    say it.
+    say it. A net that reads what is known is given some of all but a share `unknown`.
     """
 
-    def __init__(self, bank: Bank | Banks, stride: int):
-        self.bank, self.stride = bank, stride
+    def __init__(self, bank: Bank | Banks, stride: int, unknown: float | None = None):
+        self.bank, self.stride, self.unknown = bank, stride, unknown
 
     def draw(self, generator: torch.Generator, count: int) -> Batch:
         """`count` clips."""
@@ -189,6 +233,9 @@ class CodedBatches:
         if moments is None:
             moments = self.stride * torch.arange(drawn.latents.shape[2]).float()
         condition = condition_of(drawn.states, moments)
+        if self.unknown is not None:
+            known = draw_known(drawn.latents, generator, self.unknown)
+            condition = replace(condition, known=known)
         return Batch(drawn.latents, condition, condition_of([self.bank.empty]), drawn.latest)
 
 
@@ -276,20 +323,12 @@ class SheetOf:
         save_sheet(torch.cat(rows, dim=1), file)
 
 
-def opened(file: Path) -> Tensor:
-    if not file.is_file():
-        raise ValueError(
-            f"cache: expected {file.name} in {file.parent}, got none, do: {COMMAND}, with"
-            " --photographs FOLDER for those"
-        )
-    return torch.from_numpy(np.load(file))
-
-
 if __name__ == "__main__":
     tyro.extras.subcommand_cli_from_dict(
         {
             "picture": picture,
             "clips": clips,
+            "conditional": conditional,
             "distill": distill,
             "export-model": export_model,
             "export-codec": export_codec,

@@ -1,6 +1,6 @@
 """Training on coded clips: the picture net of `picture.py`, frozen and inflated, whose temporal
 parameters learn the same flow over all frames of a clip at once (the paper's second stage, in
-latents).
+latents); and conditional training, where they also read what is known of the clip.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.media.write import write_whole
@@ -19,7 +20,14 @@ from openlumiere.models.autoencoder import StickerAutoencoder
 from openlumiere.models.stunet import STUNet
 from openlumiere.train.config import LatentClipConfig
 from openlumiere.train.nets import averaged, save
-from openlumiere.train.stages.picture import CodedSource, draw_times, flow_loss, padded_states
+from openlumiere.train.stages.picture import (
+    Coded,
+    CodedSource,
+    draw_times,
+    flow_loss,
+    padded_states,
+)
+from openlumiere.train.stages.video import draw_known
 from openlumiere.train.start import copy_temporal, open_model
 from openlumiere.train.step import Average, Losses, Stage
 
@@ -56,9 +64,20 @@ class LatentClipStage(Stage):
             time,
             self.config.bf16,
             generator,
+            known=self.known(drawn, generator),
             frame_times=moments,
         )
         return Losses(loss, time)
+
+    def known(
+        self, drawn: Coded, generator: torch.Generator
+    ) -> Float[Tensor, "b c_plus_1 f h w"] | None:
+        """The channels of what a conditional net is given of clips."""
+        if not self.config.conditional:
+            return None
+        unknown = 0.0 if drawn.shown else self.config.unknown
+        known = draw_known(drawn.latents, generator, unknown)
+        return known.as_channels(self.net.config.hold_known)
 
     def export(self, average: Average, run: Path) -> None:
         """Write `run/temporal` in full precision and `run/model` in half."""
@@ -96,10 +115,13 @@ def latent_clip_stage(
     `shift` moves the levels that clips are sampled at towards noise.
     """
     torch.manual_seed(config.loop.seed)
+    channels = unet.config.in_channels
     net = STUNet.from_unet2d(
         unet,
         attention_blocks=config.attention_blocks,
         place_positions=config.place_positions,
+        hold_known=config.conditional,
+        in_channels=2 * channels + 1 if config.conditional else channels,
     )
     if start is not None:
         copy_temporal(open_model(start).stunet, net)

@@ -35,13 +35,15 @@ class Coded(NamedTuple):
     """Latents of pictures `b c h w` or clips `b c f h w`, the token states of what each shows, and
     where it is not the usual one, the times of the clips' frames in native frames.
 
-    `latest` is the most noise, as a time, that they are learnt under.
+    `latest` is the most noise, as a time, that they are learnt under. Of what is `shown` a net that
+    reads what is known is always shown something: it is nothing that a prompt should make.
     """
 
     latents: Float[Tensor, "b c *places"]
     states: list[Float[Tensor, "_ d"]]
     times: Float[Tensor, " f"] | None = None
     latest: float = 1.0
+    shown: bool = False
 
 
 @runtime_checkable
@@ -158,16 +160,19 @@ def flow_loss(
     time: Float[Tensor, " b"],
     bf16: bool,
     generator: torch.Generator,
+    known: Float[Tensor, "b k *places"] | None = None,
     **beside: Tensor,
 ) -> Float[Tensor, " b"]:
-    """Mean squared error of the velocity, of pictures or clips; the net is given what is `beside`
-    by name.
+    """Mean squared error of the velocity, of pictures or clips; the net reads channels of what is
+    `known` after the noisy ones, and is given what is `beside` by name.
     """
     noise = noise_like(latents, generator)
     share = time.reshape(-1, *[1] * (latents.ndim - 1))
     noisy = torch.lerp(latents, noise, share)
     if noisy.ndim == 4:
         noisy = noisy.contiguous(memory_format=torch.channels_last)
+    if known is not None:
+        noisy = torch.cat([noisy, known], 1)
     with torch.autocast(latents.device.type, torch.bfloat16, enabled=bf16):
         velocity = net(
             noisy,
