@@ -43,6 +43,19 @@ def test_channels_are_masked_content_then_mask():
     )
 
 
+def test_what_is_held_is_the_nearest_known_frame():
+    content = torch.arange(5.0).view(1, 1, 5, 1, 1).expand(1, 2, 5, 1, 2)
+    mask = torch.tensor([[0.0, 0], [1, 0], [0, 0.5], [0, 0], [1, 0]]).view(1, 1, 5, 1, 2)
+    known = Known(content=content, mask=mask)
+    held = known.held()[0, 0, :, 0]
+    assert held[:, 0].tolist() == [1, 1, 1, 4, 4]
+    assert not held[:, 1].any()
+    channels = known.as_channels(hold=True)[0, :, :, 0]
+    assert channels[0, :, 0].tolist() == [1, 1, 1, 4, 4]
+    assert channels[0, 2, 1] == 1  # half of what is half known
+    assert torch.equal(channels[2], mask[0, 0, :, 0])
+
+
 def test_nothing_is_all_zeros():
     nothing = Known.nothing((2, 3, 5, 4, 4), dtype=torch.float16)
     assert nothing.content.dtype == torch.float16 and nothing.as_channels().count_nonzero() == 0

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from toy import same
 
@@ -38,17 +39,17 @@ class Rising:
         return Coded(latents, [sign * torch.ones(1, 384) for sign in way])
 
 
-def stage(asked=None, start=None):
+def stage(asked=None, start=None, config=CONFIG):
     torch.manual_seed(0)
     unet = build_picture_net(PictureConfig(widths=(16, 32))).eval()
     sheet = None if asked is None else lambda pipeline, file: asked.append(file.name)
     return latent_clip_stage(
-        Rising(), unet, StickerAutoencoder(), CONFIG, shift=4.0, start=start, sheet=sheet
+        Rising(), unet, StickerAutoencoder(), config, shift=4.0, start=start, sheet=sheet
     )
 
 
-def run(folder, until, asked=None):
-    made = stage(asked)
+def run(folder, until, asked=None, config=CONFIG, start=None):
+    made = stage(asked, start, config)
     train(made, replace(LOOP, fall_from=until, fall_to=until), folder)
     return made
 
@@ -84,3 +85,27 @@ def test_a_run_that_was_stopped_is_the_run_that_was_not_and_its_model_opens(tmp_
     assert all(
         torch.equal(value, kept[name]) for name, value in begun.net.temporal_named_parameters()
     )
+
+
+def test_conditional_training_begins_as_the_model_it_starts_from_and_reads_what_is_known(tmp_path):
+    run(tmp_path / "plain", 3)
+    conditional = replace(CONFIG, conditional=True)
+    begun = stage(start=tmp_path / "plain", config=conditional)
+    assert begun.net.config.in_channels == 33 and begun.net.config.hold_known
+    assert not begun.net.conv_in_added.weight.any()
+    trained = run(tmp_path / "told", 6, config=conditional, start=tmp_path / "plain")
+    assert trained.net.conv_in_added.weight.any()
+
+    lumiere = Lumiere.from_pretrained(tmp_path / "told/model")
+    assert lumiere.base.backbone.reads.known
+    picture = np.full((128, 128, 3), 200, np.uint8)
+    clip = lumiere.animate(picture, "it rises", frames=FRAMES, fps="16/5", steps=1, size=0)
+    assert clip.frames.shape[:3] == (FRAMES, 128, 128)
+
+
+def test_of_what_is_no_prompts_work_something_is_always_shown():
+    made = stage(config=replace(CONFIG, conditional=True, unknown=1.0))
+    drawn = Rising().draw(torch.Generator().manual_seed(0), 8)
+    assert not made.known(drawn, torch.Generator()).any()
+    masks = made.known(drawn._replace(shown=True), torch.Generator())[:, -1]
+    assert masks.flatten(1).any(1).all()

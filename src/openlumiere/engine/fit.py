@@ -8,10 +8,11 @@ Where the codec puts several frames into one place, the last frame is repeated u
 frames of which nothing is known hold the nearest one that is: a still clip is what a video
 autoencoder codes most plainly. A keyframe holds its whole place.
 
-Nets know colours alone. In files alpha is straight; a net sees a clip composited over white, as its
-training data were drawn, and what it makes gets alpha back by one of two rules: the clip's `own`,
-where a task keeps the shape, or, where it makes new things, what the net drew on the white that
-stands for nothing is cut out (`made`). Known pixels are exact, alpha included.
+In files alpha is straight. A net whose codec has alpha sees a clip as it is. Others know colours
+alone: they see a clip composited over white, as their training data were drawn. What is made gets
+alpha by one of two rules: the clip's `own`, where a task keeps the shape, or, where it makes new
+things, what is `made`: the net's own alpha, or what it drew on the white that stands for nothing is
+cut out. Known pixels are exact, alpha included.
 """
 
 from __future__ import annotations
@@ -44,9 +45,11 @@ KEEP = ""  # the background that changes nothing
 CLEAR = "transparent"
 
 
-def seen(frame: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
-    """A frame as the net sees it: alpha over white."""
-    return alpha.over(frame[None], WHITE)[0]
+def seen(frame: UInt8[np.ndarray, "h w c"], has_alpha: bool = False) -> UInt8[np.ndarray, "h w d"]:
+    """A frame as the net sees it: with its alpha, or over white."""
+    if not has_alpha:
+        return alpha.over(frame[None], WHITE)[0]
+    return alpha.opaque(frame)
 
 
 def cut_out(
@@ -182,7 +185,8 @@ def encode(canvas: Canvas, to: Fit, codec: Codec, loop: bool = False) -> Known:
     """
     grid = to.height // codec.factor, to.width // codec.factor
     sources = sources_of(canvas, to, codec.time_factor, loop)
-    pictures = [known_colours(canvas, source, to) for source, _ in sources]
+    has_alpha = codec.colours == 4
+    pictures = [known_colours(canvas, source, to, has_alpha) for source, _ in sources]
     masks = [cells(np.all(canvas.known[list(frames)], axis=0), grid) for _, frames in sources]
     pixels = torch.stack(pictures, 1)[None]
     places = codec.grid(pixels.shape[2], to.height, to.width)
@@ -236,17 +240,17 @@ def encode_whole(canvas: Canvas, to: Fit, codec: Codec, loop: bool = False) -> T
     """All pixels of the canvas, known or not, as the net sees them: `1 c f h w`."""
     first, *later = to.indices
     seen_indices = (first, *later[codec.time_factor - 1 :]) if loop else to.indices
-    return codec.encode(
-        torch.stack([average(seen(canvas.frames[i]), to) for i in seen_indices], 1)[None]
-    )
+    shown = [seen(canvas.frames[index], codec.colours == 4) for index in seen_indices]
+    return codec.encode(torch.stack([average(picture, to) for picture in shown], 1)[None])
 
 
-def known_colours(canvas: Canvas, index: int, to: Fit) -> Tensor:
-    """A frame's known pixels in [-1, 1], grey elsewhere, at the net's size."""
-    picture, known = seen(canvas.frames[index]), canvas.known[index]
+def known_colours(canvas: Canvas, index: int, to: Fit, has_alpha: bool = False) -> Tensor:
+    """A frame's known pixels in [-1, 1], opaque grey elsewhere, at the net's size."""
+    picture, known = seen(canvas.frames[index], has_alpha), canvas.known[index]
     if known.all():
         return average(picture, to)
-    return average(np.where(known[..., None], picture, 127), to)
+    grey = np.array([127, 127, 127, OPAQUE], np.uint8)[: picture.shape[2]]
+    return average(np.where(known[..., None], picture, grey), to)
 
 
 def cells(known: Bool[np.ndarray, "h w"], grid: tuple[int, int]) -> Float[Tensor, "1 y x"]:
@@ -255,14 +259,22 @@ def cells(known: Bool[np.ndarray, "h w"], grid: tuple[int, int]) -> Float[Tensor
     return 1 - F.adaptive_max_pool2d(unknown, grid)
 
 
-def average(picture: UInt8[np.ndarray, "h w 3"], to: Fit) -> Tensor:
-    """Means of the pixels under each of the net's, in [-1, 1]."""
+def average(picture: UInt8[np.ndarray, "h w c"], to: Fit) -> Tensor:
+    """Means of the pixels under each of the net's, in [-1, 1]; of colours as far as they are
+    opaque.
+    """
     pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float()
-    return F.adaptive_avg_pool2d(pixels, (to.height, to.width)) / 127.5 - 1
+    grid = to.height, to.width
+    if len(pixels) == 3:
+        return F.adaptive_avg_pool2d(pixels, grid) / 127.5 - 1
+    colours, opacity = pixels.split([3, 1])
+    share = F.adaptive_avg_pool2d(opacity, grid)
+    colours = F.adaptive_avg_pool2d(colours * opacity, grid) / share.clamp(min=1e-6)
+    return torch.cat([colours, share]) / 127.5 - 1
 
 
 def restore(
-    made: UInt8[np.ndarray, "n h w 3"],
+    made: UInt8[np.ndarray, "n h w c"],
     canvas: Canvas,
     to: Fit,
     keep: str,
@@ -274,19 +286,31 @@ def restore(
     """
     frames = np.empty(canvas.frames.shape, np.uint8)
     for index in range(to.frames):
-        given = canvas.frames[index]
-        known = canvas.known[index]
         frame = enlarge(blend(made, to, index, loop)[None], *canvas.size)[0]
-        if keep == "exact":
-            frame = paste(frame, seen(given), known, feather)
-        if given.shape[2] == 4:
-            frame = cut_out(frame, given, known, canvas.outline)
-            frame = np.where((known & (keep == "exact"))[..., None], given, frame)
-        frames[index] = frame
+        frames[index] = joined(frame, canvas, index, keep == "exact", feather)
     return frames
 
 
-def blend(made: np.ndarray, to: Fit, index: int, loop: bool) -> UInt8[np.ndarray, "h w 3"]:
+def joined(
+    frame: UInt8[np.ndarray, "h w c"], canvas: Canvas, index: int, exact: bool, feather: int
+) -> UInt8[np.ndarray, "h w d"]:
+    """A made frame with what is known of it, and alpha where the canvas has some."""
+    given, known = canvas.frames[index], canvas.known[index]
+    has_alpha = given.shape[2] == frame.shape[2] == 4
+    if not has_alpha:
+        frame = seen(frame)
+    if exact:
+        frame = paste(frame, seen(given, has_alpha), known, feather)
+    if given.shape[2] == 3:
+        return frame
+    if not has_alpha:
+        frame = cut_out(frame, given, known, canvas.outline)
+    elif canvas.outline == "own":
+        frame = np.concatenate([frame[..., :3], given[..., 3:]], axis=-1)
+    return np.where((known & exact)[..., None], given, frame)
+
+
+def blend(made: np.ndarray, to: Fit, index: int, loop: bool) -> UInt8[np.ndarray, "h w c"]:
     """The frame at `index`: the net's own, or a mix of the two around it by their distances; in a
     loop the first follows the last.
     """
@@ -314,11 +338,11 @@ def enlarge(
 
 
 def paste(
-    made: UInt8[np.ndarray, "h w 3"],
-    given: UInt8[np.ndarray, "h w 3"],
+    made: UInt8[np.ndarray, "h w c"],
+    given: UInt8[np.ndarray, "h w c"],
     known: Bool[np.ndarray, "h w"],
     feather: int,
-) -> UInt8[np.ndarray, "h w 3"]:
+) -> UInt8[np.ndarray, "h w c"]:
     """`given` where it is known, bit by bit; beside it, within about `feather` pixels, `made` is
     moved to meet it (0: a hard edge).
 
@@ -337,13 +361,13 @@ def paste(
 
 def meet(
     made: np.ndarray, given: np.ndarray, known: np.ndarray, feather: int
-) -> UInt8[np.ndarray, "h w 3"]:
+) -> UInt8[np.ndarray, "h w c"]:
     """`made` moved towards what is known nearby, within about `feather` pixels of it."""
     weight = torch.from_numpy(known)[None].float()
     difference = torch.from_numpy(given.astype(np.float32) - made).permute(2, 0, 1) * weight
     near = blur(torch.cat([difference, weight]), feather)
     shift = (
-        near[:3] / near[3:].clamp(min=1e-6) * (2 * near[3:]).clamp(max=1)
+        near[:-1] / near[-1:].clamp(min=1e-6) * (2 * near[-1:]).clamp(max=1)
     )  # half of the blur's weight is known at the border
     moved = torch.from_numpy(made.astype(np.float32)) + shift.permute(1, 2, 0)
     return moved.round().clamp(0, 255).byte().numpy()

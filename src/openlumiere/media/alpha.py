@@ -45,6 +45,13 @@ def over(frames: np.ndarray, background: np.ndarray | tuple[int, int, int]) -> n
     return made
 
 
+def opaque(frames: np.ndarray) -> np.ndarray:
+    """uint8 frames [f, h, w, 3] with an alpha of 255; those that have one come back as they are."""
+    if frames.shape[-1] == 4:
+        return frames
+    return np.concatenate([frames, np.full_like(frames[..., :1], OPAQUE)], axis=-1)
+
+
 def chequerboard(height: int, width: int) -> np.ndarray:
     """White and grey squares, as editors draw transparency: uint8 [h, w, 3]."""
     y, x = np.mgrid[:height, :width] // SQUARE

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from openlumiere.media.alpha import bled
+from openlumiere.media.alpha import bled, opaque
 from openlumiere.media.animation import write_apng, write_gif, write_webp
 from openlumiere.media.blocks import png_blocks
 from openlumiere.media.clip import Clip
@@ -318,8 +318,7 @@ def _with_alpha(clip: Clip, words: list[str]) -> Clip:
         ground = ground_of(frames)
         if ground is None:
             words.append("the background is not one colour: it is kept")
-            opaque = np.full((*frames.shape[:3], 1), 255, np.uint8)
-            return replace(clip, frames=np.concatenate([frames, opaque], axis=-1))
+            return replace(clip, frames=opaque(frames))
         frames = keyed(frames, ground)
         name = "#{:02x}{:02x}{:02x}".format(*ground.colour)
         words.append(f"the plain background ({name}) is made transparent")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 import tyro
@@ -67,6 +67,7 @@ def main(
             print(f"{file.name}", flush=True)
 
 
+@runtime_checkable
 class Shown(Protocol):
     """Clips that are drawn from a seed."""
 

@@ -265,7 +265,7 @@ def nearness(moved: Moved) -> Float[Tensor, "128 128 1"]:
     is below is near, and so is the part.
     """
     if not moved.deep or not moved.camera.startswith("pan"):
-        return torch.zeros(1, 1, 1)
+        return torch.zeros(SIDE, SIDE, 1)
     floor = torch.sigmoid(4 * grid()[..., 1:])
     return NEAREST * torch.maximum(floor, share_of(moved))
 
