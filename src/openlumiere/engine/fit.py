@@ -21,6 +21,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -32,6 +33,7 @@ from torch import Tensor
 
 from openlumiere.contract import NATIVE_RATE, Codec, Known, Native
 from openlumiere.engine.canvas import Canvas, Outline
+from openlumiere.engine.detail import Residual, Way, carried, followed
 from openlumiere.media import Clip, alpha
 from openlumiere.media.keying import even, ground_of, keyed
 
@@ -281,14 +283,84 @@ def restore(
     feather: int,
     loop: bool = False,
 ) -> np.ndarray:
-    """All frames at the canvas's size: what the net made, and with `keep` "exact" the known pixels
-    bit by bit; with alpha where the canvas has some.
+    """All frames at the canvas's size: what the net made, with the detail of frames that are known
+    whole (`detail.py`), and with `keep` "exact" the known pixels bit by bit; with alpha where the
+    canvas has some.
     """
     frames = np.empty(canvas.frames.shape, np.uint8)
+    detail = Detail(made, canvas, to, loop) if keep == "exact" else None
     for index in range(to.frames):
-        frame = enlarge(blend(made, to, index, loop)[None], *canvas.size)[0]
+        frame = enlarged(blend(made, to, index, loop), canvas)
+        if detail is not None:
+            frame = detail.added(index, frame)
         frames[index] = joined(frame, canvas, index, keep == "exact", feather)
     return frames
+
+
+def enlarged(small: UInt8[np.ndarray, "h w c"], canvas: Canvas) -> UInt8[np.ndarray, "H W c"]:
+    """A made frame at the canvas's size, over white where the canvas has no alpha."""
+    shown = small if canvas.frames.shape[3] == 4 else seen(small)
+    return enlarge(shown[None], *canvas.size)[0]
+
+
+class Detail:
+    """What the frames of a canvas that are known whole have beyond the net's pictures of them, for
+    the others (`detail.py`). Clips with alpha are left as they are made.
+    """
+
+    def __init__(self, made: UInt8[np.ndarray, "n h w c"], canvas: Canvas, to: Fit, loop: bool):
+        self.canvas = canvas
+        self.small = lambda index: blend(made, to, index, loop)
+        self.residual = lru_cache(maxsize=2)(self._residual)
+        self.ways = self._ways(whole_frames(canvas, to))
+
+    def _ways(self, whole: list[int]) -> dict[int, list[tuple[int, Way]]]:
+        """Of each frame, to the known one before it and to the one after it."""
+        ways: dict[int, list[tuple[int, Way]]] = {}
+        ends = [-1, *whole, len(self.canvas.frames)]
+        for before, known, after in zip(ends, whole, ends[2:]):
+            source = seen(self.small(known))
+            for run in (range(known - 1, before, -1), range(known + 1, after)):
+                pictures = (seen(self.small(index)) for index in run)
+                for index, way in zip(run, followed(pictures, source)):
+                    ways.setdefault(index, []).append((known, way))
+        return ways
+
+    def _residual(self, known: int) -> Residual:
+        return self.canvas.frames[known].astype(np.float32) - enlarged(
+            self.small(known), self.canvas
+        )
+
+    def added(self, index: int, frame: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w c"]:
+        """A made frame, enlarged, with the detail of the known ones around, of the nearer one
+        more.
+        """
+        near = self.ways.get(index, [])
+        if not near:
+            return frame
+        total = frame.astype(np.float32)
+        for share, (known, way) in zip(shares(index, [known for known, _ in near]), near):
+            total += share * carried(self.residual(known), way)
+        return total.round().clip(0, OPAQUE).astype(np.uint8)
+
+
+def shares(index: int, known: list[int]) -> tuple[float, ...]:
+    """Of one known frame, or of the two around a frame, by their distances."""
+    if len(known) == 1:
+        return (1.0,)
+    before, after = sorted(known)
+    share = (index - before) / (after - before)
+    return 1 - share, share
+
+
+def whole_frames(canvas: Canvas, to: Fit) -> list[int]:
+    """Frames that the net sees and that are known whole, where a clip has no alpha and other frames
+    are not.
+    """
+    whole = canvas.known.all(axis=(1, 2))
+    if whole.all() or canvas.frames.shape[3] == 4:
+        return []
+    return [index for index in sorted(set(to.indices)) if whole[index]]
 
 
 def joined(

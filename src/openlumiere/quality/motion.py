@@ -16,8 +16,11 @@ LARGEST = 480  # of the shorter side; motion of larger frames is read from small
 COARSE = 4  # pixels a side of the places over which motion is evened, so that no speck bends it
 
 
-def flow(here: Picture, there: Picture) -> Flow:
-    """For each pixel of `here`, how far across and down what it shows lies in `there`."""
+def flow(here: Picture, there: Picture, start: Flow | None = None) -> Flow:
+    """For each pixel of `here`, how far across and down what it shows lies in `there`.
+
+    `start` is where to look first: of a frame beside `here`, it finds what has moved far.
+    """
     height, width = here.shape[:2]
     if min(height, width) < LEAST:
         return np.zeros((height, width, 2), np.float32)
@@ -26,8 +29,10 @@ def flow(here: Picture, there: Picture) -> Flow:
     first, second = (grey(picture, size) for picture in (here, there))
     follow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     follow.setUseSpatialPropagation(False)  # else answers depend on the number of threads
-    start = np.zeros((*first.shape, 2), np.float32)
-    found = evened(np.asarray(follow.calc(first, second, start), np.float32))
+    begun = np.zeros((*first.shape, 2), np.float32)
+    if start is not None:
+        begun[:] = cv2.resize(start, size, interpolation=cv2.INTER_AREA) * np.float32(times)
+    found = evened(np.asarray(follow.calc(first, second, begun), np.float32))
     return cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR) / np.float32(times)
 
 
