@@ -9,7 +9,7 @@ flow disagree or colours differ: there something new was made. All our choice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -48,14 +48,22 @@ def followed(frames: Iterable[Picture], known: Picture) -> Iterator[Way]:
         yield Way(flow=there / size, trust=trust_of(there, back, picture, source))
 
 
-def carried(residual: Residual, way: Way) -> Residual:
-    """What a known frame has beyond the net's picture of it, where the pixels of another frame come
-    from, as far as that can be trusted.
+def carried(residuals: Sequence[tuple[float, Residual, Way]]) -> Residual:
+    """What a frame gets of what known frames have beyond the net's pictures of them, each with its
+    share: the mean of what its pixels come from, by share and trust, as far as the best can be
+    trusted.
     """
-    height, width = residual.shape[:2]
-    size = np.array([width, height], np.float32)
-    large = cv2.resize(way.flow, (width, height)) * size
-    return cv2.resize(way.trust, (width, height))[..., None] * moved(residual, large)
+    height, width = residuals[0][1].shape[:2]
+    total = np.zeros((height, width, 3), np.float32)
+    weights = np.zeros((height, width, 1), np.float32)
+    best = weights.copy()
+    for share, residual, way in residuals:
+        large = cv2.resize(way.flow, (width, height)) * np.array([width, height], np.float32)
+        trust = cv2.resize(way.trust, (width, height))[..., None]
+        total += share * trust * moved(residual, large)
+        weights += share * trust
+        best = np.maximum(best, trust)
+    return total * (best / np.maximum(weights, 1e-6))
 
 
 def trust_of(way: Flow, back: Flow, picture: Picture, source: Picture) -> Float[np.ndarray, "h w"]:

@@ -338,10 +338,9 @@ class Detail:
         near = self.ways.get(index, [])
         if not near:
             return frame
-        total = frame.astype(np.float32)
-        for share, (known, way) in zip(shares(index, [known for known, _ in near]), near):
-            total += share * carried(self.residual(known), way)
-        return total.round().clip(0, OPAQUE).astype(np.uint8)
+        each = zip(shares(index, [known for known, _ in near]), near)
+        detail = carried([(share, self.residual(known), way) for share, (known, way) in each])
+        return (frame + detail).round().clip(0, OPAQUE).astype(np.uint8)
 
 
 def shares(index: int, known: list[int]) -> tuple[float, ...]:
@@ -357,7 +356,7 @@ def whole_frames(canvas: Canvas, to: Fit) -> list[int]:
     """Frames that the net sees and that are known whole, where a clip has no alpha and other frames
     are not.
     """
-    whole = canvas.known.all(axis=(1, 2))
+    whole = np.array([known.all() for known in canvas.known])
     if whole.all() or canvas.frames.shape[3] == 4:
         return []
     return [index for index in sorted(set(to.indices)) if whole[index]]
