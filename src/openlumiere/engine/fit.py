@@ -297,7 +297,7 @@ def restore(
     return frames
 
 
-def enlarged(small: UInt8[np.ndarray, "h w c"], canvas: Canvas) -> UInt8[np.ndarray, "H W c"]:
+def enlarged(small: UInt8[np.ndarray, "h w c"], canvas: Canvas) -> UInt8[np.ndarray, "H W d"]:
     """A made frame at the canvas's size, over white where the canvas has no alpha."""
     shown = small if canvas.frames.shape[3] == 4 else seen(small)
     return enlarge(shown[None], *canvas.size)[0]

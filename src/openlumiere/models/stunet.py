@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from openlumiere.models.temporal import (
     AttentionInflation,
     ConvInflation,
+    KnownBranch,
     TemporalDownsample,
     TemporalUpsample,
     fold_frames,
@@ -60,7 +61,11 @@ SUPPORTED: dict[str, set[Any]] = {
     "class_embeddings_concat": {False},
 }
 TEMPORAL_WEIGHTS = "temporal.safetensors"
-EARLIER = {"place_positions": False, "hold_known": False}  # options that earlier files don't name
+EARLIER = {
+    "place_positions": False,
+    "hold_known": False,
+    "known_blocks": 0,
+}  # options that earlier files don't name
 Resampler = TypeVar("Resampler", TemporalDownsample, TemporalUpsample)
 
 
@@ -111,6 +116,8 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
             choice).
         hold_known: whether a widened input holds what is known of the nearest frame where nothing
             is (`Known.as_channels`), zeros otherwise (our choice).
+        known_blocks: residual blocks of a branch that brings what is known straight to the output
+            (`KnownBranch`), 0 for none (our choice).
         init: "identity" (App. B), or "he", the paper's ablation of the temporal resampling
             convolutions.
 
@@ -125,6 +132,7 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         "ResnetBlock2D",
         "ConvInflation",
         "AttentionInflation",
+        "KnownBranch",
     ]
     _skip_layerwise_casting_patterns: ClassVar = ["norm"]
     _repeated_blocks: ClassVar = ["BasicTransformerBlock", "AttentionInflation"]
@@ -141,6 +149,7 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         feed_forward_mult: int = 4,
         place_positions: bool = False,
         hold_known: bool = False,
+        known_blocks: int = 0,
         init: str = "identity",
     ):
         super().__init__()
@@ -162,11 +171,13 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
             feed_forward_mult=feed_forward_mult,
             place_positions=place_positions,
             hold_known=hold_known,
+            known_blocks=known_blocks,
             init=init,
         )
         self._add_resampling()
         self._add_inflation()
         self.conv_in_added = _added_input(self.unet2d.conv_in, self.config.in_channels)
+        self.known_branch = self._known_branch() if known_blocks else None
         self.gradient_checkpointing = False
 
     @classmethod
@@ -228,6 +239,17 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
             place_positions=self.config.place_positions,
         )
 
+    def _known_branch(self) -> KnownBranch:
+        """From the input and the last states of the finest level to the output."""
+        return KnownBranch(
+            sample_channels=self.config.in_channels,
+            channels=self.config.unet["block_out_channels"][0],
+            out_channels=self.config.unet["out_channels"],
+            timestep_channels=self.unet2d.time_embedding.linear_2.out_features,
+            blocks=self.config.known_blocks,
+            groups=self.config.unet["norm_num_groups"],
+        )
+
     # What trains, and what is kept.
 
     def temporal_named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
@@ -257,6 +279,11 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         if old is not None and new is not None:
             with torch.no_grad():
                 new.weight[:, : old.in_channels] = old.weight
+        if self.known_branch is not None:
+            raise ValueError(
+                "in_channels: expected a net without a branch for what is known, got one with it, "
+                "inflate the 2D net with both options"
+            )
         self.conv_in_added = new
         self.register_to_config(in_channels=in_channels)
 
@@ -360,7 +387,12 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         hidden, skips = self._down(self._input(sample), conditions, times)
         hidden = self._middle(hidden, conditions, times[-1])
         hidden = self._up(hidden, skips, conditions, times)
-        sample = unfold_frames(self._output(hidden), len(sample))
+        predicted = self._output(hidden)
+        if self.known_branch is not None:
+            predicted = predicted + self._run(
+                self.known_branch, fold_frames(sample), hidden, conditions.timestep
+            )
+        sample = unfold_frames(predicted, len(sample))
         return STUNetOutput(sample=sample) if return_dict else (sample,)
 
     def _down(

@@ -254,6 +254,70 @@ class AttentionInflation(nn.Module):
         return self.text_attention(queries, text, attention_mask=text_bias).view_as(tokens)
 
 
+class KnownBranch(nn.Module):
+    """What is known, brought straight to the output of a frozen net (our choice): convolutions in
+    space and time over the net's input, `<J, C, M>`, and its last states, scaled and shifted by the
+    diffusion timestep. Zero at start.
+
+    A frozen net has learnt to denoise its own kind of pictures; by this way one that is of another
+    kind can be kept.
+    """
+
+    def __init__(
+        self,
+        sample_channels: int,
+        channels: int,
+        out_channels: int,
+        timestep_channels: int,
+        blocks: int,
+        *,
+        groups: int = 32,
+    ):
+        super().__init__()
+        self.conv_in = nn.Conv2d(sample_channels + channels, channels, 3, padding=1)
+        self.blocks = nn.ModuleList(
+            KnownBlock(channels, timestep_channels, math.gcd(groups, channels))
+            for _ in range(blocks)
+        )
+        self.conv_out = zero(nn.Conv2d(channels, out_channels, 3, padding=1))
+
+    def forward(
+        self,
+        frames: Float[Tensor, "bf k h w"],
+        states: Float[Tensor, "bf c h w"],
+        timestep_embedding: Float[Tensor, "b e"],
+    ) -> Float[Tensor, "bf o h w"]:
+        """What is added to the net's prediction."""
+        hidden = self.conv_in(torch.cat([frames, states], dim=1))
+        for block in self.blocks:
+            hidden = block(hidden, timestep_embedding)
+        return self.conv_out(F.silu(hidden))
+
+
+class KnownBlock(nn.Module):
+    """A residual block of `KnownBranch`: a convolution of each frame, then one along time."""
+
+    def __init__(self, channels: int, timestep_channels: int, groups: int):
+        super().__init__()
+        self.norm = nn.GroupNorm(groups, channels)
+        self.timestep_modulation = nn.Linear(timestep_channels, 2 * channels)
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.temporal_norm = nn.GroupNorm(groups, channels)
+        self.temporal_conv = TemporalConv(channels)
+
+    def forward(
+        self, hidden: Float[Tensor, "bf c h w"], timestep_embedding: Float[Tensor, "b e"]
+    ) -> Float[Tensor, "bf c h w"]:
+        """Frames of `b` clips."""
+        batch = len(timestep_embedding)
+        modulation = self.timestep_modulation(F.silu(timestep_embedding))
+        each = modulation.repeat_interleave(len(hidden) // batch, dim=0)[..., None, None]
+        scale, shift = each.chunk(2, dim=1)
+        states = self.conv(F.silu(self.norm(hidden) * (1 + scale) + shift))
+        clips = unfold_frames(F.silu(self.temporal_norm(states)), batch)
+        return hidden + fold_frames(self.temporal_conv(clips))
+
+
 def place_features(height: int, width: int) -> Float[Tensor, "p 10"]:
     """What a linear layer can read the place of: each coordinate, 0 in the middle and 1 at the
     borders, and its sines and cosines of one and of two half periods from the middle to a border.

@@ -182,6 +182,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "keep": (1, 1000),
     "kept": (1, 1024),
     "layers": (1, 16),
+    "known_blocks": (0, 16),
     "learning_rate": (0, 10),
     "log_every": (1, 10**9),
     "low_noise": (0.01, 100),
@@ -308,6 +309,8 @@ class LatentClipConfig:
     """The net also reads what is known of a clip: one net for every task."""
     unknown: float = 0.3
     """Then, share of clips of which nothing is known, as in text to video."""
+    known_blocks: int = 2
+    """And blocks of the branch that brings what is known to the output."""
     bf16: bool = True
     """Multiply in bfloat16."""
     loop: LoopConfig = LATENT_CLIP_LOOP

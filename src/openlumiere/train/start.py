@@ -25,6 +25,7 @@ from openlumiere.train.nets import FACTOR
 MODEL = "model_index.json"
 UNET = "config.json"
 TEMPORAL = "temporal"
+BRANCH = "known_branch."  # whose last layer is zero at start
 
 
 class VideoNet(NamedTuple):
@@ -216,7 +217,7 @@ def copy_temporal(source: STUNet, target: STUNet) -> None:
     """
     weights = dict(source.temporal_named_parameters())
     for name, parameter in target.temporal_named_parameters():
-        if name not in weights and not parameter.any():
+        if name not in weights and (not parameter.any() or name.startswith(BRANCH)):
             continue
         expected, got = tuple(parameter.shape), shape_in(weights, name)
         if got != expected:

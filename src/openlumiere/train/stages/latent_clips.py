@@ -121,6 +121,7 @@ def latent_clip_stage(
         attention_blocks=config.attention_blocks,
         place_positions=config.place_positions,
         hold_known=config.conditional,
+        known_blocks=config.known_blocks if config.conditional else 0,
         in_channels=2 * channels + 1 if config.conditional else channels,
     )
     if start is not None:
