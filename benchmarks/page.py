@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 import tyro
 
-from openlumiere.engine.lumiere import WEIGHTS
+from openlumiere.models.hub import WORLD_32
 
 PROMPT = "a rocket moves up on a blue background"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -42,7 +42,7 @@ class Took:
     browser: float = 0.0
 
 
-def main(clips: int = 5, steps: int = 20, frames: int = 80, model: str = str(WEIGHTS)) -> None:
+def main(clips: int = 5, steps: int = 20, frames: int = 80, model: str = str(WORLD_32)) -> None:
     """Make clips both ways, in turns."""
     from playwright.sync_api import sync_playwright
 

@@ -5,7 +5,7 @@ import pytest
 
 from openlumiere.apps.cli.loading import content_beyond, known, words_beyond
 from openlumiere.engine.inputs import open_task
-from openlumiere.engine.lumiere import WEIGHTS
+from openlumiere.models.hub import WORLD_32
 from openlumiere.media import Clip
 from openlumiere.models.knows import read_knows
 from openlumiere.tasks import (
@@ -25,7 +25,7 @@ from openlumiere.tasks import (
 def bundled(tiny):
     from dataclasses import replace
 
-    return replace(tiny, knows=read_knows(WEIGHTS))
+    return replace(tiny, knows=read_knows(WORLD_32))
 
 
 def drawing(side=32):

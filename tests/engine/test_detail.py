@@ -35,7 +35,7 @@ def panned():
 def restored(true, made, known=(0,)):
     canvas = keyframes({frame: true[frame] for frame in known}, FRAMES, Fraction(NATIVE_RATE))
     to = fit(canvas, Native(side=SMALL, multiple=8))
-    return restore(made, canvas, to, "exact", 0)
+    return restore(made, canvas, to, "exact", 0, with_detail=True)
 
 
 def error(frames, true):

@@ -84,7 +84,7 @@ def test_weights_that_are_not_finite_are_never_learnt(lumiere, full):
 
 @pytest.fixture(scope="module")
 def bundled():
-    return Lumiere.from_pretrained()
+    return Lumiere.from_pretrained("world-32")
 
 
 SHOWN = "a star stays still on a blue background"

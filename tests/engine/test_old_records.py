@@ -30,7 +30,7 @@ def plain_style(net):
 
 @pytest.fixture(scope="module")
 def lumiere():
-    return Lumiere.from_pretrained()
+    return Lumiere.from_pretrained("world-32")
 
 
 @pytest.mark.parametrize("path", SIDECARS, ids=lambda path: path.stem)

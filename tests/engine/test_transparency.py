@@ -61,7 +61,7 @@ SAME_SHAPE = {"mend": GIVEN, "mend by itself": GIVEN, "cinemagraph": STILL, "res
 
 @pytest.fixture(scope="module")
 def lumiere():
-    return Lumiere.from_pretrained()
+    return Lumiere.from_pretrained("world-32")
 
 
 @pytest.mark.parametrize("name", TASKS)

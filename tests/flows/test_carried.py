@@ -6,10 +6,10 @@ import pytest
 from openlumiere import Clip, Lumiere
 from openlumiere.apps.cli import main
 from openlumiere.engine.finish import read_sidecar
-from openlumiere.engine.lumiere import WEIGHTS
+from openlumiere.models.hub import WORLD_32
 
 pytestmark = pytest.mark.skipif(
-    not (WEIGHTS / "model_index.json").is_file(), reason="no weights are carried yet"
+    not (WORLD_32 / "model_index.json").is_file(), reason="no weights are carried yet"
 )
 
 PROMPT = "a dog moves right on a green background"
@@ -18,7 +18,7 @@ MIB = 2**20
 
 @pytest.fixture(scope="module")
 def lumiere():
-    return Lumiere.from_pretrained()
+    return Lumiere.from_pretrained("world-32")
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +34,10 @@ def border(frames):
 
 
 def test_the_carried_files_keep_to_their_budget():
-    files = [path for path in WEIGHTS.rglob("*") if path.is_file()]
+    files = [path for path in WORLD_32.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 40 * MIB
     assert all(path.stat().st_size <= 15 * MIB for path in files)
-    assert (WEIGHTS / "checksums.json").is_file()
+    assert (WORLD_32 / "checksums.json").is_file()
 
 
 def test_five_seconds_at_16_frames_a_second(clip):

@@ -32,7 +32,7 @@ TOLERANCE = 2.0  # levels of 255, of a block's mean
 
 @cache
 def lumiere() -> Lumiere:
-    return Lumiere.from_pretrained()
+    return Lumiere.from_pretrained("world-32")
 
 
 def given_clip() -> Clip:

@@ -15,7 +15,7 @@ FILE = 40  # with mark, signature and encoding
 
 @pytest.fixture(scope="module")
 def bundled():
-    return Lumiere.from_pretrained()
+    return Lumiere.from_pretrained("world-32")
 
 
 def test_from_a_task_to_its_frames(bundled):

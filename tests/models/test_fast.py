@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from nets import small_fast
 from openlumiere import Lumiere
-from openlumiere.engine.lumiere import WEIGHTS
+from openlumiere.models.hub import WORLD_32
 from openlumiere.models.fast import FILE, read_fast
 from openlumiere.models.folder import ModelError, write_checksums
 from openlumiere.tasks import Generate
@@ -82,4 +82,4 @@ def test_a_broken_file_is_refused(tmp_path):
 
 
 def test_the_default_model_has_none():
-    assert read_fast(WEIGHTS) is None
+    assert read_fast(WORLD_32) is None

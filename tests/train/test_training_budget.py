@@ -117,7 +117,7 @@ torch.set_num_threads(1)
 from dataclasses import replace
 from pathlib import Path
 from discs import Discs
-from openlumiere.engine.lumiere import WEIGHTS
+from openlumiere.models.hub import WORLD_32
 from openlumiere.models.e5 import E5TextEncoder
 from openlumiere.train.config import PRESETS
 from openlumiere.train.data import CaptionStates
@@ -129,7 +129,7 @@ class Said(Observer):
     def planned(self, budget, frames):
         self.sample = budget.sample
 config = PRESETS["world-32"].video
-net, codec = open_net(None, WEIGHTS, config.attention_blocks)
+net, codec = open_net(None, WORLD_32, config.attention_blocks)
 stage = video_stage(Discs(), CaptionStates(E5TextEncoder()), net, codec, config)
 loop = replace(config.loop, batch=int(sys.argv[3]), count_work=False, show_every=0)
 said = Said()

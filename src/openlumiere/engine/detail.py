@@ -4,7 +4,8 @@ frames along the optical flow of the clip that was made.
 A net sees a photograph at its own side and makes frames of that side. What a known frame has beyond
 its made and enlarged self is a residual at full size; every other frame gets it where its pixels
 come from, by optical flow (OpenCV's DIS, Kroeger et al. 2016). It fades where forward and backward
-flow disagree or colours differ: there something new was made. All our choice.
+flow disagree or colours differ: there something new was made. It is done for models of latents,
+since nets of pixels lose nothing on the way. All our choice.
 """
 
 from __future__ import annotations

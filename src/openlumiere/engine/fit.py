@@ -282,13 +282,14 @@ def restore(
     keep: str,
     feather: int,
     loop: bool = False,
+    with_detail: bool = False,
 ) -> np.ndarray:
-    """All frames at the canvas's size: what the net made, with the detail of frames that are known
-    whole (`detail.py`), and with `keep` "exact" the known pixels bit by bit; with alpha where the
-    canvas has some.
+    """All frames at the canvas's size: what the net made, `with_detail` of the frames that are
+    known whole (`detail.py`), and with `keep` "exact" the known pixels bit by bit; with alpha where
+    the canvas has some.
     """
     frames = np.empty(canvas.frames.shape, np.uint8)
-    detail = Detail(made, canvas, to, loop) if keep == "exact" else None
+    detail = Detail(made, canvas, to, loop) if with_detail and keep == "exact" else None
     for index in range(to.frames):
         frame = enlarged(blend(made, to, index, loop), canvas)
         if detail is not None:

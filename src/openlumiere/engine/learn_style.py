@@ -21,12 +21,15 @@ from peft import LoraConfig, get_peft_model_state_dict
 from torch import Tensor, nn
 from tqdm import trange
 
+from openlumiere.contract import TIMES
 from openlumiere.diffusion.loss import add_noise, signal_and_noise, velocity_weight
-from openlumiere.diffusion.process import CONVERSIONS, VariancePreserving
+from openlumiere.diffusion.process import CONVERSIONS, Flow, VariancePreserving, process_of
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.media import Clip
+from openlumiere.media.alpha import opaque
 from openlumiere.models.lora import AdapterConfig, sort_tensors
 from openlumiere.models.style import Style
+from openlumiere.models.text import mean_state
 from openlumiere.tasks.values import Learning
 
 LAYERS = (
@@ -43,9 +46,11 @@ report = logging.getLogger("openlumiere.report")
 
 
 class Examples(NamedTuple):
-    """Pictures a little larger than the net's frame, in [-1, 1], the text of each, and no text."""
+    """Pictures a little larger than the net's frame, in [-1, 1] and with alpha where the codec has
+    some, the text of each, and no text.
+    """
 
-    pictures: Float[Tensor, "n 3 side side"]
+    pictures: Float[Tensor, "n c side side"]
     text: Float[Tensor, "n tokens d"]
     text_mask: Bool[Tensor, "n tokens"]
     no_text: Float[Tensor, "1 no_tokens d"]
@@ -86,7 +91,8 @@ def learn(
 def prepare(base: LumierePipeline, pictures: Sequence[Clip], prompts: list[str]) -> Examples:
     """Pictures cut to squares and encoded prompts, on the pipeline's device."""
     side = round(MARGIN * base.native_size)
-    squares = [middle_square(as_tensor(picture)) for picture in pictures]
+    has_alpha = base.codec.colours == 4
+    squares = [middle_square(as_tensor(picture, has_alpha)) for picture in pictures]
     sized = torch.cat([F.interpolate(square, (side, side), mode="area") for square in squares])
     text = base.text.encode(prompts)
     no_text = base.text.encode([""])
@@ -99,13 +105,13 @@ def prepare(base: LumierePipeline, pictures: Sequence[Clip], prompts: list[str])
     )
 
 
-def as_tensor(picture: Clip) -> Float[Tensor, "1 3 h w"]:
-    """A clip's first frame in [-1, 1], over white where it is transparent."""
-    pixels = torch.from_numpy(picture.over("white").frames[0].copy())
-    return pixels.permute(2, 0, 1)[None].float() / 127.5 - 1
+def as_tensor(picture: Clip, has_alpha: bool) -> Float[Tensor, "1 c h w"]:
+    """A clip's first frame in [-1, 1], with alpha, or over white where it is transparent."""
+    frames = opaque(picture.frames) if has_alpha else picture.over("white").frames
+    return torch.from_numpy(frames[0].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
-def middle_square(picture: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 s s"]:
+def middle_square(picture: Float[Tensor, "1 c h w"]) -> Float[Tensor, "1 c s s"]:
     """The largest square in the middle."""
     height, width = picture.shape[-2:]
     side = min(height, width)
@@ -135,9 +141,9 @@ def warn_of_misfits(base: LumierePipeline, examples: Examples, prompts: Sequence
 @torch.no_grad()
 def prompt_gain(base: LumierePipeline, examples: Examples, index: int) -> float:
     """The share of the net's error on a picture that its prompt takes away; below 0 it adds."""
-    process = VariancePreserving(base.scheduler)
+    process = process_of(base.scheduler)
     generator = torch.Generator().manual_seed(0)
-    first, last = (int(share * process.steps) for share in FIT_RANGE)
+    first, last = (int(share * steps_of(process)) for share in FIT_RANGE)
     rows = torch.full((FIT_LEVELS,), index)
     clean = coded_crops(base, examples, rows, generator)
     timestep = torch.linspace(first, last, FIT_LEVELS).long().to(clean.device)
@@ -212,13 +218,16 @@ class Noised(NamedTuple):
     @classmethod
     def at(
         cls,
-        process: VariancePreserving,
+        process: VariancePreserving | Flow,
         clean: Float[Tensor, "b c h w"],
         timestep: Int64[Tensor, " b"],
         generator: torch.Generator,
     ) -> Noised:
         """`clean` under noise drawn for these timesteps."""
         noise = torch.randn(clean.shape, generator=generator).to(clean.device)
+        if isinstance(process, Flow):
+            noisy = process.level(timestep).noised(clean, noise)
+            return cls(noisy, timestep, noise - clean)
         noisy = add_noise(clean, noise, timestep, process)
         alpha, sigma = signal_and_noise(timestep, process, clean.ndim)
         target = CONVERSIONS[process.kind](clean, noisy, alpha, sigma, "sample")
@@ -228,8 +237,14 @@ class Noised(NamedTuple):
 def predict(unet: nn.Module, noised: Noised, text: Tensor, mask: Tensor) -> Tensor:
     """The net's own prediction in float32, without the channels beyond the picture's."""
     dtype = next(unet.parameters()).dtype
+    config: Any = unet.config
+    classes = mean_state(text, mask) if config.class_embed_type == "projection" else None
     output = unet(
-        noised.noisy.to(dtype), noised.timestep, text.to(dtype), encoder_attention_mask=mask
+        noised.noisy.to(dtype),
+        noised.timestep,
+        text.to(dtype),
+        class_labels=None if classes is None else classes.to(dtype),
+        encoder_attention_mask=mask,
     ).sample
     return output[:, : noised.target.shape[1]].float()
 
@@ -244,22 +259,27 @@ def draw_loss(
     """The error of the net's prediction on a drawn batch, weighted as in training where it predicts
     the clean picture.
     """
-    process = VariancePreserving(base.scheduler)
+    process = process_of(base.scheduler)
     rows = torch.randint(len(examples.pictures), (learning.batch,), generator=generator)
     clean = coded_crops(base, examples, rows, generator)
-    timestep = torch.randint(process.steps, (learning.batch,), generator=generator)
+    timestep = torch.randint(steps_of(process), (learning.batch,), generator=generator)
     noised = Noised.at(process, clean, timestep.to(clean.device), generator)
     text, mask = texts_of(examples, rows, learning.text_dropout, generator)
     prediction = predict(unet, noised, text, mask)
     error = (prediction - noised.target).square().flatten(1).mean(1)
-    if process.kind == "sample":
+    if isinstance(process, VariancePreserving) and process.kind == "sample":
         error = error * velocity_weight(noised.timestep, process)
     return error.mean()
 
 
+def steps_of(process: VariancePreserving | Flow) -> int:
+    """How many timesteps a net was trained at; a flow is sampled at whole ones here."""
+    return TIMES if isinstance(process, Flow) else process.steps
+
+
 def random_crops(
-    pictures: Float[Tensor, "b 3 side side"], side: int, generator: torch.Generator
-) -> Float[Tensor, "b 3 s s"]:
+    pictures: Float[Tensor, "b c side side"], side: int, generator: torch.Generator
+) -> Float[Tensor, "b c s s"]:
     """A square of each, `side` wide: a little smaller or as large, flipped half of the time."""
     crops = []
     for picture in pictures:

@@ -20,7 +20,7 @@ from jaxtyping import UInt8
 from openlumiere.backbones.registry import is_ours, open_published
 from openlumiere.contract import Backbone
 from openlumiere.diffusion.multidiffusion import Windows
-from openlumiere.diffusion.process import make_scheduler
+from openlumiere.diffusion.process import Flow, make_scheduler, process_of
 from openlumiere.engine.adapters import Lora, merge_loras, read_loras
 from openlumiere.engine.base import LumierePipeline, inflated
 from openlumiere.engine.cascade import LumiereUpscalePipeline
@@ -57,7 +57,7 @@ from openlumiere.media import Clip
 from openlumiere.models import span
 from openlumiere.models.fast import Fast, read_fast
 from openlumiere.models.folder import UPSCALER
-from openlumiere.models.hub import locate
+from openlumiere.models.hub import DEFAULT, WORLD_32, locate
 from openlumiere.models.knows import Knows, read_knows
 from openlumiere.models.style import Style
 from openlumiere.safety import prompts as screen
@@ -84,8 +84,6 @@ from openlumiere.tasks.values import UPSCALE_STEPS, Scheduler, parse_schedule
 from openlumiere.tasks.values import memory as read_memory
 
 log = logging.getLogger("openlumiere")
-
-WEIGHTS = Path(__file__).parent.parent / "weights"
 
 
 class How(TypedDict, total=False):
@@ -137,15 +135,15 @@ class Lumiere:
         memory: int | str = 0,
         loras: Sequence[str] = (),
     ) -> Lumiere:
-        """The bundled weights, or a folder in diffusers' layout, or `owner/name` on the hub: our
-        pipeline or a published one (`backbones/registry.py`). Its super-resolution net is in
-        `upscaler/`; a published model takes the bundled one. `dtype` is also a name, as records
-        have it, or "auto", the fastest on the device. Of a published model, `memory` bytes
-        (or `8GiB`) decide where its parts lie (`engine/offload.py`; 0 is no limit), and `loras`,
-        each `FILE` or `FILE:0.8`, are merged in.
+        """The bundled weights `toys`, others by name (`models/hub.py`), a folder in diffusers'
+        layout, or `owner/name` on the hub: our pipeline or a published one
+        (`backbones/registry.py`). Its super-resolution net is in `upscaler/`; a published model
+        takes the bundled one. `dtype` is also a name, as records have it, or "auto", the fastest on
+        the device. Of a published model, `memory` bytes (or `8GiB`) decide where its parts lie
+        (`engine/offload.py`; 0 is no limit), and `loras`, each `FILE` or `FILE:0.8`, are merged in.
         """
         dtype = dtype_of(dtype, device)
-        folder = locate(model or WEIGHTS)
+        folder = locate(model or DEFAULT)
         ours = is_ours(folder)
         if ours and (loras or memory):
             raise ValueError(
@@ -157,7 +155,7 @@ class Lumiere:
             base = LumierePipeline.from_pretrained(folder, torch_dtype=dtype).to(device)
         else:
             base = open_theirs(folder, device, dtype, read_memory(memory), read_loras(loras))
-        enlarging = (folder if ours else WEIGHTS) / UPSCALER
+        enlarging = (folder if ours else WORLD_32) / UPSCALER
         upscaler = None
         if enlarging.is_dir():
             upscaler = LumiereUpscalePipeline.from_pretrained(enlarging, torch_dtype=dtype)
@@ -296,8 +294,22 @@ class Lumiere:
             return base
         return sha256(f"{base} {self.upscaler.fingerprint()}".encode()).hexdigest()
 
+    @cached_property
+    def _enlarger(self) -> LumiereUpscalePipeline:
+        """The model's own super-resolution net, or the bundled one."""
+        if self.upscaler is not None:
+            return self.upscaler
+        backbone = self.base.backbone
+        dtype = getattr(getattr(backbone, "net", None), "dtype", torch.float32)
+        bundled = LumiereUpscalePipeline.from_pretrained(WORLD_32 / UPSCALER, torch_dtype=dtype)
+        return bundled.to(backbone.device)
+
     def fingerprint_for(self, task: Task) -> str:
-        """The fingerprint, with that of the distilled weights for a task in few steps."""
+        """The fingerprint, with that of the distilled weights for a task in few steps, and of the
+        super-resolution net for one that takes a net which the model has not.
+        """
+        if isinstance(task, Upscale) and task.enlarger == "cascade" and self.upscaler is None:
+            return sha256(f"{self.fingerprint} {self._enlarger.fingerprint()}".encode()).hexdigest()
         if not (isinstance(task, Sampled) and task.sampling.fast and self.fast):
             return self.fingerprint
         return sha256(f"{self.fingerprint} {self.fast.factors.sha256}".encode()).hexdigest()
@@ -323,7 +335,8 @@ class Lumiere:
         pictures = [inputs[f"image {index}"].clip for index in range(len(task.images))]
         own = inflated(self.base)
         base = copy.copy(own)
-        base.scheduler = make_scheduler("ddim", own.scheduler.config)
+        if not isinstance(process_of(own.scheduler), Flow):
+            base.scheduler = make_scheduler("ddim", own.scheduler.config)
         return learn(base, pictures, task.name, task.prompts, task.learning)
 
     def _frames_of_all(
@@ -378,7 +391,8 @@ class Lumiere:
         made = run(backbone, plan, task.sampling, on_step)[0]
         if isinstance(task, Restyle):
             return restore(made, canvas, to, "soft", 0)
-        return restore(made, canvas, to, task.keep.pixels, task.keep.feather, loops(task))
+        keep, in_latents = task.keep, not backbone.codec.bounded
+        return restore(made, canvas, to, keep.pixels, keep.feather, loops(task), in_latents)
 
     def _sized(
         self, task: Generate | Image, frames: UInt8[np.ndarray, "f h w c"]
@@ -444,16 +458,12 @@ class Lumiere:
         limit: int = 0,
     ) -> UInt8[np.ndarray, "f H W 3"]:
         """By the super-resolution net; what it makes of long clips lies in a file."""
-        if self.upscaler is None:
-            raise ValueError(
-                "upscale: expected a model with a super-resolution net, got one without, "
-                "put one into its folder upscaler"
-            )
-        factor = self.upscaler.codec.factor
+        upscaler = self._enlarger
+        factor = upscaler.codec.factor
         count, height, width = frames.shape[:3]
         size = (count, height, width)
-        windows = pick_tiles(self.upscaler, size, limit, self.base.weights)
-        return self.upscaler(
+        windows = pick_tiles(upscaler, size, limit, self.base.weights)
+        return upscaler(
             frames,
             prompt,
             seed=seed,

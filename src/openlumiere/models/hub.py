@@ -18,8 +18,13 @@ FILES = [
 ]  # what a model folder may hold; pickles stay where they are
 
 
-BUNDLED = {"toys": Path(__file__).parents[1] / "weights_toys"}
-"""Models of this package beside the one that is taken unasked."""
+PACKAGE = Path(__file__).parents[1]
+BUNDLED = {"toys": PACKAGE / "weights_toys", "world-32": PACKAGE / "weights"}
+"""Models of this package, by name."""
+DEFAULT = BUNDLED["toys"]
+"""The one that is taken unasked."""
+WORLD_32 = BUNDLED["world-32"]
+"""The model of pixels, with the super-resolution net."""
 
 
 def named_files(index: Path) -> list[str]:

@@ -25,12 +25,12 @@ from openlumiere.apps.cli.train import (
     TrainUpscalerClips,
 )
 from openlumiere.engine.base import inflated
-from openlumiere.engine.lumiere import WEIGHTS, Lumiere
+from openlumiere.engine.lumiere import Lumiere
 from openlumiere.engine.model import Model
 from openlumiere.media.replace import check_folder_of_weights
 from openlumiere.models.e5 import E5TextEncoder
 from openlumiere.models.folder import UPSCALER
-from openlumiere.models.hub import BUNDLED
+from openlumiere.models.hub import BUNDLED, WORLD_32
 from openlumiere.models.stunet import TEMPORAL_WEIGHTS
 from openlumiere.train.budget import Budget
 from openlumiere.train.config import PRESETS
@@ -82,7 +82,7 @@ def from_bundled(options: Options) -> Options:
         return options
     if options.run.start is not None or image_run(options) is not None:
         return options
-    return replace(options, run=replace(options.run, start=WEIGHTS))
+    return replace(options, run=replace(options.run, start=WORLD_32))
 
 
 def named(options: Options) -> Options:
