@@ -172,10 +172,7 @@ def small(frames: np.ndarray) -> np.ndarray:
 
 def steps_of(frames: np.ndarray) -> list[float]:
     """Mean change from each frame to the next, in levels."""
-    return [
-        float(np.abs(one.astype(float) - other).mean())
-        for one, other in pairwise(frames)
-    ]
+    return [float(np.abs(one.astype(float) - other).mean()) for one, other in pairwise(frames)]
 
 
 def moved_since_first(frames: np.ndarray) -> list[np.ndarray]:

@@ -5,8 +5,8 @@ import pytest
 
 from openlumiere.apps.cli.loading import content_beyond, known, words_beyond
 from openlumiere.engine.inputs import open_task
-from openlumiere.models.hub import WORLD_32
 from openlumiere.media import Clip
+from openlumiere.models.hub import WORLD_32
 from openlumiere.models.knows import read_knows
 from openlumiere.tasks import (
     Animate,

@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
-from openlumiere import Clip
+from openlumiere import Clip, Lumiere
 from openlumiere.apps.cli import main
 from openlumiere.engine.finish import read_sidecar
 
@@ -50,13 +50,15 @@ def test_any_clip_becomes_four_times_as_large(cascade, small, tmp_path, capsys):
     assert record.task.kind == "upscale" and list(record.task.media()) == ["clip"]
 
 
-def test_a_model_without_a_net_is_told_so(tiny_model, small, tmp_path, capsys):
-    assert (
-        main(["upscale", str(small), "-o", str(tmp_path / "large.mp4"), "--model", str(tiny_model)])
-        == 2
-    )
-    assert "upscale: expected a model with a super-resolution net" in capsys.readouterr().err
-    assert not (tmp_path / "large.mp4").exists()
+def test_a_model_without_a_net_takes_the_bundled_one(tiny_model, small, tmp_path):
+    large = tmp_path / "large.mp4"
+    words = ["--model", str(tiny_model), "--steps", "1"]
+    assert main(["upscale", str(small), "-o", str(large), *words]) == 0
+    clip = Clip.load(small)
+    assert Clip.load(large).size == tuple(4 * side for side in clip.size)
+    record = read_sidecar(large)
+    lumiere = Lumiere.from_pretrained(tiny_model, dtype=record.machine.dtype)
+    assert record.model == lumiere.fingerprint_for(record.task) != lumiere.fingerprint
 
 
 @pytest.mark.parametrize(

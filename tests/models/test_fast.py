@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 
 from nets import small_fast
 from openlumiere import Lumiere
-from openlumiere.models.hub import WORLD_32
 from openlumiere.models.fast import FILE, read_fast
 from openlumiere.models.folder import ModelError, write_checksums
+from openlumiere.models.hub import WORLD_32
 from openlumiere.tasks import Generate
 
 ASKED = {"frames": 4, "size": 0, "seed": 2, "fast": True}

@@ -6,9 +6,8 @@ import pytest
 
 from openlumiere import Lumiere
 from openlumiere.apps.cli import main
-from openlumiere.models.hub import WORLD_32
 from openlumiere.models.folder import ModelError
-from openlumiere.models.hub import locate, named_files
+from openlumiere.models.hub import WORLD_32, locate, named_files
 
 COMMIT = "0" * 40
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from openlumiere.models.hub import WORLD_32
+from openlumiere.models.hub import BUNDLED
 from openlumiere.models.knows import KNOWS, read_knows
 from openlumiere_world.grammar import GRAMMARS, NOUNS
 from openlumiere_world.scope import WORLD_32
@@ -13,7 +13,7 @@ from openlumiere_world.vocabulary import known_words
 
 @pytest.fixture(scope="module")
 def knows():
-    return read_knows(WORLD_32)
+    return read_knows(BUNDLED["world-32"])
 
 
 def test_the_bundled_weights_know_the_words_of_the_world_they_were_trained_on(knows):

@@ -93,6 +93,14 @@ def test_conditional_training_begins_as_the_model_it_starts_from_and_reads_what_
     begun = stage(start=tmp_path / "plain", config=conditional)
     assert begun.net.config.in_channels == 33 and begun.net.config.hold_known
     assert not begun.net.conv_in_added.weight.any()
+    plain = stage(start=tmp_path / "plain")
+    clip, text = torch.randn(1, 16, FRAMES, 16, 16), torch.randn(1, 2, 384)
+    known = torch.randn(1, 17, FRAMES, 16, 16)
+    given = {"encoder_hidden_states": text, "class_labels": text[:, 0]}
+    with torch.no_grad():
+        before = plain.net(clip, 500, **given).sample
+        after = begun.net(torch.cat([clip, known], 1), 500, **given).sample
+    assert torch.equal(before, after)
     trained = run(tmp_path / "told", 6, config=conditional, start=tmp_path / "plain")
     assert trained.net.conv_in_added.weight.any()
 

@@ -14,6 +14,7 @@ from openlumiere.models.knows import Knows
 from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.captions import WORDS
 from openlumiere_world.toys.grounds import COLOURS, SCENES
+from openlumiere_world.toys.moved import SAYS, WAYS
 from openlumiere_world.toys.scene import MOVES
 from openlumiere_world.toys.subjects import LANGUAGES, Subject, everyday_names, plain_code
 from openlumiere_world.vocabulary import Words, small_words
@@ -37,7 +38,9 @@ def known_words(cache: Cache, emojibase: Path) -> Knows:
         subjects={
             subject.names["en"]: subject_words(subject, tags) for subject in cache.subjects.values()
         },
-        actions={OWN: own_words(cache)} | {move: move_words(move) for move in MOVES},
+        actions={OWN: own_words(cache)}
+        | {move: move_words(move) for move in MOVES}
+        | {picture_move(move): picture_words(move) for move in SAYS["en"].motions},
         colours={colour: colour_words(colour) for colour in COLOURS},
         grounds={ground: ground_words(ground) for ground in ("transparent", *SCENES)},
         styles=style_words(cache),
@@ -94,6 +97,16 @@ def move_words(move: str) -> Words:
     return {language: list(words.moves[move]) for language, words in WORDS.items()}
 
 
+def picture_move(move: str) -> str:
+    """The name of what a part of a picture does."""
+    return f"flow {move}" if move in WAYS else "nothing moves" if move == "still" else move
+
+
+def picture_words(move: str) -> Words:
+    """What is said of it."""
+    return {language: list(says.motions[move]) for language, says in SAYS.items()}
+
+
 def colour_words(colour: str) -> Words:
     """A colour's name."""
     return {language: [words.colours[colour]] for language, words in WORDS.items()}
@@ -120,6 +133,7 @@ def fillers() -> Words:
         language: [
             *small[language],
             *FILLERS[language].split(),
+            *" ".join([*SAYS[language].pictures, *SAYS[language].before]).split(),
             *" ".join([words.gradient, *words.plain]).replace("{", " ").replace("}", " ").split(),
             *(word for text in words.effects.values() for word in text.split()),
         ]
