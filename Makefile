@@ -8,7 +8,7 @@ PROCESSES ?= 2
 
 demo: venv
 	@mkdir -p out
-	$(VENV)/bin/lumiere generate "a rocket moves up in space" --model toys --fast --seed 7 --preview -o out/demo.mp4
+	$(VENV)/bin/lumiere generate "a rocket moves up in space" --fast --seed 7 --preview -o out/demo.mp4
 
 check: lint types test docs package
 

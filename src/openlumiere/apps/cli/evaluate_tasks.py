@@ -82,7 +82,7 @@ def main(words: list[str]) -> int:
         judge_steps=options.judge_steps,
     )
     sources = asked.open()
-    lumiere = load(options.weights)
+    lumiere = load(options.weights, "world-32")
     report = evaluate(lumiere, asked, sources)
     out = options.output.out
     table = None if out is None else out.with_suffix(".md")

@@ -105,7 +105,7 @@ def check(options: EvaluateUpscale) -> None:
 
 def open_lumiere(options: EvaluateUpscale) -> Lumiere:
     """The model, with the super-resolution net that is measured. Raises ValueError for none."""
-    lumiere = load(options.weights)
+    lumiere = load(options.weights, "world-32")
     if options.upscaler is not None:
         from openlumiere.engine.cascade import LumiereUpscalePipeline
         from openlumiere.engine.lumiere import Lumiere

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from openlumiere.engine.base import LumierePipeline
     from openlumiere.quality.bench import Report
 
+MODELS = {"world-32": "world-32", "world-128": "toys"}  # bundled, of each scope
 FLOOR = 20  # prompts of the net without temporal training, at most
 
 
@@ -42,8 +43,8 @@ class EvaluateWorld:
     For world-128 a packed cache of toys.
     """
     scope: Literal["world-32", "world-128"] = "world-32"
-    """Eight drawings on plain colours, as the bundled model knows them; or the toy world, that of
-    --model toys.
+    """Eight drawings on plain colours, as the bundled model world-32 knows them; or the toy world,
+    that of toys. The model of the scope is measured unless --model names another.
     """
     prompts: int = 100
     """Prompts, and clips: half trained combinations, half held out, the five languages by turns."""
@@ -127,7 +128,7 @@ def both(options: EvaluateWorld) -> tuple[LumierePipeline, LumiereModel, Lumiere
     from openlumiere.engine.base import inflated
     from openlumiere.engine.lumiere import Lumiere
 
-    lumiere = load(options.weights)
+    lumiere = load(options.weights, MODELS[options.scope])
     base = inflated(lumiere.base)
     alpha = options.scope == "world-128"
     model = LumiereModel(lumiere, options.sampling, alpha=alpha)

@@ -106,11 +106,13 @@ def check_file(path: Path, suffix: str) -> None:
     check_folder(path.parent)
 
 
-def load(weights: Weights) -> Lumiere:
-    """The model that is measured."""
+def load(weights: Weights, usual: str | None = None) -> Lumiere:
+    """The model that is measured: the one that is named, else the `usual` one of a measure, else
+    the default.
+    """
     from openlumiere.apps.cli import loading
 
-    return loading.load(weights.model, weights.device, weights.dtype)
+    return loading.load(weights.model or usual, weights.device, weights.dtype)
 
 
 @dataclass(frozen=True)
