@@ -168,21 +168,22 @@ def conditional(
     full_pictures: Path,
     model: Path,
     run: Path,
+    share: float = PHOTOGRAPHS,
     minutes: float = float("inf"),
     threads: int = 1,
     config: LatentClipConfig = CONDITIONAL,
 ) -> None:
     """Train a model's temporal part to make clips of which something is known, for every task, on
     clips of the world and of moved photographs: of each a bank of clips of every fifth frame and
-    one of every frame.
+    one of every frame. `share` of the batches are photographs.
     """
     torch.set_num_threads(threads)
     pipeline = open_model(model)
     source = Banks(
-        Part(Bank(bank), config.stride, (1 - PHOTOGRAPHS) * (1 - FULL_RATE)),
-        Part(Bank(full_rate), 1, (1 - PHOTOGRAPHS) * FULL_RATE, LATEST),
-        Part(Bank(pictures), config.stride, PHOTOGRAPHS * (1 - FULL_RATE), shown=True),
-        Part(Bank(full_pictures), 1, PHOTOGRAPHS * FULL_RATE, LATEST, shown=True),
+        Part(Bank(bank), config.stride, (1 - share) * (1 - FULL_RATE)),
+        Part(Bank(full_rate), 1, (1 - share) * FULL_RATE, LATEST),
+        Part(Bank(pictures), config.stride, share * (1 - FULL_RATE), shown=True),
+        Part(Bank(full_pictures), 1, share * FULL_RATE, LATEST, shown=True),
     )
     stage = latent_clip_stage(
         source,
