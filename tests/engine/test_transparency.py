@@ -59,9 +59,10 @@ KNOWN = {  # where the result is the given pixel, bit by bit, and what was given
 SAME_SHAPE = {"mend": GIVEN, "mend by itself": GIVEN, "cinemagraph": STILL, "restyle": GIVEN}
 
 
-@pytest.fixture(scope="module")
-def lumiere():
-    return Lumiere.from_pretrained("world-32")
+@pytest.fixture(scope="module", params=["world-32", "toys"])
+def lumiere(request):
+    """A model that knows colours alone, and one whose codec has alpha."""
+    return Lumiere.from_pretrained(request.param)
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -378,7 +378,7 @@ def joined(
     if not has_alpha:
         frame = cut_out(frame, given, known, canvas.outline)
     elif canvas.outline == "own":
-        frame = np.concatenate([frame[..., :3], given[..., 3:]], axis=-1)
+        frame = np.concatenate([solid(frame[None])[0], given[..., 3:]], axis=-1)
     return np.where((known & exact)[..., None], given, frame)
 
 
