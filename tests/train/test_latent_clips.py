@@ -103,6 +103,20 @@ def test_conditional_training_begins_as_the_model_it_starts_from_and_reads_what_
     assert torch.equal(before, after)
     trained = run(tmp_path / "told", 6, config=conditional, start=tmp_path / "plain")
     assert trained.net.conv_in_added.weight.any()
+    branch = trained.net.known_branch
+    assert branch.conv_out.weight.any()
+    nothing = torch.cat([clip, torch.zeros_like(known)], 1)
+    with torch.no_grad():
+        both = trained.net(
+            torch.cat([nothing, torch.cat([clip, known], 1)]),
+            500,
+            text.expand(2, -1, -1),
+            class_labels=text[:, 0].expand(2, -1),
+        ).sample
+        trained.net.known_branch = None
+        alone = trained.net(nothing, 500, **given).sample
+        trained.net.known_branch = branch
+    assert torch.allclose(both[:1], alone, atol=1e-5) and not torch.allclose(both[1:], alone)
 
     lumiere = Lumiere.from_pretrained(tmp_path / "told/model")
     assert lumiere.base.backbone.reads.known

@@ -117,7 +117,7 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         hold_known: whether a widened input holds what is known of the nearest frame where nothing
             is (`Known.as_channels`), zeros otherwise (our choice).
         known_blocks: residual blocks of a branch that brings what is known straight to the output
-            (`KnownBranch`), 0 for none (our choice).
+            (`KnownBranch`) of clips of which something is, 0 for none (our choice).
         init: "identity" (App. B), or "he", the paper's ablation of the temporal resampling
             convolutions.
 
@@ -387,12 +387,8 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         hidden, skips = self._down(self._input(sample), conditions, times)
         hidden = self._middle(hidden, conditions, times[-1])
         hidden = self._up(hidden, skips, conditions, times)
-        predicted = self._output(hidden)
-        if self.known_branch is not None:
-            predicted = predicted + self._run(
-                self.known_branch, fold_frames(sample), hidden, conditions.timestep
-            )
-        sample = unfold_frames(predicted, len(sample))
+        predicted = unfold_frames(self._output(hidden), len(sample))
+        sample = predicted + self._of_known(sample, hidden, conditions.timestep)
         return STUNetOutput(sample=sample) if return_dict else (sample,)
 
     def _down(
@@ -489,6 +485,16 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
         if self.unet2d.conv_norm_out is not None:
             hidden = self.unet2d.conv_act(self.unet2d.conv_norm_out(hidden))
         return self.unet2d.conv_out(hidden)
+
+    def _of_known(self, sample: Tensor, hidden: Tensor, timestep: Tensor) -> Tensor | float:
+        """What the branch adds to clips of which something is known: their mask, the last channel,
+        says so. Others are made without it.
+        """
+        told = sample[:, -1:].amax((2, 3, 4), keepdim=True) > 0
+        if self.known_branch is None or not bool(told.any()):
+            return 0.0
+        added = self._run(self.known_branch, fold_frames(sample), hidden, timestep)
+        return unfold_frames(added, len(sample)) * told
 
     def _layers(
         self,
