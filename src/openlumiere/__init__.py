@@ -2,8 +2,8 @@
 
 from openlumiere import Lumiere
 
-clip = Lumiere.from_pretrained().generate("a black cat moves right on a green background")
-clip.save("cat.mp4")
+clip = Lumiere.from_pretrained().generate("a rocket moves up in space")
+clip.save("rocket.webm")
 """
 
 from typing import TYPE_CHECKING, Any

@@ -247,9 +247,9 @@ class Generate(Task):
 
     kind: Literal["generate"] = "generate"
     examples: ClassVar[tuple[str, ...]] = (
-        'lumiere generate "a star moves up on a blue background" -o star.mp4',
-        'lumiere generate "a frog moves up" --seconds 30 -o frog.mp4',
-        'lumiere generate "0s: a cat sits | 3s: the cat jumps" --loop -o cat.webm',
+        'lumiere generate "a rocket moves up in space" -o rocket.mp4',
+        'lumiere generate "a turtle underwater" --seconds 30 -o turtle.mp4',
+        'lumiere generate "0s: a cat stays still | 3s: the cat jumps" --loop -o cat.webm',
     )
     prompt: Sentence = Field(
         description='What the clip shows, in one of the trained languages; or what when: "0s: a '
@@ -300,7 +300,7 @@ class Image(Task):
 
     kind: Literal["image"] = "image"
     examples: ClassVar[tuple[str, ...]] = (
-        'lumiere image "a frog on a yellow background" -o frog.png',
+        'lumiere image "a frog in a meadow" -o frog.png',
     )
     prompt: Sentence = Field(description="What the picture shows.")
     sampling: Sampling = Sampling()
@@ -325,6 +325,7 @@ class Animate(Task):
     kind: Literal["animate"] = "animate"
     examples: ClassVar[tuple[str, ...]] = (
         'lumiere animate cat.png "the cat jumps" -o cat.mp4',
+        'lumiere animate photo.jpg "the camera pans right" -o photo.mp4',
         "lumiere animate cat.png --keyframe end.png:79 -o cat.mp4",
     )
     image: Given | None = Field(None, description="The first frame.")
@@ -370,7 +371,7 @@ class Inpaint(Task):
 
     kind: Literal["inpaint"] = "inpaint"
     examples: ClassVar[tuple[str, ...]] = (
-        'lumiere inpaint cat.mp4 "a red hat" --region 0.3,0,0.7,0.3 -o hat.mp4',
+        'lumiere inpaint cat.mp4 "a dog on a beach" --region 0.2,0.2,0.8,0.8 -o dog.mp4',
     )
     clip: Given = Field(description=CLIP)
     prompt: MaybeSentence = Field("", description=SHOWN)
@@ -386,7 +387,7 @@ class Outpaint(Task):
 
     kind: Literal["outpaint"] = "outpaint"
     examples: ClassVar[tuple[str, ...]] = (
-        'lumiere outpaint cat.mp4 "a meadow" --to 640x360 -o wide.mp4',
+        'lumiere outpaint cat.mp4 "a cat in a meadow" --to 640x360 -o wide.mp4',
     )
     clip: Given = Field(description=CLIP)
     prompt: MaybeSentence = Field("", description="What the larger clip shows.")
@@ -419,7 +420,7 @@ class Cinemagraph(Task):
 
     kind: Literal["cinemagraph"] = "cinemagraph"
     examples: ClassVar[tuple[str, ...]] = (
-        'lumiere cinemagraph cup.png "smoke rises" --region smoke.png --loop -o cup.mp4',
+        'lumiere cinemagraph cup.png "a cup of coffee steams" --region mask.png -o cup.mp4',
     )
     image: Given = Field(description="The picture.")
     prompt: MaybeSentence = Field("", description="What happens in the region.")
@@ -441,7 +442,7 @@ class Restyle(Task):
 
     kind: Literal["restyle"] = "restyle"
     examples: ClassVar[tuple[str, ...]] = (
-        'lumiere restyle walk.mp4 "as a line drawing" --strength 0.6 -o drawn.mp4',
+        'lumiere restyle cat.mp4 "a cat in Noto style" --strength 0.7 -o noto.mp4',
     )
     clip: Given = Field(description=CLIP)
     prompt: Sentence = Field(description=SHOWN)

@@ -39,7 +39,8 @@ class Sticker(Value):
 
     examples: ClassVar[tuple[str, ...]] = (
         'lumiere sticker "a crying face" --for telegram -o cry',
-        "lumiere sticker --clip cat.webm --clip dog.webm --for whatsapp -o pets",
+        'lumiere sticker "a cat" "a dog" "a fox" --for whatsapp --name Pets -o pets',
+        "lumiere sticker --clip cat.webm --clip dog.webm --for slack -o clips",
     )
     place: PlaceName = Field(description="Where the stickers are to be used.")
     prompts: Sentences = Field((), description="What a sticker shows, one sentence each.")
