@@ -1,4 +1,4 @@
-"""A picture becomes a clip: its first frame is the picture, bit by bit."""
+"""A camera pans over a picture: the first frame is the picture, bit by bit."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ from openlumiere import Clip, Lumiere
 
 
 def make(lumiere: Lumiere, folder: Path, steps: int = 10, frames: int = 80) -> Clip:
-    picture = lumiere.generate_image("a dog on a green background", seed=7, steps=steps)
+    picture = lumiere.generate_image("a fox on a beach", seed=7, steps=steps).over("white")
     clip = lumiere.animate(
-        picture, "a dog moves right on a green background", seed=7, steps=steps, frames=frames
+        picture, "a fox on a beach, the camera pans right", seed=7, steps=steps, frames=frames
     )
     clip.save(folder / "animate.mp4")
     return clip

@@ -6,13 +6,13 @@ from openlumiere import Clip, Lumiere
 
 
 def make(lumiere: Lumiere, folder: Path, steps: int = 10, frames: int = 80) -> Clip:
-    picture = lumiere.generate_image("a butterfly on a white background", seed=9, steps=steps)
+    picture = lumiere.generate_image("a fire under a night sky", seed=7, steps=steps).over("white")
     clip = lumiere.cinemagraph(
         picture,
         (0.2, 0.2, 0.8, 0.8),
-        "a butterfly moves up on a white background",
+        "a fire burns and flickers under a night sky",
         loop=True,
-        seed=9,
+        seed=7,
         steps=steps,
         frames=frames,
     )

@@ -1,9 +1,9 @@
-"""The moving pictures of the README, by the bundled weights.
+"""The moving pictures of the README, by the default model.
 
     python examples/gallery.py docs/images/gallery [NAME ...]
 
-Those named, or all. Seeds are fixed and nothing is chosen; what is to be seen in them is said in
-docs/tasks.md.
+Those named, or all. Seeds are fixed and nothing is chosen. What is transparent is shown over a
+chequerboard.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,85 +19,94 @@ import torch
 from openlumiere import Clip, Lumiere
 from openlumiere.media.alpha import on_chequerboard
 
-SIZE = 160
+SIDE = 128  # the net's own
 HOW = {"steps": 10, "seed": 7}
-ROCKET = "a rocket moves up on a blue background"
-DOG = "a dog moves right on a green background"
+MIDDLE = "0.2,0.2,0.8,0.8"
 
 
-def generate(lumiere: Lumiere) -> Clip:
-    """Text to video."""
-    return lumiere.generate(ROCKET, size=SIZE, **HOW)
+def text_to_video(lumiere: Lumiere) -> Clip:
+    """A subject, a motion and a ground."""
+    return drawn(lumiere, "a rocket moves up in space")
 
 
-def animate(lumiere: Lumiere) -> Clip:
-    """Image to video."""
-    picture = lumiere.generate_image("a car on a white background", size=SIZE, **HOW)
-    return lumiere.animate(picture, "a car moves left on a white background", **HOW)
+def face(lumiere: Lumiere) -> Clip:
+    """Alpha by the net."""
+    return drawn(lumiere, "a face with tears of joy on a transparent background")
+
+
+def fox(lumiere: Lumiere) -> Clip:
+    """Alpha by the net, and a style."""
+    return drawn(lumiere, "a fox on a transparent background in 3D style")
+
+
+def image_to_video(lumiere: Lumiere) -> Clip:
+    """A picture that a camera passes over."""
+    prompt = "a fox on a beach, the camera pans right"
+    return lumiere.animate(picture(lumiere, "a fox on a beach"), prompt, **HOW)
 
 
 def inpaint(lumiere: Lumiere) -> Clip:
-    """The left half made anew."""
-    clip = lumiere.generate("a star stays still on a black background", size=SIZE, **HOW)
-    prompt = "a frog stays still on a black background"
-    return lumiere.inpaint(clip, "0.2,0.2,0.8,0.8", prompt, **HOW)
+    """The middle made anew."""
+    clip = drawn(lumiere, "a dog in the snow")
+    return lumiere.inpaint(clip, MIDDLE, "a penguin in the snow", **HOW)
 
 
 def cinemagraph(lumiere: Lumiere) -> Clip:
     """The middle of a picture moves in a seamless loop."""
-    prompt = "a star moves up on a black background"
-    picture = lumiere.generate_image(prompt, size=SIZE, **HOW)
-    return lumiere.cinemagraph(picture, "0.2,0.1,0.8,0.9", prompt, **HOW)
+    image = picture(lumiere, "a fire under a night sky")
+    prompt = "a fire burns and flickers under a night sky"
+    return lumiere.cinemagraph(image, "0.2,0.1,0.8,0.9", prompt, **HOW)
 
 
 def restyle(lumiere: Lumiere) -> Clip:
-    """A clip under another sentence."""
-    clip = lumiere.generate("a car moves left on a white background", size=SIZE, **HOW)
-    return lumiere.restyle(clip, "a Noto emoji of a car on a white background", strength=0.7, **HOW)
+    """A clip in another of the model's styles."""
+    clip = drawn(lumiere, "a car in a city in 3D style")
+    return lumiere.restyle(clip, "a car in a city in Noto style", strength=0.7, **HOW)
+
+
+def outpaint(lumiere: Lumiere) -> Clip:
+    """Half as wide again."""
+    prompt = "a snowman in the snow"
+    return lumiere.outpaint(drawn(lumiere, prompt), (SIDE * 3 // 2, SIDE), prompt, **HOW)
 
 
 def sticker(lumiere: Lumiere) -> Clip:
-    """A transparent background, shown over a chequerboard."""
-    clip = lumiere.generate(
-        "a frog moves up on a white background", size=SIZE, background="transparent", **HOW
-    )
-    return replace(clip, frames=on_chequerboard(clip.frames)) if clip.has_alpha else clip
+    """What `lumiere sticker` fits into a messenger's limits."""
+    return drawn(lumiere, "a crying face on a transparent background")
 
 
-TOYS = {
-    "toys-face": "a face with tears of joy on a transparent background",
-    "toys-fox": "a fox on a transparent background in 3D style",
-    "toys-heart": "a red heart on a pink background",
-}
+def drawn(lumiere: Lumiere, prompt: str) -> Clip:
+    """A clip of a prompt."""
+    return lumiere.generate(prompt, size=0, **HOW)
 
 
-def of_toys(prompt: str) -> Clip:
-    """A clip of the preview model, alpha over a chequerboard."""
-    lumiere = Lumiere.from_pretrained("toys", dtype=torch.bfloat16)
-    clip = lumiere.generate(prompt, size=0, seed=7, steps=10)
-    return replace(clip, frames=on_chequerboard(clip.frames))
+def picture(lumiere: Lumiere, prompt: str) -> Clip:
+    """A picture of a prompt, opaque as a photograph is."""
+    return lumiere.generate_image(prompt, size=0, **HOW).over("white")
 
 
 PICTURES: dict[str, Callable[[Lumiere], Clip]] = {
-    "text-to-video": generate,
-    "image-to-video": animate,
-    "inpaint": inpaint,
-    "cinemagraph": cinemagraph,
-    "restyle": restyle,
-    "sticker": sticker,
+    "text-to-video-rocket": text_to_video,
+    "transparent-face": face,
+    "transparent-fox": fox,
+    "image-to-video-fox": image_to_video,
+    "inpaint-penguin": inpaint,
+    "cinemagraph-fire": cinemagraph,
+    "restyle-car": restyle,
+    "outpaint-snowman": outpaint,
+    "sticker-crying": sticker,
 }
 
 
 def main(folder: Path, *names: str) -> None:
     """Write an animated webp for each of the names, or for all."""
     folder.mkdir(parents=True, exist_ok=True)
-    lumiere = Lumiere.from_pretrained()
-    made = {name: partial(make, lumiere) for name, make in PICTURES.items()}
-    made |= {name: partial(of_toys, prompt) for name, prompt in TOYS.items()}
-    for name in names or made:
-        clip = made[name]()
-        shown = replace(clip, frames=np.ascontiguousarray(clip.frames[::2]), fps=clip.fps / 2)
-        shown.save(folder / f"{name}.webp")
+    lumiere = Lumiere.from_pretrained("toys", dtype=torch.bfloat16)
+    for name in names or PICTURES:
+        clip = PICTURES[name](lumiere)
+        frames = np.ascontiguousarray(clip.frames[::2])
+        shown = on_chequerboard(frames) if clip.has_alpha else frames
+        replace(clip, frames=shown, fps=clip.fps / 2).save(folder / f"{name}.webp")
         (folder / f"{name}.webp.json").unlink(missing_ok=True)
         print(name, (folder / f"{name}.webp").stat().st_size, flush=True)
 

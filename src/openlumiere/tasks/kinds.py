@@ -299,9 +299,7 @@ class Image(Task):
     """Text to image, by the picture net that the video net is inflated from."""
 
     kind: Literal["image"] = "image"
-    examples: ClassVar[tuple[str, ...]] = (
-        'lumiere image "a frog in a meadow" -o frog.png',
-    )
+    examples: ClassVar[tuple[str, ...]] = ('lumiere image "a frog in a meadow" -o frog.png',)
     prompt: Sentence = Field(description="What the picture shows.")
     sampling: Sampling = Sampling()
     size: Side | None = Field(
