@@ -49,7 +49,7 @@ def generate(tiny_model, output):
     return [*words, "--model", tiny_model, "-o", output]
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "utf-16"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("utf-16", marks=pytest.mark.long)])
 def test_a_written_clip_is_written_whatever_the_terminal_can_show(tiny_model, tmp_path, encoding):
     done = lumiere(*generate(tiny_model, tmp_path / "üл.mp4"), PYTHONIOENCODING=encoding)
     assert done.returncode == 0 and (tmp_path / "üл.mp4").is_file()
@@ -89,6 +89,7 @@ def test_a_reader_that_goes_away(words):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.long
 def test_a_closed_stdout(tiny_model, tmp_path):
     words = " ".join(f"'{word}'" for word in generate(tiny_model, tmp_path / "a.mp4"))
     command = " ".join(COMMAND)

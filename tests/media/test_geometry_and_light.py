@@ -353,7 +353,10 @@ TRANSPOSED = {
 
 
 @pytest.mark.parametrize("turn", TRANSPOSED)
-@pytest.mark.parametrize("suffix", [".png", ".webp", ".tiff"])
+@pytest.mark.parametrize(
+    "suffix",
+    [".png", *(pytest.param(name, marks=pytest.mark.long) for name in (".webp", ".tiff"))],
+)
 def test_a_turned_picture_is_turned_alike_by_every_way_in(tmp_path, turn, suffix):
     exif = Image.Exif()
     exif[0x0112] = turn

@@ -155,7 +155,13 @@ def test_every_place_is_tested():
     assert set(PLACES) == set(LIMITS)
 
 
-@pytest.mark.parametrize("name", LIMITS)
+SLOW = ("whatsapp", "signal")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.long if name in SLOW else ()) for name in LIMITS],
+)
 def test_a_clip_fits_every_place(tmp_path, name):
     clip = Clip(dancing(), 16)
     pack = write_stickers([clip], name, tmp_path / "out")

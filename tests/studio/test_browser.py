@@ -110,6 +110,7 @@ def test_a_painted_region_is_new_and_all_else_is_kept(visitor, studio, tmp_path)
     assert moved[:, ~new].max() <= MARKED < moved[:, new].max()
 
 
+@pytest.mark.long
 def test_a_job_is_found_again_and_cancelled(visitor, studio):
     page = visitor()
     fill(page, "generate", prompt="a rocket", frames="80", steps="900")

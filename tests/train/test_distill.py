@@ -163,7 +163,9 @@ def test_a_teacher_of_one_unguided_step_has_nothing_to_teach(kind):
     assert loss(stage_of(kind)) > 1e-5
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize(
+    "kind", ["flow on latents", pytest.param("clean pixels", marks=pytest.mark.long)]
+)
 def test_only_the_factors_move_the_loss_falls_and_the_file_is_the_student(kind, tmp_path):
     stage = stage_of(kind)
     frozen = {name: value.clone() for name, value in stage.net.named_parameters()}
@@ -198,6 +200,7 @@ def test_factors_are_cut_to_the_nearest_of_a_rank(kernel):
     torch.testing.assert_close(cut_to(low, 9).change, whole)
 
 
+@pytest.mark.long
 def test_a_run_that_was_stopped_is_the_run_that_was_not(tmp_path):
     for folder, ends in (("whole", [4]), ("parts", [2, 4])):
         for end in ends:

@@ -105,7 +105,8 @@ class UNetDenoiser:
             )
         if known is None:
             known = Known.nothing(noisy.shape, device=noisy.device, dtype=noisy.dtype)
-        return torch.cat([noisy, known.as_channels(self.net.config.hold_known)], 1)
+        hold = getattr(self.net.config, "hold_known", False)
+        return torch.cat([noisy, known.as_channels(hold)], 1)
 
 
 def added_of(condition: Condition) -> dict[str, Tensor] | None:

@@ -54,6 +54,7 @@ from openlumiere.engine.plan import (
 from openlumiere.engine.precision import dtype_of
 from openlumiere.engine.run import OnStep, run
 from openlumiere.media import Clip
+from openlumiere.media.alpha import settled
 from openlumiere.models import span
 from openlumiere.models.fast import Fast, read_fast
 from openlumiere.models.folder import UPSCALER
@@ -398,8 +399,9 @@ class Lumiere:
         self, task: Generate | Image, frames: UInt8[np.ndarray, "f h w c"]
     ) -> UInt8[np.ndarray, "f H W c"]:
         """What is made of words, at the size asked for: by the super-resolution net, where there is
-        one, then by Lanczos resampling.
+        one, then by Lanczos resampling. Nearly opaque clips are opaque.
         """
+        frames = settled(frames)
         side = written_side(task, self.base.backbone.native)
         wanted = getattr(task, "upscale", True) and side > frames.shape[1]
         if wanted and self.upscaler is not None:

@@ -33,6 +33,7 @@ from openlumiere.engine.fit import (
 )
 from openlumiere.engine.run import Plan
 from openlumiere.media import Clip
+from openlumiere.media.alpha import is_opaque
 from openlumiere.media.frames import with_channels
 from openlumiere.quality.defects import Defect
 from openlumiere.quality.repair import mended
@@ -88,6 +89,8 @@ def filled_canvas(task: Edit) -> Canvas:
             return keyframes(pictures_of(task), task.length.count, task.length.fps)
         case Cinemagraph():
             picture = sized(task.image, task.size)
+            if is_opaque(picture):
+                picture = with_channels(picture, 3)
             return partly_moving(picture, task.region, task.length.count, task.length.fps)
         case Inpaint():
             return filled(clip_of(task.clip), task.region)
@@ -139,10 +142,10 @@ def mended_region(clip: Clip, region: Region) -> Canvas:
 
 
 def pictures_of(task: Animate) -> dict[int, UInt8[np.ndarray, "h w c"]]:
-    """Pictures by frame, in order; all with alpha where one has some."""
+    """Pictures by frame, in order; all with alpha where any is not opaque."""
     first = {} if task.image is None else {0: sized(task.image, task.size)}
     found = first | {each.frame: sized(each.image, task.size) for each in task.keyframes}
-    channels = max(picture.shape[2] for picture in found.values())
+    channels = 3 if all(is_opaque(picture) for picture in found.values()) else 4
     return {frame: with_channels(picture, channels) for frame, picture in found.items()}
 
 

@@ -13,6 +13,7 @@ OPAQUE = 255
 LIGHT, DARK = 255, 204  # of the chequerboard
 SQUARE = 8  # pixels, its squares
 VISIBLE = 128  # from this alpha on a pixel is opaque where a format has one bit of alpha
+NEARLY = 217  # alpha from which on a whole clip is meant to be opaque (85 %)
 REACH = 4  # halvings: colours reach over an edge for up to 16 pixels
 
 
@@ -50,6 +51,20 @@ def opaque(frames: np.ndarray) -> np.ndarray:
     if frames.shape[-1] == 4:
         return frames
     return np.concatenate([frames, np.full_like(frames[..., :1], OPAQUE)], axis=-1)
+
+
+def is_opaque(frames: np.ndarray) -> bool:
+    """Whether frames or a picture [..., h, w, 3 or 4] let nothing through."""
+    return frames.shape[-1] == 3 or bool((frames[..., 3] == OPAQUE).all())
+
+
+def settled(frames: np.ndarray) -> np.ndarray:
+    """uint8 frames [f, h, w, 3 or 4]; those that are nearly opaque everywhere are opaque: a net
+    that makes alpha means a scene by it.
+    """
+    if frames.shape[-1] == 3 or frames[..., 3].min() < NEARLY:
+        return frames
+    return opaque(frames[..., :3])
 
 
 def chequerboard(height: int, width: int) -> np.ndarray:

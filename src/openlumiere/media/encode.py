@@ -76,6 +76,8 @@ def _for_format(frames: np.ndarray, target: Path, background: tuple[int, int, in
     """The frames as the format can hold them: mp4 knows no alpha."""
     if frames.shape[3] == 3 or target.suffix.lower() not in OPAQUE_FORMATS:
         return frames
+    if alpha.is_opaque(frames):
+        return frames[..., :3]
     colour = "#{:02x}{:02x}{:02x}".format(*background)
     log.warning("%s has no transparency: composited over %s", target.name, colour)
     return alpha.over(frames, background)
