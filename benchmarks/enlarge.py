@@ -33,7 +33,7 @@ WAYS = ("span", "cascade", "lanczos")
 DOWN = {"area": Image.Resampling.BOX, "bicubic": Image.Resampling.BICUBIC}
 TIMED = 4  # frames
 PROMPTS = {
-    "bundled": (
+    "world-32": (
         "a frog moves up on a white background",
         "a dog moves right on a green background",
         "a rocket moves up on a blue background",
@@ -61,13 +61,13 @@ def main(
     clips: int = 10,
     frames: int = 8,
     drawn: int = 0,
-    model: Literal["bundled", "toys"] = "bundled",
+    model: Literal["world-32", "toys"] = "world-32",
     sheet: Path | None = None,
     threads: int = 1,
 ) -> None:
     """Measure on held-out clips of the world, and on clips that a model generates."""
     torch.set_num_threads(threads)
-    lumiere = Lumiere.from_pretrained()
+    lumiere = Lumiere.from_pretrained("world-32")
     if cache is not None:
         drawn = list(of_world(cache, clips, frames))
         for name, kernel in DOWN.items():
@@ -104,7 +104,7 @@ def of_model(lumiere: Lumiere, model: str, count: int, frames: int, sheet: Path 
 
 def generated(model: str, count: int, frames: int):
     """Clips at the model's own size, 10 steps, seeds 0 and up."""
-    lumiere = Lumiere.from_pretrained(None if model == "bundled" else model, dtype=torch.bfloat16)
+    lumiere = Lumiere.from_pretrained(model, dtype=torch.bfloat16)
     for seed, prompt in zip(range(count), cycle(PROMPTS[model])):
         yield lumiere.generate(prompt, seed=seed, size=0, frames=frames, steps=10, upscale=False)
 

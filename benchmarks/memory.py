@@ -91,7 +91,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="*", help=f"of: {'; '.join(RUNS)}")
-    parser.add_argument("--model", default="", help="a model folder instead of the bundled weights")
+    parser.add_argument("--model", default="world-32", help="a bundled model or a folder")
     options = parser.parse_args()
     print("| run, one step | estimate | peak | estimate / peak |\n| --- | --- | --- | --- |")
     for name in options.runs or RUNS:

@@ -24,8 +24,6 @@ from typing import Any
 import psutil
 import tyro
 
-from openlumiere.models.hub import WORLD_32
-
 PROMPT = "a rocket moves up on a blue background"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -42,7 +40,7 @@ class Took:
     browser: float = 0.0
 
 
-def main(clips: int = 5, steps: int = 20, frames: int = 80, model: str = str(WORLD_32)) -> None:
+def main(clips: int = 5, steps: int = 20, frames: int = 80, model: str = "world-32") -> None:
     """Make clips both ways, in turns."""
     from playwright.sync_api import sync_playwright
 

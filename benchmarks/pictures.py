@@ -1,4 +1,4 @@
-"""The pictures of docs/tasks.md, one a task, by the bundled weights: what is given, where it is
+"""The pictures of docs/tasks.md, one a task, by `world-32`: what is given, where it is
 known (white), what comes out.
 
     # every task: about a minute of one CPU core
@@ -149,7 +149,7 @@ def main() -> None:
     options.add_argument("--only", nargs="*", default=[*TASKS, "restyle", "style"])
     asked = options.parse_args(sys.argv[1:])
     torch.set_num_threads(1)
-    lumiere = Lumiere.from_pretrained()
+    lumiere = Lumiere.from_pretrained("world-32")
     asked.folder.mkdir(parents=True, exist_ok=True)
     for name in asked.only:
         if name == "style" and asked.world is None:

@@ -215,7 +215,7 @@ def main() -> None:
     )
     parser.add_argument("net", choices=("base", "upscale"))
     parser.add_argument("--world", type=Path, help="a built world, for upscale")
-    parser.add_argument("--model", help="a model folder instead of the bundled weights")
+    parser.add_argument("--model", default="world-32", help="a bundled model or a folder")
     parser.add_argument(
         "--upscaler", help="the folder of a super-resolution net alone, such as RUN/upscaler"
     )

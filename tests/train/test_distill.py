@@ -189,6 +189,16 @@ def test_only_the_factors_move_the_loss_falls_and_the_file_is_the_student(kind, 
     moved = (old - expected).abs().mean()
     assert (found - expected).abs().mean() < 0.15 * moved  # half precision, and the average
 
+    higher = replace(CONFIG, rank=CONFIG.rank + 1)
+    begun = distill_stage(source, MODELS[kind]()[0], higher, start=read_fast(tmp_path))
+    with torch.no_grad():
+        same_as = begun.model.backbone.denoise(batch.clean, level, batch.condition)
+    assert (same_as - found).abs().mean() < 0.05 * moved
+    lower = replace(CONFIG, rank=CONFIG.kept - 1)
+    if lower.rank:
+        with pytest.raises(ValueError, match="rank: expected at least"):
+            distill_stage(source, MODELS[kind]()[0], lower, start=read_fast(tmp_path))
+
 
 @pytest.mark.parametrize("kernel", [(), (3, 3)])
 def test_factors_are_cut_to_the_nearest_of_a_rank(kernel):

@@ -46,7 +46,7 @@ def parse_schedule(text: str) -> list[Line]:
     found = [part for part in parts if part is not None and part[2].strip()]
     if len(found) < len(parts):
         raise ValueError(
-            "prompt: expected lines such as 0s: a cat sits | 3s: the cat jumps, "
+            "prompt: expected lines such as 0s: a cat stays still | 3s: a cat jumps, "
             f"got {text[:100]!r}, begin each with its second"
         )
     lines = [Line(Fraction(part[1]), part[2].strip()) for part in found]

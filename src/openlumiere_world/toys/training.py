@@ -38,6 +38,7 @@ from openlumiere.engine.run import run as run_plan
 from openlumiere.models.autoencoder import StickerAutoencoder
 from openlumiere.models.codec import AutoencoderCodec
 from openlumiere.models.e5 import bundled_encoder
+from openlumiere.models.fast import read_fast
 from openlumiere.models.folder import write_checksums
 from openlumiere.models.knows import KNOWS, as_lines
 from openlumiere.models.text import mean_state
@@ -202,12 +203,14 @@ def distill(
     model: Path,
     run: Path,
     full_rate: Path | None = None,
+    start: Path | None = None,
     minutes: float = float("inf"),
     threads: int = 1,
     config: DistillConfig = DISTILL,
 ) -> None:
     """Train factors by which a model makes clips in a few steps without guidance
-    (`RUN/fast.safetensors`), on the same banks as its temporal part.
+    (`RUN/fast.safetensors`), on the same banks as its temporal part; `start` is a folder with such
+    a file to begin from.
     """
     torch.set_num_threads(threads)
     pipeline = open_model(model)
@@ -215,7 +218,8 @@ def distill(
     clips = with_full_rate(Bank(bank), full_rate, config.stride)
     source = CodedBatches(clips, config.stride, unknown)
     sheet = partial(strips, steps=config.steps, guidance=1.0)
-    stage = distill_stage(source, pipeline, config, sheet)
+    begun = None if start is None else read_fast(start)
+    stage = distill_stage(source, pipeline, config, sheet, begun)
     train(stage, config.loop, run, max_minutes=minutes)
 
 

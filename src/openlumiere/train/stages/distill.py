@@ -196,13 +196,18 @@ def distill_stage(
     model: LumierePipeline,
     config: DistillConfig,
     sheet: Callable[[LumierePipeline, Path], None] | None = None,
+    start: Fast | None = None,
 ) -> DistillStage:
-    """The stage of a model, whose samples are then made at the student's levels."""
+    """The stage of a model, whose samples are then made at the student's levels. Its factors are
+    new, or begin as those of `start`, perhaps of an earlier model.
+    """
     torch.manual_seed(config.loop.seed)
     net = model.stunet.requires_grad_(False).float().to(memory_format=torch.channels_last)
     inject_adapter_in_model(
         LoraConfig(r=config.rank, lora_alpha=config.rank, target_modules=layers_of(net)), net
     )
+    if start is not None:
+        begin_as(net, start)
     teacher_shift = shift_of(model)
     model.scheduler = with_shift(model.scheduler, config.shift)
     return DistillStage(
@@ -214,6 +219,28 @@ def distill_stage(
         teacher_shift=teacher_shift,
         sheet=sheet,
     )
+
+
+@torch.no_grad()
+def begin_as(net: nn.Module, start: Fast) -> None:
+    """Copy factors into those of a net, by the layers' names; a layer that has none in `start`
+    keeps its new ones. Raises ValueError for factors of a higher rank.
+    """
+    adapted: dict[str, Any] = {
+        name.removeprefix("unet2d."): layer
+        for name, layer in net.named_modules()
+        if isinstance(layer, BaseTunerLayer)
+    }
+    for name, low in start.factors.low_rank.items():
+        down, up = adapted[name].lora_A["default"].weight, adapted[name].lora_B["default"].weight
+        rank = len(low.down)
+        if rank > len(down):
+            raise ValueError(
+                f"rank: expected at least {rank}, that of the factors to begin with, got"
+                f" {len(down)}, raise --config.rank"
+            )
+        down[:rank] = low.down
+        up[:, :rank] = low.scale * low.up
 
 
 def shift_of(model: LumierePipeline) -> float:
