@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 PLACE_FEATURES = 10  # of `place_features`
+TIMESTEP_FEATURES = 64  # of the timestep's embedding that `KnownBranch` reads
 
 
 def fold_frames(clips: Float[Tensor, "b c f h w"]) -> Float[Tensor, "bf c h w"]:
@@ -275,8 +276,9 @@ class KnownBranch(nn.Module):
     ):
         super().__init__()
         self.conv_in = nn.Conv2d(sample_channels + channels, channels, 3, padding=1)
+        self.timestep_in = nn.Linear(timestep_channels, TIMESTEP_FEATURES)
         self.blocks = nn.ModuleList(
-            KnownBlock(channels, timestep_channels, math.gcd(groups, channels))
+            KnownBlock(channels, TIMESTEP_FEATURES, math.gcd(groups, channels))
             for _ in range(blocks)
         )
         self.conv_out = zero(nn.Conv2d(channels, out_channels, 3, padding=1))
@@ -289,8 +291,9 @@ class KnownBranch(nn.Module):
     ) -> Float[Tensor, "bf o h w"]:
         """What is added to the net's prediction."""
         hidden = self.conv_in(torch.cat([frames, states], dim=1))
+        features = self.timestep_in(F.silu(timestep_embedding))
         for block in self.blocks:
-            hidden = block(hidden, timestep_embedding)
+            hidden = block(hidden, features)
         return self.conv_out(F.silu(hidden))
 
 
@@ -306,11 +309,11 @@ class KnownBlock(nn.Module):
         self.temporal_conv = TemporalConv(channels)
 
     def forward(
-        self, hidden: Float[Tensor, "bf c h w"], timestep_embedding: Float[Tensor, "b e"]
+        self, hidden: Float[Tensor, "bf c h w"], features: Float[Tensor, "b e"]
     ) -> Float[Tensor, "bf c h w"]:
-        """Frames of `b` clips."""
-        batch = len(timestep_embedding)
-        modulation = self.timestep_modulation(F.silu(timestep_embedding))
+        """Frames of `b` clips, with features of their timesteps."""
+        batch = len(features)
+        modulation = self.timestep_modulation(features)
         each = modulation.repeat_interleave(len(hidden) // batch, dim=0)[..., None, None]
         scale, shift = each.chunk(2, dim=1)
         states = self.conv(F.silu(self.norm(hidden) * (1 + scale) + shift))
