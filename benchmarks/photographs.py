@@ -6,7 +6,8 @@ was trained on. Read off at 128 pixels:
 
 * animate: whether the first frame is the picture; its first step over the median one; whether the
   camera goes as asked (the similarity that fits optical flow best, from frame to frame); PSNR of
-  the frames to the picture after that motion is undone, where both are seen.
+  the frames to the picture after that motion is undone, where both are seen; sharpness (gradient
+  energy at full size) over the picture's, also `--without-detail` carried along the motion.
 * cinemagraph: movement inside, whether the outside is exact, the step over the loop's seam over the
   median one.
 * inpaint: the step inside the hole over the step outside.
@@ -25,6 +26,7 @@ import numpy as np
 from PIL import Image
 
 from openlumiere import Lumiere
+from openlumiere.engine import fit
 from openlumiere.media import Clip, filmstrip, save_image
 from openlumiere.quality.motion import flow
 from openlumiere.tasks import Region
@@ -53,8 +55,11 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=["animate", "cinemagraph", "inpaint"])
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--fast", action="store_true")
+    parser.add_argument("--without-detail", action="store_true")
     parser.add_argument("--out", type=Path, help="a folder for strips and figures")
     options = parser.parse_args()
+    if options.without_detail:
+        fit.whole_frames = lambda canvas, to: []
     lumiere = Lumiere.from_pretrained(options.model, dtype=options.dtype)
     how = {"steps": options.steps, "fast": options.fast}
     files = sorted(options.folder.glob("*.[jpw][pne]*g*"))[: options.pictures]
@@ -89,6 +94,7 @@ def animated(lumiere: Lumiere, picture: np.ndarray, camera: str, how: dict) -> t
         "as asked": goes_as(camera, went),
         "psnr": median(undone(frames, moves)),
         "step": median(steps),
+        "sharpness": median(map(sharpness, clip.frames[8::8])) / sharpness(picture),
     }
     return figures | went, clip
 
@@ -217,6 +223,12 @@ def undone(frames: np.ndarray, moves: list[np.ndarray]) -> list[float]:
         if both.sum() > SIDE:
             found.append(psnr(float(np.square(there[both].astype(float) - frames[0][both]).mean())))
     return found or [0.0]
+
+
+def sharpness(picture: np.ndarray) -> float:
+    """Root of the mean squared difference between neighbours, in levels."""
+    levels = picture.astype(float)
+    return float(np.sqrt(sum(np.square(np.diff(levels, axis=axis)).mean() for axis in (0, 1))))
 
 
 def psnr(error: float) -> float:

@@ -80,11 +80,13 @@ class Known:
 
     Masks of diffusers' inpainting mean the opposite. `content` is `[b, c, f, h, w]` in the codec's
     space, `mask` is `[b, 1, f, h, w]` in [0, 1]. What content holds where the mask is 0 is never
-    seen. Raises ValueError when the two do not belong together or the mask leaves [0, 1].
+    seen, unless it is `likely`: then a net that holds what is known (`as_channels`) is given it
+    there. Raises ValueError when the two do not belong together or the mask leaves [0, 1].
     """
 
     content: Tensor
     mask: Tensor
+    likely: bool = False
 
     def __post_init__(self) -> None:
         content = tuple(self.content.shape)
@@ -151,18 +153,20 @@ class Known:
         return self._map(take)
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Known:
-        return Known(content=change(self.content), mask=change(self.mask))
+        return replace(self, content=change(self.content), mask=change(self.mask))
 
     def as_channels(self, hold: bool = False) -> Float[Tensor, "b c_plus_1 f h w"]:
         """`<C, M>` as the conditional net reads it: masked content, then the mask.
 
-        To `hold` is to fill what is not known with what the same place shows in the nearest frame
-        in which it is, zeros where there is none (our choice, as image-to-video nets are given
-        their picture at every frame): what is to be moved then lies where it is needed.
+        To `hold` is to fill what is not known with what is likely there, or else with what the same
+        place shows in the nearest frame in which it is known, zeros where there is none (our
+        choice, as image-to-video nets are given their picture at every frame): what is to be moved
+        then lies where it is needed.
         """
         content = torch.where(self.mask > 0, self.content * self.mask, 0)
         if hold:
-            content = content + self.held() * (1 - self.mask)
+            held = self.content if self.likely else self.held()
+            content = content + held * (1 - self.mask)
         return torch.cat([content, self.mask], 1)
 
     def held(self) -> Float[Tensor, "b c f h w"]:
@@ -370,6 +374,7 @@ def join_known(parts: Sequence[Known]) -> Known:
     return Known(
         content=torch.cat([part.content for part in parts]),
         mask=torch.cat([part.mask for part in parts]),
+        likely=all(part.likely for part in parts),
     )
 
 
@@ -525,11 +530,13 @@ class Native:
 class Reads:
     """What a net reads of a condition by itself; the rest is seen to by wrappers.
 
-    `known`: content and mask anywhere; `first_frame`: a known first frame; `frame_times`: when the
-    frames are; `guidance`: the guidance scale, which spares a second pass.
+    `known`: content and mask anywhere; `likely`: also what is likely elsewhere; `first_frame`: a
+    known first frame; `frame_times`: when the frames are; `guidance`: the guidance scale, which
+    spares a second pass.
     """
 
     known: bool = False
+    likely: bool = False
     first_frame: bool = False
     frame_times: bool = False
     guidance: bool = False

@@ -152,7 +152,8 @@ class UNetBackbone:
         if not isinstance(self.net, STUNet):
             return Reads()
         widened = self.net.config.in_channels == 2 * self.codec.channels + 1
-        return Reads(known=widened, frame_times=True)
+        likely = widened and self.net.config.hold_known
+        return Reads(known=widened, likely=likely, frame_times=True)
 
     @property
     def device(self) -> torch.device:

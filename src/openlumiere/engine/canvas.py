@@ -40,6 +40,9 @@ class Canvas:
 
     `outline` says where the alpha of what is made comes from (`engine/fit.py`).
 
+    Of a `likely` canvas what is not known shows what is likely there, for nets that read it
+    (`Reads.likely`).
+
     `anchors` are frames that the net must see even where the rate asks for fewer frames
     (`engine/fit.py`). Raises ValueError where the two do not belong together, or for sides that no
     net can take.
@@ -51,6 +54,7 @@ class Canvas:
     audio: Sound | None = None
     anchors: tuple[int, ...] = ()
     outline: Outline = "own"
+    likely: bool = False
 
     def __post_init__(self) -> None:
         if self.known.shape != self.frames.shape[:3]:

@@ -192,7 +192,8 @@ def encode(canvas: Canvas, to: Fit, codec: Codec, loop: bool = False) -> Known:
     masks = [cells(np.all(canvas.known[list(frames)], axis=0), grid) for _, frames in sources]
     pixels = torch.stack(pictures, 1)[None]
     places = codec.grid(pixels.shape[2], to.height, to.width)
-    return Known(content=codec.encode(pixels), mask=codec.mask(torch.stack(masks, 1)[None], places))
+    mask = codec.mask(torch.stack(masks, 1)[None], places)
+    return Known(content=codec.encode(pixels), mask=mask, likely=canvas.likely)
 
 
 def given_pixels(canvas: Canvas, to: Fit, loop: bool, time_factor: int) -> Known:
@@ -247,9 +248,11 @@ def encode_whole(canvas: Canvas, to: Fit, codec: Codec, loop: bool = False) -> T
 
 
 def known_colours(canvas: Canvas, index: int, to: Fit, has_alpha: bool = False) -> Tensor:
-    """A frame's known pixels in [-1, 1], opaque grey elsewhere, at the net's size."""
+    """A frame's known pixels in [-1, 1], elsewhere opaque grey or what is likely, at the net's
+    size.
+    """
     picture, known = seen(canvas.frames[index], has_alpha), canvas.known[index]
-    if known.all():
+    if canvas.likely or known.all():
         return average(picture, to)
     grey = np.array([127, 127, 127, OPAQUE], np.uint8)[: picture.shape[2]]
     return average(np.where(known[..., None], picture, grey), to)

@@ -44,6 +44,7 @@ from openlumiere.engine.plan import (
     batches,
     canvas_of,
     clip_of,
+    led,
     loops,
     plan_batch,
     plan_edit,
@@ -328,6 +329,11 @@ class Lumiere:
                 f"fast: expected a model that was distilled for few steps, got {self.base.name} "
                 "without such weights, give few steps instead, or name toys as the model"
             )
+        if isinstance(task, Animate) and task.camera and not self.base.backbone.reads.likely:
+            raise ValueError(
+                f"camera: expected a model that can be led by one, got {self.base.name}, say the "
+                "camera in the prompt instead, or name toys as the model"
+            )
         return task, inputs
 
     def _learnt(self, task: LearnStyle, inputs: Inputs) -> Style:
@@ -387,6 +393,7 @@ class Lumiere:
         if canvas.known.all():
             return np.array(canvas.frames)
         backbone = base.backbone
+        canvas = led(canvas, task, backbone)
         to = fit(canvas, backbone.native, loops(task))
         plan = plan_edit(task, canvas, to, backbone, base.part)
         made = run(backbone, plan, task.sampling, on_step)[0]

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from openlumiere.contract import NATIVE_RATE, Backbone, Codec, Known, Native, ReadsPixels
 from openlumiere.diffusion.multidiffusion import Windows
+from openlumiere.engine.camera import camera_in, passed_over
 from openlumiere.engine.canvas import Canvas, extended, filled, keyframes, partly_moving, unheld
 from openlumiere.engine.fit import (
     Fit,
@@ -103,6 +104,17 @@ def filled_canvas(task: Edit) -> Canvas:
             return mended_region(clip_of(task.clip), task.region)
         case Restyle():
             return unheld(clip_of(task.clip), held=task.strength == 0)
+
+
+def led(canvas: Canvas, task: Edit, backbone: Backbone) -> Canvas:
+    """A canvas with the picture moved as the camera is asked to pass over it, by the task or by its
+    prompt, for a net that reads what is likely.
+    """
+    if not isinstance(task, Animate) or not backbone.reads.likely:
+        return canvas
+    alone = task.image is not None and not task.keyframes and not task.loop
+    camera = task.camera or (camera_in(task.prompt) if alone else None)
+    return canvas if camera is None else passed_over(canvas, camera, task.motion)
 
 
 def repaired(clip: Clip) -> Canvas:

@@ -14,6 +14,7 @@ from openlumiere.tasks.values import (
     DEFAULT_SIDE,
     MAX_FRAMES,
     UPSCALE_STEPS,
+    Camera,
     Keep,
     Learning,
     Length,
@@ -224,6 +225,7 @@ def with_media(value: Value, media: Media) -> Value:
 PROMPT = "What the clip shows."
 SHOWN = "What the clip shows after the edit."
 LOOP = "A seamless loop: the last frame leads into the first."
+CAMERA = "How a camera passes over the picture; left out, as the prompt says."
 MOTION = "How fast time runs: 0 is still, 0.5 half of what would happen, up to 4."
 LONGER_SIDE = "Longer side of the clip in pixels; 0 is the picture's own size."
 CLIP = "A video, an animated picture, or a folder of pictures."
@@ -334,13 +336,19 @@ class Animate(Task):
     size: Side = Field(0, description=LONGER_SIDE)
     loop: bool = Field(False, description=LOOP)
     motion: Pace = Field(1.0, description=MOTION)
+    camera: Camera | None = Field(None, description=CAMERA)
     keep: Keep = Keep()
     styles: Stylings = Field((), description=STYLES)
     background: Backdrop = Field("", description=BACKGROUND)
 
     @model_validator(mode="after")
     def check(self) -> Animate:
-        """A picture at least, and one a frame, within the clip."""
+        """A picture at least, and one a frame, within the clip; a camera passes over one alone."""
+        if self.camera and (self.image is None or self.keyframes or self.loop):
+            raise ValueError(
+                "camera: expected one picture, the first frame, and no loop, got keyframes or a "
+                "loop, say the camera in the prompt instead"
+            )
         if self.image is None and not self.keyframes:
             raise ValueError(
                 "image: expected a picture or keyframes, got neither, give the first frame"

@@ -175,6 +175,7 @@ Seed = Annotated[int, BeforeValidator(whole(0, MAX_SEED)), Field(ge=0, le=MAX_SE
 Steps = Annotated[int, BeforeValidator(whole(1, 1000)), Field(ge=1, le=1000)]
 Side = Annotated[int, BeforeValidator(whole(0, MAX_SIDE)), Field(ge=0, le=MAX_SIDE)]
 Share = Annotated[float, BeforeValidator(real(0, 1)), Field(ge=0, le=1)]
+Camera = Literal["pan-left", "pan-right", "pan-up", "pan-down", "zoom-in", "zoom-out"]
 Pace = Annotated[float, BeforeValidator(real(0, 4)), Field(ge=0, le=4)]
 Sentence = Annotated[str, BeforeValidator(said), Field(min_length=1, max_length=MAX_PROMPT)]
 MaybeSentence = Annotated[str, BeforeValidator(sentence), Field(max_length=MAX_PROMPT)]
