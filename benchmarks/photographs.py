@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model")
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--guidance", type=float, default=3.0)
     parser.add_argument("--pictures", type=int, default=1000, help="the first ones alone")
     parser.add_argument("--tasks", nargs="+", default=["animate", "cinemagraph", "inpaint"])
     parser.add_argument("--dtype", default="auto")
@@ -61,14 +62,18 @@ def main() -> None:
     if options.without_detail:
         fit.whole_frames = lambda canvas, to: []
     lumiere = Lumiere.from_pretrained(options.model, dtype=options.dtype)
-    how = {"steps": options.steps, "fast": options.fast}
+    how = {"steps": options.steps, "fast": options.fast, "guidance": options.guidance}
     files = sorted(options.folder.glob("*.[jpw][pne]*g*"))[: options.pictures]
     found: dict[str, list[dict]] = {task: [] for task in options.tasks}
     for number, file in enumerate(files):
         picture = np.asarray(Image.open(file).convert("RGB"))
         for task in options.tasks:
             camera = list(CAMERAS)[number % len(CAMERAS)]
-            figures, clip = TASKS[task](lumiere, picture, camera, how | {"seed": number})
+            try:
+                figures, clip = TASKS[task](lumiere, picture, camera, how | {"seed": number})
+            except ValueError as refused:  # by the screening of frames
+                print(json.dumps({"task": task, "picture": file.stem, "refused": str(refused)}))
+                continue
             found[task].append({"picture": file.stem, "camera": camera} | figures)
             print(json.dumps({"task": task} | found[task][-1]), flush=True)
             if options.out:
