@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from openlumiere import Lumiere
 from openlumiere.contract import Native
 from openlumiere.engine.camera import PANS, camera_in, passed_over
 from openlumiere.engine.canvas import keyframes
@@ -54,6 +55,19 @@ def test_only_nets_that_hold_are_told_what_is_likely():
     assert not plain[:, :, 1:].any()
     told = known.as_channels(hold=True)
     assert torch.equal(told[:, -1:], known.mask) and torch.equal(told[:, :-1], known.content)
+
+
+def test_a_net_that_holds_is_led(build_tiny):
+    pipeline = build_tiny(hold_known=True)
+    pipeline.stunet.widen_input(2 * pipeline.codec.channels + 1)
+    torch.nn.init.normal_(pipeline.stunet.conv_in_added.weight)
+    led = Lumiere(pipeline)
+    picture, how = canvas().frames[0], {"frames": 4, "steps": 1, "size": 32}
+    still = led.animate(picture, "a dog", **how)
+    assert led.base.backbone.reads.likely
+    left = led.animate(picture, "a dog", camera="pan-left", **how)
+    assert left != still and np.array_equal(left.frames[0], still.frames[0])
+    assert led.replay(left.origin.record, inputs={"image": picture}) == left
 
 
 def test_a_camera_needs_one_picture_and_a_model_that_is_led(tiny):

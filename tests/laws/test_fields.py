@@ -56,6 +56,7 @@ CHANGED = {
     "fps": 8,
     "size": 48,
     "motion": 0.5,
+    "camera": "pan-left",
     "shots": ("a star",),
     "upscale": False,
     "memory_limit": 1,  # a byte: refused
@@ -77,7 +78,11 @@ BESIDE = {  # what a field needs to matter
     "scheduler": {"steps": 3},
     "strength": {"steps": 4},
 }
-REFUSED = {"generate": ("memory_limit",), "upscale": ("memory_limit",), "animate": ("feather",)}
+REFUSED = {
+    "generate": ("memory_limit",),
+    "upscale": ("memory_limit",),
+    "animate": ("feather", "camera"),
+}
 STYLES = ("styles", "style", "style_weight")  # tests/engine/test_learning.py changes clips by them
 CASES = [
     (kind, word)
