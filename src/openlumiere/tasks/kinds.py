@@ -325,7 +325,7 @@ class Animate(Task):
     kind: Literal["animate"] = "animate"
     examples: ClassVar[tuple[str, ...]] = (
         'lumiere animate cat.png "the cat jumps" -o cat.mp4',
-        'lumiere animate photo.jpg --camera zoom-in --guidance 1 -o photo.mp4',
+        "lumiere animate photo.jpg --camera zoom-in --guidance 1 -o photo.mp4",
         "lumiere animate cat.png --keyframe end.png:79 -o cat.mp4",
     )
     image: Given | None = Field(None, description="The first frame.")
