@@ -163,11 +163,17 @@ class Known:
         choice, as image-to-video nets are given their picture at every frame): what is to be moved
         then lies where it is needed.
         """
-        content = torch.where(self.mask > 0, self.content * self.mask, 0)
         if hold:
-            held = self.content if self.likely else self.held()
-            content = content + held * (1 - self.mask)
+            return torch.cat([self.filled().content, self.mask], 1)
+        content = torch.where(self.mask > 0, self.content * self.mask, 0)
         return torch.cat([content, self.mask], 1)
+
+    def filled(self) -> Known:
+        """With what is held, as likely, where it is not known."""
+        if self.likely:
+            return self
+        content = torch.where(self.mask > 0, self.content * self.mask, 0)
+        return replace(self, content=content + self.held() * (1 - self.mask), likely=True)
 
     def held(self) -> Float[Tensor, "b c f h w"]:
         """The content of the nearest frame in which a place is known for certain (of two, the

@@ -32,10 +32,10 @@ def panned():
     return true, enlarge(true, SMALL, SMALL)
 
 
-def restored(true, made, known=(0,)):
+def restored(true, made, known=(0,), loop=False):
     canvas = keyframes({frame: true[frame] for frame in known}, FRAMES, Fraction(NATIVE_RATE))
-    to = fit(canvas, Native(side=SMALL, multiple=8))
-    return restore(made, canvas, to, "exact", 0, with_detail=True)
+    to = fit(canvas, Native(side=SMALL, multiple=8), loop)
+    return restore(made, canvas, to, "exact", 0, loop, with_detail=True)
 
 
 def error(frames, true):
@@ -70,3 +70,14 @@ def test_a_still_picture_stays_exact(panned):
     still = np.repeat(made[:1], FRAMES, axis=0)
     got = restored(true, still).astype(int)
     assert np.abs(got - true[0]).mean() < 1
+
+
+def test_a_loop_goes_round_so_its_last_frames_are_as_sharp_as_its_first():
+    whole = picture()[:, :LARGE]
+    whole = np.concatenate([whole[:, ::2], whole[:, ::-2]], axis=1)  # its sides meet
+    true = np.stack([np.roll(whole, 16 * frame, axis=1) for frame in (0, 1, 2, 3, 3, 2, 1, 0)])
+    made = enlarge(true, SMALL, SMALL)
+    plain, got = enlarge(made, LARGE, LARGE), restored(true, made, loop=True)
+    for frame in (1, 6, 7):
+        part = np.s_[frame : frame + 1]
+        assert error(got[part], true[part]) < 0.5 * error(plain[part], true[part])

@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -95,12 +95,13 @@ def before(
     """Frames before another background: "transparent", a colour, or a clip or picture that is
     scaled to cover them; "" leaves them as they are.
 
-    RGB frames whose border is one colour have it taken out first; of others the background is
+    Opaque frames whose border is one colour have it taken out first; of others the background is
     kept, and said.
     """
     if background == KEEP:
         return frames
-    if frames.shape[3] == 3:
+    if alpha.is_opaque(frames):
+        frames = frames if frames.shape[3] == 3 else frames[..., :3]
         ground = ground_of(frames)
         if ground is None:
             log.warning("background: what was made does not stand on one colour: it is kept")
@@ -206,18 +207,18 @@ def given_pixels(canvas: Canvas, to: Fit, loop: bool, time_factor: int) -> Known
     return Known(content=torch.stack(pictures, 1)[None], mask=torch.stack(masks, 1)[None])
 
 
-Source: TypeAlias = tuple[int, tuple[int, ...]]
+Shown: TypeAlias = tuple[int, tuple[int, ...]]
 """Of a frame that the codec sees: the canvas's frame that it shows, and those that must be known
 for it to be.
 """
 
 
-def sources_of(canvas: Canvas, to: Fit, time_factor: int, loop: bool) -> list[Source]:
+def sources_of(canvas: Canvas, to: Fit, time_factor: int, loop: bool) -> list[Shown]:
     """Where each frame that the codec sees comes from.
 
     A loop has no first frame, so all its places are of `time_factor` frames, the first as well.
     """
-    own: list[Source] = [(index, (index,)) for index in to.indices]
+    own: list[Shown] = [(index, (index,)) for index in to.indices]
     if time_factor == 1:
         return own
     if loop:
@@ -225,7 +226,7 @@ def sources_of(canvas: Canvas, to: Fit, time_factor: int, loop: bool) -> list[So
     known = np.flatnonzero([canvas.known[index].any() for index in to.indices])
     if not len(known):
         return own
-    found: list[Source] = []
+    found: list[Shown] = []
     for number, index in enumerate(to.indices):
         near = int(known[np.abs(known - number).argmin()])
         together = place(near, time_factor) == place(number, time_factor)
@@ -307,6 +308,14 @@ def enlarged(small: UInt8[np.ndarray, "h w c"], canvas: Canvas) -> UInt8[np.ndar
     return enlarge(shown[None], *canvas.size)[0]
 
 
+class Source(NamedTuple):
+    """A known frame, how many frames away it is, and the way there."""
+
+    known: int
+    distance: int
+    way: Way
+
+
 class Detail:
     """What the frames of a canvas that are known whole have beyond the net's pictures of them, for
     the others (`detail.py`). Clips with alpha are left as they are made.
@@ -316,18 +325,22 @@ class Detail:
         self.canvas = canvas
         self.small = lambda index: blend(made, to, index, loop)
         self.residual = lru_cache(maxsize=2)(self._residual)
-        self.ways = self._ways(whole_frames(canvas, to))
+        self.ways = self._ways(whole_frames(canvas, to), loop)
 
-    def _ways(self, whole: list[int]) -> dict[int, list[tuple[int, Way]]]:
-        """Of each frame, to the known one before it and to the one after it."""
-        ways: dict[int, list[tuple[int, Way]]] = {}
-        ends = [-1, *whole, len(self.canvas.frames)]
+    def _ways(self, whole: list[int], loop: bool) -> dict[int, list[Source]]:
+        """Of each frame, to the known one before it and to the one after it; a loop goes round."""
+        count = len(self.canvas.frames)
+        ends = [-1, *whole, count]
+        if loop and whole:
+            ends[0], ends[-1] = whole[-1] - count, whole[0] + count
+        ways: dict[int, list[Source]] = {}
         for before, known, after in zip(ends, whole, ends[2:]):
             source = seen(self.small(known))
             for run in (range(known - 1, before, -1), range(known + 1, after)):
-                pictures = (seen(self.small(index)) for index in run)
+                pictures = (seen(self.small(index % count)) for index in run)
                 for index, way in zip(run, followed(pictures, source)):
-                    ways.setdefault(index, []).append((known, way))
+                    found = ways.setdefault(index % count, [])
+                    found.append(Source(known, abs(index - known), way))
         return ways
 
     def _residual(self, known: int) -> Residual:
@@ -342,18 +355,15 @@ class Detail:
         near = self.ways.get(index, [])
         if not near:
             return frame
-        each = zip(shares(index, [known for known, _ in near]), near)
-        detail = carried([(share, self.residual(known), way) for share, (known, way) in each])
+        each = zip(shares([source.distance for source in near]), near)
+        detail = carried([(share, self.residual(of.known), of.way) for share, of in each])
         return (frame + detail).round().clip(0, OPAQUE).astype(np.uint8)
 
 
-def shares(index: int, known: list[int]) -> tuple[float, ...]:
-    """Of one known frame, or of the two around a frame, by their distances."""
-    if len(known) == 1:
-        return (1.0,)
-    before, after = sorted(known)
-    share = (index - before) / (after - before)
-    return 1 - share, share
+def shares(distances: list[int]) -> list[float]:
+    """Of the known frames around a frame, by their distances: the nearer one counts more."""
+    near = [1 / distance for distance in distances]
+    return [each / sum(near) for each in near]
 
 
 def whole_frames(canvas: Canvas, to: Fit) -> list[int]:
@@ -381,7 +391,7 @@ def joined(
     if not has_alpha:
         frame = cut_out(frame, given, known, canvas.outline)
     elif canvas.outline == "own":
-        frame = np.concatenate([solid(frame[None])[0], given[..., 3:]], axis=-1)
+        frame = np.concatenate([alpha.spread(frame), given[..., 3:]], axis=-1)
     return np.where((known & exact)[..., None], given, frame)
 
 
@@ -394,8 +404,8 @@ def blend(made: np.ndarray, to: Fit, index: int, loop: bool) -> UInt8[np.ndarray
     if indices[after] == index:
         return made[after]
     share = (index - indices[after - 1]) / (indices[after] - indices[after - 1])
-    mixed = (1 - share) * made[after - 1].astype(np.float32) + share * made[after % len(made)]
-    return mixed.round().astype(np.uint8)
+    first, second = (alpha.premultiplied(made[place]) for place in (after - 1, after % len(made)))
+    return alpha.straight((1 - share) * first + share * second)
 
 
 def enlarge(
@@ -437,15 +447,19 @@ def paste(
 def meet(
     made: np.ndarray, given: np.ndarray, known: np.ndarray, feather: int
 ) -> UInt8[np.ndarray, "h w c"]:
-    """`made` moved towards what is known nearby, within about `feather` pixels of it."""
+    """`made` moved towards what is known nearby, within about `feather` pixels of it; of colours as
+    far as they are seen.
+    """
     weight = torch.from_numpy(known)[None].float()
-    difference = torch.from_numpy(given.astype(np.float32) - made).permute(2, 0, 1) * weight
+    own = alpha.premultiplied(made)
+    apart = torch.from_numpy(alpha.premultiplied(given) - own)
+    difference = apart.permute(2, 0, 1) * weight
     near = blur(torch.cat([difference, weight]), feather)
     shift = (
         near[:-1] / near[-1:].clamp(min=1e-6) * (2 * near[-1:]).clamp(max=1)
     )  # half of the blur's weight is known at the border
-    moved = torch.from_numpy(made.astype(np.float32)) + shift.permute(1, 2, 0)
-    return moved.round().clamp(0, 255).byte().numpy()
+    moved = torch.from_numpy(own) + shift.permute(1, 2, 0)
+    return alpha.straight(moved.numpy())
 
 
 def blur(planes: Tensor, radius: int) -> Tensor:

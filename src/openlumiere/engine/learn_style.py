@@ -27,6 +27,7 @@ from openlumiere.diffusion.process import CONVERSIONS, Flow, VariancePreserving,
 from openlumiere.engine.base import LumierePipeline
 from openlumiere.media import Clip
 from openlumiere.media.alpha import opaque
+from openlumiere.models.codec import premultiplied, straight
 from openlumiere.models.lora import AdapterConfig, sort_tensors
 from openlumiere.models.style import Style
 from openlumiere.models.text import mean_state
@@ -93,7 +94,7 @@ def prepare(base: LumierePipeline, pictures: Sequence[Clip], prompts: list[str])
     side = round(MARGIN * base.native_size)
     has_alpha = base.codec.colours == 4
     squares = [middle_square(as_tensor(picture, has_alpha)) for picture in pictures]
-    sized = torch.cat([F.interpolate(square, (side, side), mode="area") for square in squares])
+    sized = torch.cat([resized(square, side) for square in squares])
     text = base.text.encode(prompts)
     no_text = base.text.encode([""])
     return Examples(
@@ -109,6 +110,13 @@ def as_tensor(picture: Clip, has_alpha: bool) -> Float[Tensor, "1 c h w"]:
     """A clip's first frame in [-1, 1], with alpha, or over white where it is transparent."""
     frames = opaque(picture.frames) if has_alpha else picture.over("white").frames
     return torch.from_numpy(frames[0].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def resized(picture: Float[Tensor, "1 c h w"], side: int) -> Float[Tensor, "1 c s s"]:
+    """Means of the pixels under each; of colours as far as they are seen."""
+    if picture.shape[1] == 3:
+        return F.interpolate(picture, (side, side), mode="area")
+    return straight(F.interpolate(premultiplied(picture), (side, side), mode="area"))
 
 
 def middle_square(picture: Float[Tensor, "1 c h w"]) -> Float[Tensor, "1 c s s"]:
@@ -287,7 +295,7 @@ def random_crops(
         top = int(torch.randint(picture.shape[-1] - size + 1, (1,), generator=generator))
         left = int(torch.randint(picture.shape[-1] - size + 1, (1,), generator=generator))
         part = picture[None, :, top : top + size, left : left + size]
-        crop = F.interpolate(part, (side, side), mode="area")
+        crop = resized(part, side)
         flipped = torch.rand(1, generator=generator) < 0.5
         crops.append(crop.flip(-1) if flipped else crop)
     return torch.cat(crops)

@@ -399,19 +399,20 @@ class Lumiere:
         made = run(backbone, plan, task.sampling, on_step)[0]
         if isinstance(task, Restyle):
             return restore(made, canvas, to, "soft", 0)
-        keep, in_latents = task.keep, not backbone.codec.bounded
-        return restore(made, canvas, to, keep.pixels, keep.feather, loops(task), in_latents)
+        keep = task.keep
+        detailed = isinstance(task, Animate | Cinemagraph) and not backbone.codec.bounded
+        return restore(made, canvas, to, keep.pixels, keep.feather, loops(task), detailed)
 
     def _sized(
         self, task: Generate | Image, frames: UInt8[np.ndarray, "f h w c"]
     ) -> UInt8[np.ndarray, "f H W c"]:
-        """What is made of words, at the size asked for: by the super-resolution net, where there is
-        one, then by Lanczos resampling. Nearly opaque clips are opaque.
+        """What is made of words, at the size asked for: colours alone by the super-resolution net,
+        where there is one, then all by Lanczos resampling. Nearly opaque clips are opaque.
         """
         frames = settled(frames)
         side = written_side(task, self.base.backbone.native)
         wanted = getattr(task, "upscale", True) and side > frames.shape[1]
-        if wanted and self.upscaler is not None:
+        if wanted and self.upscaler is not None and frames.shape[3] == 3:
             frames = self._enlarged(
                 frames,
                 parse_schedule(task.prompt)[0].prompt,

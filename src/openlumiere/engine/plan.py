@@ -274,7 +274,7 @@ def plan_shot(
         width=native.longer or native.side,
         frame_times=torch.arange(frames) * float(NATIVE_RATE / fps),
         known=None if keyframe is None else know_first(backbone, keyframe, frames),
-        given=None if keyframe is None else give_first(keyframe, frames),
+        given=None if keyframe is None else given_first(backbone, keyframe, frames),
         windows=windows or windows_at(backbone, fps),
         loop=task.loop,
     )
@@ -391,15 +391,19 @@ def know_first(backbone: Backbone, picture: UInt8[np.ndarray, "h w c"], frames: 
     return known
 
 
-def give_first(picture: UInt8[np.ndarray, "h w 3"], frames: int) -> Known:
-    """The same in pixels."""
+def given_first(
+    backbone: Backbone, picture: UInt8[np.ndarray, "h w c"], frames: int
+) -> Known | None:
+    """The same in pixels, for a net that reads those."""
+    if not isinstance(backbone, ReadsPixels):
+        return None
     given = Known.nothing((1, 3, frames, *picture.shape[:2]))
     given.content[:, :, :1] = pixels_of(picture)
     given.mask[:, :, :1] = 1
     return given
 
 
-def pixels_of(picture: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 3 1 h w"]:
+def pixels_of(picture: UInt8[np.ndarray, "h w c"]) -> Float[Tensor, "1 c 1 h w"]:
     """A picture in [-1, 1]."""
     return rearrange(torch.from_numpy(picture.copy()), "h w c -> 1 c 1 h w") / 127.5 - 1
 

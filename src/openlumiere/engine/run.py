@@ -178,6 +178,13 @@ def with_guidance(backbone: Backbone, plan: Plan, sampling: Sampling) -> Denoise
     return guided_by_input(backbone.denoise, sampling.guidance)
 
 
+def known_of(backbone: Backbone, known: Known | None) -> Known | None:
+    """What is known, with what is held of it, for nets that read that: before it is cut into
+    windows, of which some may know nothing by themselves.
+    """
+    return known.filled() if known is not None and backbone.reads.likely else known
+
+
 def holds(backbone: Backbone, known: Known) -> bool:
     """Whether known places are held because the net does not read them by itself."""
     if backbone.reads.known:
@@ -216,7 +223,7 @@ def condition_for(backbone: Backbone, plan: Plan) -> Condition:
         height=plan.height,
         width=plan.width,
         frame_times=plan.frame_times,
-        known=plan.known,
+        known=known_of(backbone, plan.known),
     )
     if isinstance(backbone, ReadsPixels):
         condition = backbone.read(condition, plan.given or nothing_given(plan, len(prompts)))

@@ -105,6 +105,40 @@ def bled(frame: np.ndarray) -> np.ndarray:
     return bled_frame
 
 
+def spread(frame: np.ndarray) -> np.ndarray:
+    """The colours [h, w, 3] of a frame [h, w, 4] that may be shown with another alpha: those of
+    pixels that are hardly seen are taken from what is seen around, however far; white where nothing
+    is.
+    """
+    shown = frame[..., 3:] >= VISIBLE
+    if not shown.any():
+        return np.full_like(frame[..., :3], OPAQUE)
+    height, width = frame.shape[:2]
+    levels = (max(height, width) - 1).bit_length()
+    padding = ((0, -height % 2**levels), (0, -width % 2**levels), (0, 0))
+    weight = np.pad(np.where(shown, frame[..., 3:] / OPAQUE, 0).astype(np.float32), padding)
+    colour = np.pad(frame[..., :3].astype(np.float32), padding) * weight
+    filled = _filled(colour, weight, levels)[:height, :width]
+    return np.where(shown, frame[..., :3], filled.clip(0, OPAQUE).round()).astype(np.uint8)
+
+
+def premultiplied(frame: np.ndarray) -> np.ndarray:
+    """A picture [h, w, 3 or 4] whose colours, in float32, count as far as they are seen."""
+    levels = frame.astype(np.float32)
+    if frame.shape[-1] == 4:
+        levels[..., :3] *= levels[..., 3:] / OPAQUE
+    return levels
+
+
+def straight(levels: np.ndarray) -> np.ndarray:
+    """The reverse of `premultiplied`, in bytes; black where nothing is seen."""
+    levels = levels.clip(0, OPAQUE)
+    if levels.shape[-1] == 4:
+        share = np.maximum(levels[..., 3:], 1e-6) / OPAQUE
+        levels = np.concatenate([(levels[..., :3] / share).clip(0, OPAQUE), levels[..., 3:]], -1)
+    return levels.round().astype(np.uint8)
+
+
 def _filled(colour: np.ndarray, weight: np.ndarray, levels: int) -> np.ndarray:
     """Colours everywhere, from sums [h, w, 3] and weights [h, w, 1]: those that are missing come
     from the same picture at half its size, and so on.
