@@ -60,6 +60,7 @@ from openlumiere.tasks.values import (
     parse_schedule,
 )
 
+LED = 0.3  # of the steps of a clip that a camera leads: before them it is what is likely
 FADE = Fraction(1, 2)  # seconds in which one prompt of a schedule takes over from another
 OVERLAP = Fraction(1, 5)
 """Share of a window that the next one shares, 16 of our net's 80 frames: the base decides where
@@ -193,7 +194,7 @@ def plan_edit(
     """
     codec = backbone.codec
     loop = loops(task)
-    strength = task.strength if isinstance(task, Restyle) else 1.0
+    strength = task.strength if isinstance(task, Restyle) else LED if canvas.likely else 1.0
     structure = task.structure if isinstance(task, Restyle) else 0.0
     steps = task.sampling.steps
     start = min(round((1 - strength) * steps), steps - 1)
