@@ -405,9 +405,9 @@ class Lumiere:
 
     def _sized(
         self, task: Generate | Image, frames: UInt8[np.ndarray, "f h w c"]
-    ) -> UInt8[np.ndarray, "f H W c"]:
+    ) -> UInt8[np.ndarray, "f H W d"]:
         """What is made of words, at the size asked for: colours alone by the super-resolution net,
-        where there is one, then all by Lanczos resampling. Nearly opaque clips are opaque.
+        where there is one, then all by Lanczos resampling. Nearly opaque clips lose their alpha.
         """
         frames = settled(frames)
         side = written_side(task, self.base.backbone.native)

@@ -59,12 +59,11 @@ def is_opaque(frames: np.ndarray) -> bool:
 
 
 def settled(frames: np.ndarray) -> np.ndarray:
-    """uint8 frames [f, h, w, 3 or 4]; those that are nearly opaque everywhere are opaque: a net
-    that makes alpha means a scene by it.
+    """uint8 frames [f, h, w, 3 or 4]; those that are nearly opaque everywhere lose their alpha: a
+    net that makes alpha means a scene by it.
     """
-    if frames.shape[-1] == 3 or frames[..., 3].min() < NEARLY:
-        return frames
-    return opaque(frames[..., :3])
+    nearly = frames.shape[-1] == 4 and frames[..., 3].min() >= NEARLY
+    return np.ascontiguousarray(frames[..., :3]) if nearly else frames
 
 
 def chequerboard(height: int, width: int) -> np.ndarray:

@@ -138,6 +138,8 @@ class LumiereModel:
         """A clip a prompt, uint8 `[f, h, w, 3 or 4]`; a bar shows how far it is."""
         from tqdm import tqdm
 
+        from openlumiere.media.alpha import opaque
+
         how = self.sampling
         asked = list(zip(prompts, seeds, strict=True))
         for prompt, seed in tqdm(asked, desc="evaluate", unit="clip", disable=None):
@@ -152,7 +154,7 @@ class LumiereModel:
                 size=self.size,
                 upscale=self.size > 0,
             ).frames
-            yield made if self.alpha else made[..., :3]
+            yield opaque(made) if self.alpha else made[..., :3]
 
 
 def finish(
