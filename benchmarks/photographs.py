@@ -28,6 +28,7 @@ from PIL import Image
 from openlumiere import Lumiere
 from openlumiere.engine import fit
 from openlumiere.media import Clip, filmstrip, save_image
+from openlumiere.quality.metrics import psnr
 from openlumiere.quality.motion import flow
 from openlumiere.tasks import Region
 
@@ -133,10 +134,9 @@ def inpainted(lumiere: Lumiere, picture: np.ndarray, camera: str, how: dict) -> 
     hole = mask_of(given.frames.shape[1:3])
     change = np.abs(np.diff(clip.frames.astype(float), axis=0))
     ratio = change[:, hole].mean() / max(change[:, ~hole].mean(), 1e-6)
-    error = clip.frames.astype(float) - given.frames
     return {
         "step inside over outside": float(ratio),
-        "psnr inside": psnr(float(np.square(error)[:, hole].mean())),
+        "psnr inside": psnr(clip.frames[:, hole], given.frames[:, hole]),
     }, clip
 
 
@@ -226,7 +226,7 @@ def undone(frames: np.ndarray, moves: list[np.ndarray]) -> list[float]:
         both = cv2.warpAffine(np.ones((SIDE, SIDE), np.uint8), back, (SIDE, SIDE)) > 0
         both = cv2.erode(both.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
         if both.sum() > SIDE:
-            found.append(psnr(float(np.square(there[both].astype(float) - frames[0][both]).mean())))
+            found.append(psnr(there[both], frames[0][both]))
     return found or [0.0]
 
 
@@ -234,11 +234,6 @@ def sharpness(picture: np.ndarray) -> float:
     """Root of the mean squared difference between neighbours, in levels."""
     levels = picture.astype(float)
     return float(np.sqrt(sum(np.square(np.diff(levels, axis=axis)).mean() for axis in (0, 1))))
-
-
-def psnr(error: float) -> float:
-    """In decibels, of a mean squared error of levels."""
-    return float(10 * np.log10(255**2 / max(error, 1e-6)))
 
 
 def summed(rows: list[dict]) -> dict[str, float]:

@@ -165,15 +165,18 @@ class Known:
         """
         if hold:
             return torch.cat([self.filled().content, self.mask], 1)
-        content = torch.where(self.mask > 0, self.content * self.mask, 0)
-        return torch.cat([content, self.mask], 1)
+        return torch.cat([self._masked(), self.mask], 1)
 
     def filled(self) -> Known:
         """With what is held, as likely, where it is not known."""
         if self.likely:
             return self
-        content = torch.where(self.mask > 0, self.content * self.mask, 0)
-        return replace(self, content=content + self.held() * (1 - self.mask), likely=True)
+        content = self._masked() + self.held() * (1 - self.mask)
+        return replace(self, content=content, likely=True)
+
+    def _masked(self) -> Tensor:
+        """The content as far as it is known; not a number times 0 is not 0."""
+        return torch.where(self.mask > 0, self.content * self.mask, 0)
 
     def held(self) -> Float[Tensor, "b c f h w"]:
         """The content of the nearest frame in which a place is known for certain (of two, the

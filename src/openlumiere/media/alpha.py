@@ -93,11 +93,7 @@ def bled(frame: np.ndarray) -> np.ndarray:
     alpha = frame[..., 3]
     if alpha.all() or not alpha.any():
         return frame
-    height, width = alpha.shape
-    padding = ((0, -height % 2**REACH), (0, -width % 2**REACH), (0, 0))
-    weight = np.pad(frame[..., 3:].astype(np.float32) / OPAQUE, padding)
-    colour = np.pad(frame[..., :3].astype(np.float32), padding) * weight
-    filled = _filled(colour, weight, REACH)[:height, :width]
+    filled = _weighed(frame, frame[..., 3:].astype(np.float32) / OPAQUE, REACH)
     bled_frame = frame.copy()
     empty = alpha == 0
     bled_frame[empty, :3] = filled[empty].clip(0, 255).round()
@@ -112,12 +108,8 @@ def spread(frame: np.ndarray) -> np.ndarray:
     shown = frame[..., 3:] >= VISIBLE
     if not shown.any():
         return np.full_like(frame[..., :3], OPAQUE)
-    height, width = frame.shape[:2]
-    levels = (max(height, width) - 1).bit_length()
-    padding = ((0, -height % 2**levels), (0, -width % 2**levels), (0, 0))
-    weight = np.pad(np.where(shown, frame[..., 3:] / OPAQUE, 0).astype(np.float32), padding)
-    colour = np.pad(frame[..., :3].astype(np.float32), padding) * weight
-    filled = _filled(colour, weight, levels)[:height, :width]
+    weight = np.where(shown, frame[..., 3:] / OPAQUE, 0).astype(np.float32)
+    filled = _weighed(frame, weight, (max(frame.shape[:2]) - 1).bit_length())
     return np.where(shown, frame[..., :3], filled.clip(0, OPAQUE).round()).astype(np.uint8)
 
 
@@ -136,6 +128,15 @@ def straight(levels: np.ndarray) -> np.ndarray:
         share = np.maximum(levels[..., 3:], 1e-6) / OPAQUE
         levels = np.concatenate([(levels[..., :3] / share).clip(0, OPAQUE), levels[..., 3:]], -1)
     return levels.round().astype(np.uint8)
+
+
+def _weighed(frame: np.ndarray, weight: np.ndarray, levels: int) -> np.ndarray:
+    """A frame's colours everywhere, by weights [h, w, 1], from up to `levels` halvings around."""
+    height, width = frame.shape[:2]
+    padding = ((0, -height % 2**levels), (0, -width % 2**levels), (0, 0))
+    weight = np.pad(weight, padding)
+    colour = np.pad(frame[..., :3].astype(np.float32), padding) * weight
+    return _filled(colour, weight, levels)[:height, :width]
 
 
 def _filled(colour: np.ndarray, weight: np.ndarray, levels: int) -> np.ndarray:

@@ -7,10 +7,9 @@ from typing import BinaryIO
 
 import numpy as np
 
+from openlumiere.media.alpha import is_opaque, opaque
 from openlumiere.media.limits import Limits, MediaError
 from openlumiere.media.timing import spread
-
-OPAQUE = 255
 
 
 @dataclass(frozen=True)
@@ -114,13 +113,9 @@ class FrameWriter:
 
 def transparent(frame: np.ndarray) -> bool:
     """Whether a frame [h, w, 3 or 4] has alpha that is not opaque somewhere."""
-    return frame.shape[2] == 4 and bool((frame[..., 3] != OPAQUE).any())
+    return not is_opaque(frame)
 
 
 def with_channels(frame: np.ndarray, channels: int) -> np.ndarray:
     """A frame [h, w, 3 or 4] with this many channels: opaque alpha added or left out."""
-    if frame.shape[2] == channels:
-        return frame
-    if channels == 3:
-        return frame[..., :3]
-    return np.dstack([frame, np.full(frame.shape[:2], OPAQUE, np.uint8)])
+    return frame[..., :3] if channels == 3 else opaque(frame)
