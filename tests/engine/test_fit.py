@@ -9,7 +9,7 @@ import torch
 
 from openlumiere.contract import Native
 from openlumiere.engine.canvas import Canvas, filled, inside, unheld
-from openlumiere.engine.fit import blend, encode, encode_whole, fit, paste, restore
+from openlumiere.engine.fit import blend, encode, encode_whole, fit, paste, restore, seen_rate
 from openlumiere.media import Clip
 from openlumiere.models.codec import UnshuffleCodec
 from openlumiere.tasks import Region
@@ -55,6 +55,11 @@ def test_fast_clips_are_thinned_to_their_last_frame(fps, indices):
     to = fit(replace(canvas(frames=6), fps=Fraction(fps)), NET)
     assert len(to.indices) == indices and to.indices[0] == 0 and to.indices[-1] == 5
     assert torch.allclose(to.times(Fraction(fps)), torch.tensor(to.indices) * 16 / float(fps))
+
+
+@pytest.mark.parametrize(("fps", "seen"), [(8, 8), (16, 16), (30, 15), (60, 15), (24, 12)])
+def test_the_rate_that_the_net_sees(fps, seen):
+    assert seen_rate(Fraction(fps), NET) == seen
 
 
 def test_anchors_are_seen_and_a_loop_is_even():

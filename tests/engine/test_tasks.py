@@ -13,6 +13,7 @@ from openlumiere import Clip, Lumiere
 from openlumiere.engine.canvas import inside
 from openlumiere.engine.finish import read_sidecar
 from openlumiere.engine.inputs import open_clip
+from openlumiere.engine.run import run
 from openlumiere.media import save_image
 from openlumiere.tasks import Region
 
@@ -179,6 +180,19 @@ def test_one_frame_and_long_clips(lumiere):
     long = Clip(noise(100, 8, 8, 3))
     made = lumiere.inpaint(long, BOX, steps=1, guidance=1.0)
     assert len(made) == 100 and np.array_equal(made.frames[:, 0], long.frames[:, 0])
+
+
+@pytest.mark.parametrize(("fps", "frames"), [(8, 40), (16, 80), (30, 75)])
+def test_windows_of_an_edit_last_as_long_as_the_net_knows(lumiere, monkeypatch, fps, frames):
+    planned = []
+
+    def noted(backbone, plan, *rest):
+        planned.append(plan)
+        return run(backbone, plan, *rest)
+
+    monkeypatch.setattr("openlumiere.engine.lumiere.run", noted)
+    lumiere.inpaint(Clip(noise(4, 8, 8, 3), Fraction(fps)), BOX, steps=1, guidance=1.0)
+    assert [plan.windows.frames for plan in planned] == [frames]
 
 
 def test_edits_replay_from_their_record_and_inputs(lumiere, tmp_path):

@@ -172,6 +172,11 @@ def stride_of(fps: Fraction, native: Native) -> int:
     return max(1, round(fps / native.fps))
 
 
+def seen_rate(fps: Fraction, native: Native) -> Fraction:
+    """Frames a second that the net sees of a clip at this rate."""
+    return fps / stride_of(fps, native)
+
+
 def in_places(count: int, native: Native) -> int:
     """The least number of frames of at least `count` that fills the places of a loop."""
     return -(-count // native.time_multiple) * native.time_multiple

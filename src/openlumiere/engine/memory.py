@@ -22,7 +22,7 @@ import torch
 from openlumiere.diffusion.multidiffusion import Windows
 from openlumiere.engine.canvas import Canvas
 from openlumiere.engine.cascade import WINDOWS, LumiereUpscalePipeline
-from openlumiere.engine.fit import fit
+from openlumiere.engine.fit import fit, seen_rate
 from openlumiere.engine.model import Model
 from openlumiere.engine.plan import frames_of, windows_at, written_side
 from openlumiere.tasks import Generate
@@ -105,7 +105,7 @@ def edit_memory(
     backbone = model.backbone
     to = fit(nothing, backbone.native)
     seen = (len(to.indices), to.height, to.width)
-    windows = windows_at(backbone, backbone.native.fps, part=model.part)
+    windows = windows_at(backbone, seen_rate(fps, backbone.native), part=model.part)
     needed = sampling_memory(model, guidance, seen, windows)
     return needed if backbone.device.type != "cpu" else needed + EDITED * prod(pixels)
 

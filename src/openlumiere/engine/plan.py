@@ -29,6 +29,7 @@ from openlumiere.engine.fit import (
     given_pixels,
     in_places,
     place,
+    seen_rate,
     solid,
     stride_of,
 )
@@ -211,7 +212,7 @@ def plan_edit(
         source=encode_whole(canvas, to, codec, loop) if start or structure else None,
         start=start,
         structure=structure,
-        windows=windows_at(backbone, backbone.native.fps, part=part),
+        windows=windows_at(backbone, seen_rate(canvas.fps, backbone.native), part=part),
         loop=loop,
     )
 
