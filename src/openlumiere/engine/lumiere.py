@@ -24,6 +24,7 @@ from openlumiere.diffusion.process import Flow, make_scheduler, process_of
 from openlumiere.engine.adapters import Lora, merge_loras, read_loras
 from openlumiere.engine.base import LumierePipeline, inflated
 from openlumiere.engine.cascade import LumiereUpscalePipeline
+from openlumiere.engine.completion import completed
 from openlumiere.engine.finish import Provenance, check_keys, sources_of
 from openlumiere.engine.fit import before, enlarge, fit, restore, solid
 from openlumiere.engine.inputs import (
@@ -394,6 +395,8 @@ class Lumiere:
             return np.array(canvas.frames)
         backbone = base.backbone
         canvas = led(canvas, task, backbone)
+        if isinstance(task, Inpaint | Outpaint | Mend) and self._continues(task.prompt):
+            canvas = completed(canvas, backbone.reads.likely)
         to = fit(canvas, backbone.native, loops(task))
         plan = plan_edit(task, canvas, to, backbone, base.part)
         made = run(backbone, plan, task.sampling, on_step)[0]
@@ -402,6 +405,14 @@ class Lumiere:
         keep = task.keep
         detailed = isinstance(task, Animate | Cinemagraph) and not backbone.codec.bounded
         return restore(made, canvas, to, keep.pixels, keep.feather, loops(task), detailed)
+
+    def _continues(self, prompt: str) -> bool:
+        """Whether a prompt asks for nothing new in a hole: it is empty, or names no subject that
+        the model knows.
+        """
+        if self.knows is None or not prompt:
+            return not prompt
+        return not self.knows.beyond([prompt]).names_subject
 
     def _sized(
         self, task: Generate | Image, frames: UInt8[np.ndarray, "f h w c"]

@@ -62,6 +62,7 @@ from openlumiere.tasks.values import (
 )
 
 LED = 0.3  # of the steps of a clip that a camera leads: before them it is what is likely
+CONTINUED = 0.1  # of those of a hole that is filled by what is likely (`completion.py`)
 FADE = Fraction(1, 2)  # seconds in which one prompt of a schedule takes over from another
 OVERLAP = Fraction(1, 5)
 """Share of a window that the next one shares, 16 of our net's 80 frames: the base decides where
@@ -195,7 +196,7 @@ def plan_edit(
     """
     codec = backbone.codec
     loop = loops(task)
-    strength = task.strength if isinstance(task, Restyle) else LED if canvas.likely else 1.0
+    strength = strength_of(task, canvas)
     structure = task.structure if isinstance(task, Restyle) else 0.0
     steps = task.sampling.steps
     start = min(round((1 - strength) * steps), steps - 1)
@@ -215,6 +216,15 @@ def plan_edit(
         windows=windows_at(backbone, seen_rate(canvas.fps, backbone.native), part=part),
         loop=loop,
     )
+
+
+def strength_of(task: Edit, canvas: Canvas) -> float:
+    """Of the steps, the last ones that are taken: before them a clip is the given or likely one."""
+    if isinstance(task, Restyle):
+        return task.strength
+    if not canvas.likely:
+        return 1.0
+    return LED if isinstance(task, Animate) else CONTINUED
 
 
 def given_for(backbone: Backbone, canvas: Canvas, to: Fit, loop: bool) -> Known | None:

@@ -147,7 +147,17 @@ def _filled(colour: np.ndarray, weight: np.ndarray, levels: int) -> np.ndarray:
     if levels == 0:
         return own
     coarse = _filled(_halved(colour), _halved(weight), levels - 1)
-    return np.where(weight > 0, own, coarse.repeat(2, axis=0).repeat(2, axis=1))
+    return np.where(weight > 0, own, _doubled(_doubled(coarse, axis=0), axis=1))
+
+
+def _doubled(planes: np.ndarray, axis: int) -> np.ndarray:
+    """Twice as many rows or columns, linearly interpolated."""
+    rows = np.moveaxis(planes, axis, 0)
+    padded = np.concatenate([rows[:1], rows, rows[-1:]])
+    doubled = np.repeat(0.75 * rows, 2, axis=0)
+    doubled[::2] += 0.25 * padded[:-2]
+    doubled[1::2] += 0.25 * padded[2:]
+    return np.moveaxis(doubled, 0, axis)
 
 
 def _halved(planes: np.ndarray) -> np.ndarray:

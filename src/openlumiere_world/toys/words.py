@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from openlumiere.models.knows import Knows
+from openlumiere.models.knows import Knows, words_of
 from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.captions import WORDS
 from openlumiere_world.toys.grounds import COLOURS, SCENES
@@ -19,7 +19,8 @@ from openlumiere_world.toys.scene import MOVES
 from openlumiere_world.toys.subjects import LANGUAGES, Subject, everyday_names, plain_code
 from openlumiere_world.vocabulary import Words, small_words
 
-SHARED = 3  # subjects that a tag may stand for
+SHARED = 3  # emoji that a tag may stand for
+SHORTEST = 3  # letters of a tag
 OWN = "own motion"
 ARTICLES = frozenset("a an the un uno una il lo la une des dei ein eine".split())
 FILLERS = {  # words of captions about view, camera and what falls
@@ -72,15 +73,33 @@ def bare(name: str) -> str:
 
 
 def rare_tags(cache: Cache, emojibase: Path, language: str) -> dict[str, list[str]]:
-    """Key of a subject -> tags in a language that at most `SHARED` of the subjects have."""
+    """Key of a subject -> tags in a language that at most `SHARED` of Unicode's emoji have."""
     entries = json.loads((emojibase / language / "data.json").read_text(encoding="utf-8"))
-    tags = {
-        code: entry.get("tags", [])
-        for entry in entries
-        if (code := plain_code(entry["hexcode"])) in cache.subjects
-    }
+    tags = {plain_code(entry["hexcode"]): entry.get("tags", []) for entry in entries}
     count = Counter(tag for each in tags.values() for tag in each)
-    return {code: [tag for tag in each if count[tag] <= SHARED] for code, each in tags.items()}
+    other = other_words(language)
+    return {
+        code: [tag for tag in tags.get(code, []) if count[tag] <= SHARED and names(tag, other)]
+        for code in cache.subjects
+    }
+
+
+def names(tag: str, other: set[str]) -> bool:
+    """Whether a tag can name a subject: it is a word, and stands for nothing else."""
+    folded = [word.folded for word in words_of(tag)]
+    return len(tag) >= SHORTEST and tag[0].isalpha() and not other.issuperset(folded)
+
+
+def other_words(language: str) -> set[str]:
+    """Words, folded, of colours, grounds, motions and of what names nothing."""
+    words = WORDS[language]
+    texts = [
+        *words.colours.values(),
+        *(ground for grounds in words.grounds.values() for ground in grounds),
+        *(verb for verbs in words.moves.values() for verb in verbs),
+        *fillers()[language],
+    ]
+    return {said.folded for text in texts for said in words_of(text)}
 
 
 def own_words(cache: Cache) -> Words:

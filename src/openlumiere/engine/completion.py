@@ -1,0 +1,166 @@
+"""Video completion: what stood behind a hole is looked for in the other frames, before a net fills
+what is left.
+
+Footage that a camera passes over shows at other times what a region hides now. The motion of the
+camera from each frame to the next (a similarity: shift, zoom, roll) is fitted to the optical flow
+of the known pixels; a hidden pixel that another frame shows is copied from the nearest such frame.
+Frames that do not agree around the hole give nothing: so does what moves by itself. What no frame
+shows is textured as its surroundings are (`texture.py`), moves with the camera, and is what a net
+that reads what is likely (`Reads.likely`) begins from. All our choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from openlumiere.engine.canvas import Canvas
+from openlumiere.engine.texture import spread_over, textured
+from openlumiere.quality.motion import LEAST, Picture, flow
+
+AWAY = (1, 2, 3, 5, 8, 13, 21, 34, 55)  # frames away that are looked at, before and after
+MOTION_SIDE = 256  # pixels of the longer side that the camera's motion is found at
+EVERY = 6  # of those pixels: between points that the motion is fitted to
+STRAY = 1.0  # of those pixels: a point may miss the camera's motion by so many
+FOLLOWING = 0.5  # share of the points that must follow the camera
+RING = 0.06  # of the longer side: how far around a hole frames are compared
+UNLIKE = 14.0  # levels by which they may differ there
+
+Motion = Float[np.ndarray, "2 3"]
+Mask = Bool[np.ndarray, "h w"]
+
+
+def completed(canvas: Canvas, likely: bool) -> Canvas:
+    """The canvas with what other frames show of its holes, as known; with `likely`, what is likely
+    in the rest. One with alpha stays as it is.
+    """
+    if canvas.frames.shape[-1] == 4 or not canvas.known.any():
+        return canvas
+    motions = camera_motions(canvas)
+    frames, known = canvas.frames.copy(), canvas.known.copy()
+    for index in range(len(frames)):
+        look_around(canvas, motions, index, frames[index], known[index])
+    if not likely or known.all():
+        return replace(canvas, frames=frames, known=known)
+    continue_colours(frames, known, motions)
+    return replace(canvas, frames=frames, known=known, likely=True)
+
+
+def camera_motions(canvas: Canvas) -> list[Motion | None]:
+    """How what each frame shows lies in the next one; None where no camera's motion explains it."""
+    scale = min(1.0, MOTION_SIDE / max(canvas.size))
+    shown = (small_of(frame, known, scale) for frame, known in zip(canvas.frames, canvas.known))
+    return [camera_motion(*before, *after, 1 / scale) for before, after in pairwise(shown)]
+
+
+def small_of(frame: Picture, known: Mask, scale: float) -> tuple[Picture, Mask]:
+    """A frame at the side that motion is found at, colours spread over its holes, and what of it is
+    known.
+    """
+    height, width = frame.shape[:2]
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    seen = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_AREA) == 1
+    return spread_over(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), seen), seen
+
+
+def camera_motion(
+    here: Picture, known: Mask, there: Picture, known_there: Mask, larger: float
+) -> Motion | None:
+    """The similarity that most of the known points follow, in pixels `larger` times as large."""
+    if min(here.shape[:2]) < LEAST:
+        return None
+    y, x = np.mgrid[EVERY // 2 : here.shape[0] : EVERY, EVERY // 2 : here.shape[1] : EVERY]
+    both = (known & known_there)[y, x]
+    if both.sum() < EVERY:
+        return None
+    points = np.stack([x[both], y[both]], axis=-1).astype(np.float32)
+    to = points + flow(here, there)[y[both], x[both]]
+    cv2.setRNGSeed(0)  # RANSAC draws
+    motion, follows = cv2.estimateAffinePartial2D(points, to, ransacReprojThreshold=STRAY)
+    if motion is None or follows.mean() < FOLLOWING:
+        return None
+    motion[:, 2] = larger * (motion[:, 2] + motion[:, :2] @ [0.5, 0.5] - 0.5) - (
+        motion[:, :2] @ [0.5, 0.5] - 0.5
+    )
+    return motion
+
+
+def between(motions: list[Motion | None], here: int, there: int) -> Motion | None:
+    """Where what one frame shows lies in another."""
+    found = np.eye(3)
+    for motion in motions[min(here, there) : max(here, there)]:
+        if motion is None:
+            return None
+        found = np.vstack([motion, [0, 0, 1]]) @ found
+    return (found if here <= there else np.linalg.inv(found))[:2]
+
+
+def look_around(
+    canvas: Canvas, motions: list[Motion | None], index: int, frame: Picture, known: Mask
+) -> None:
+    """Copy into a frame what the nearest frames show of its holes."""
+    for other in near(index, len(canvas.frames)):
+        if known.all():
+            return
+        way = between(motions, index, other)
+        if way is None:
+            continue
+        shown, seen = brought(canvas.frames[other], canvas.known[other], way)
+        if agree(canvas.frames[index], canvas.known[index], shown, seen):
+            new = seen & ~known
+            frame[new], known[new] = shown[new], True
+
+
+def near(index: int, count: int) -> Iterator[int]:
+    """Frames around one, the nearest first."""
+    for away in AWAY:
+        yield from (other for other in (index - away, index + away) if 0 <= other < count)
+
+
+def brought(frame: Picture, known: Mask, way: Motion) -> tuple[Picture, Mask]:
+    """A frame seen from where another one is, and what of it is known there."""
+    height, width = known.shape
+    size, back = (width, height), cv2.WARP_INVERSE_MAP
+    shown = cv2.warpAffine(
+        frame, way, size, flags=cv2.INTER_LINEAR | back, borderMode=cv2.BORDER_REPLICATE
+    )
+    sure = cv2.warpAffine(known.astype(np.float32), way, size, flags=cv2.INTER_LINEAR | back)
+    return shown, sure > 1 - 1e-3
+
+
+def agree(frame: Picture, known: Mask, shown: Picture, seen: Mask) -> bool:
+    """Whether two pictures show the same around a hole."""
+    reach = 2 * max(1, round(RING * max(known.shape))) + 1
+    hole = cv2.dilate((~known).astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
+    ring = hole & known & seen
+    if not ring.any():
+        return False
+    apart = np.abs(frame[ring].astype(np.float32) - shown[ring])
+    return float(apart.mean()) < UNLIKE
+
+
+def continue_colours(
+    frames: UInt8[np.ndarray, "f h w 3"],
+    known: Bool[np.ndarray, "f h w"],
+    motions: list[Motion | None],
+) -> None:
+    """Write what is likely where nothing is known: texture from around the hole in the frame that
+    knows most, in the others what the camera shows of that, and colours from around.
+    """
+    best = int(known.mean((1, 2)).argmax())
+    frames[best] = textured(frames[best], known[best])
+    for index in range(len(frames)):
+        if index == best or known[index].all():
+            continue
+        way = between(motions, index, best)
+        sure = known[index].copy()
+        if way is not None:
+            shown, seen = brought(frames[best], np.ones_like(known[best]), way)
+            new = seen & ~sure
+            frames[index][new], sure[new] = shown[new], True
+        frames[index] = spread_over(frames[index], sure)

@@ -1,0 +1,91 @@
+"""Holes of moving footage are filled with what other frames show, the rest with what is likely."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from openlumiere import Clip, Lumiere
+from openlumiere.engine.canvas import filled
+from openlumiere.engine.completion import camera_motion, completed
+from openlumiere.engine.texture import spread_over, textured
+from openlumiere.quality.metrics import psnr
+from openlumiere.tasks import Region
+
+HOLE = Region.box(0.4, 0.4, 0.6, 0.6)
+SIDE, FRAMES, SPEED = 80, 24, 2
+
+
+def scene(width, seed=0, grain=5):
+    """A picture of blots, some pixels across."""
+    small = np.random.default_rng(seed).integers(0, 256, (SIDE // grain, width // grain, 3))
+    return small.astype(np.uint8).repeat(grain, 0).repeat(grain, 1)
+
+
+def panned(speed=SPEED):
+    """A camera that passes over a scene by whole pixels a frame."""
+    wide = scene(SIDE + (FRAMES + 1) * SPEED)
+    frames = [wide[:, speed * index : speed * index + SIDE] for index in range(FRAMES)]
+    return Clip(np.stack(frames), Fraction(16))
+
+
+def test_what_other_frames_show_is_copied():
+    clip = panned()
+    canvas = filled(clip, HOLE)
+    found = completed(
+        replace(canvas, frames=np.where(canvas.known[..., None], clip.frames, 0)), True
+    )
+    assert found.known.all()
+    assert np.array_equal(found.frames[canvas.known], clip.frames[canvas.known])
+    assert psnr(found.frames[~canvas.known], clip.frames[~canvas.known]) > 30
+
+
+def test_a_still_camera_shows_nothing_more_and_the_rest_is_likely():
+    canvas = filled(panned(speed=0), HOLE)
+    found = completed(canvas, True)
+    assert np.array_equal(found.known, canvas.known) and found.likely
+    assert np.array_equal(found.frames[canvas.known], canvas.frames[canvas.known])
+    assert (found.frames == found.frames[:1]).all()
+    assert completed(canvas, False).likely is False
+
+
+def test_frames_without_a_camera_give_nothing():
+    rng = np.random.default_rng(3)
+    clip = Clip(rng.integers(0, 256, (6, SIDE, SIDE, 3), np.uint8), Fraction(16))
+    canvas = filled(clip, HOLE)
+    assert np.array_equal(completed(canvas, False).known, canvas.known)
+
+
+def test_a_clip_with_alpha_stays_as_it_is():
+    frames = np.concatenate([panned().frames, np.full((FRAMES, SIDE, SIDE, 1), 90, np.uint8)], -1)
+    canvas = filled(Clip(frames, Fraction(16)), HOLE)
+    assert completed(canvas, True) is canvas
+
+
+@pytest.mark.parametrize("larger", [1, 4])
+def test_a_motion_is_that_of_larger_pixels(larger):
+    frames, known = panned().frames, np.ones((SIDE, SIDE), bool)
+    motion = camera_motion(frames[1], known, frames[0], known, larger)
+    assert np.allclose(motion, [[1, 0, SPEED * larger], [0, 1, 0]], atol=0.1 * larger)
+
+
+def test_texture_goes_on_where_colours_alone_would_blur():
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, (np.arange(64) // 4) % 2 == 0] = 230
+    known = np.ones((64, 64), bool)
+    known[24:40, 24:40] = False
+    given = np.where(known[..., None], stripes, 77).astype(np.uint8)
+    made = textured(given, known)
+    assert np.array_equal(made[known], stripes[known])
+    assert psnr(made[~known], stripes[~known]) > 20
+    assert psnr(spread_over(given, known)[~known], stripes[~known]) < 12
+
+
+def test_an_empty_prompt_removes_and_words_make_something(build_tiny):
+    lumiere, clip = Lumiere(build_tiny()), panned()
+    hole = ~filled(clip, HOLE).known
+    removed = lumiere.inpaint(clip, HOLE, steps=1)
+    assert psnr(removed.frames[hole], clip.frames[hole]) > 30 and removed.origin is not None
+    made = lumiere.inpaint(clip, HOLE, "a dog", steps=1)
+    assert psnr(made.frames[hole], clip.frames[hole]) < 20
