@@ -1,8 +1,10 @@
-"""What a model makes of photographs: python benchmarks/photographs.py FOLDER [--model toys]
+"""What a model makes of photographs and footage that it was not trained on:
+
+    python benchmarks/photographs.py FOLDER [--model toys]
 
 Each picture of a folder is animated under one of six cameras, and made a cinemagraph whose middle
-flows; a clip of it that a camera passes over is inpainted. Pictures should be none that the model
-was trained on. Read off at 128 pixels:
+flows; clips that a camera passes over it are inpainted, outpainted and restyled, and so are the
+first five seconds of each video file. Read off at 128 pixels:
 
 * animate: whether the first frame is the picture; its first step over the median one; whether the
   camera goes as asked (the similarity that fits optical flow best, from frame to frame); PSNR of
@@ -10,7 +12,10 @@ was trained on. Read off at 128 pixels:
   energy at full size) over the picture's, also `--without-detail` carried along the motion.
 * cinemagraph: movement inside, whether the outside is exact, the step over the loop's seam over the
   median one.
-* inpaint: the step inside the hole over the step outside.
+* inpaint, outpaint, both without a prompt: the step in what was made over the step in what was
+  given; PSNR of what was made to what was there.
+* restyle, "in flat style" at half strength: correlation of its optical flow with the given clip's,
+  and of blurred levels (layout).
 """
 
 from __future__ import annotations
@@ -33,6 +38,8 @@ from openlumiere.quality.motion import flow
 from openlumiere.tasks import Region
 
 SIDE = 128
+VIDEOS = {".mp4", ".avi", ".mkv", ".webm", ".mov"}
+SHOWN = VIDEOS | {".jpg", ".jpeg", ".png", ".webp"}
 CAMERAS = {
     "pan left": (1, 0, 0),  # which way what is seen goes: right, down, larger
     "pan right": (-1, 0, 0),
@@ -54,7 +61,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--guidance", type=float, default=3.0)
     parser.add_argument("--pictures", type=int, default=1000, help="the first ones alone")
-    parser.add_argument("--tasks", nargs="+", default=["animate", "cinemagraph", "inpaint"])
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS))
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--fast", action="store_true")
     parser.add_argument("--without-detail", action="store_true")
@@ -64,26 +71,55 @@ def main() -> None:
         fit.whole_frames = lambda canvas, to: []
     lumiere = Lumiere.from_pretrained(options.model, dtype=options.dtype)
     how = {"steps": options.steps, "fast": options.fast, "guidance": options.guidance}
-    files = sorted(options.folder.glob("*.[jpw][pne]*g*"))[: options.pictures]
+    files = [file for file in sorted(options.folder.iterdir()) if file.suffix in SHOWN]
     found: dict[str, list[dict]] = {task: [] for task in options.tasks}
-    for number, file in enumerate(files):
-        picture = np.asarray(Image.open(file).convert("RGB"))
+    for number, file in enumerate(files[: options.pictures]):
+        camera = list(CAMERAS)[number % len(CAMERAS)]
         for task in options.tasks:
-            camera = list(CAMERAS)[number % len(CAMERAS)]
             try:
-                figures, clip = TASKS[task](lumiere, picture, camera, how | {"seed": number})
+                made = figures_of(task, lumiere, file, camera, how | {"seed": number})
             except ValueError as refused:  # by the screening of frames
                 print(json.dumps({"task": task, "picture": file.stem, "refused": str(refused)}))
                 continue
+            if made is None:
+                continue
+            figures, clip = made
             found[task].append({"picture": file.stem, "camera": camera} | figures)
             print(json.dumps({"task": task} | found[task][-1]), flush=True)
             if options.out:
                 options.out.mkdir(parents=True, exist_ok=True)
                 save_image(filmstrip(clip, 8), options.out / f"{task}-{file.stem}.png")
-    summary = {task: summed(rows) for task, rows in found.items()}
+    summary = {task: summed(rows) for task, rows in found.items() if rows}
     print(json.dumps(summary, indent=1))
     if options.out:
         (options.out / "figures.json").write_text(json.dumps(found | {"all": summary}, indent=1))
+
+
+def figures_of(
+    task: str, lumiere: Lumiere, file: Path, camera: str, how: dict
+) -> tuple[dict, Clip] | None:
+    """What a task makes of a file, or None of a video that is asked for a picture's task."""
+    if file.suffix in VIDEOS:
+        return OF_CLIPS[task](lumiere, beginning(file), how) if task in OF_CLIPS else None
+    picture = np.asarray(Image.open(file).convert("RGB"))
+    if task in OF_CLIPS:
+        return OF_CLIPS[task](lumiere, passed_over(picture, camera), how)
+    return OF_PICTURES[task](lumiere, picture, camera, how)
+
+
+def beginning(file: Path) -> Clip:
+    """The middle square of the first 80 frames at 16 a second, 256 x 256 pixels at most."""
+    clip = Clip.load(file)
+    places = np.arange(80) * float(clip.fps) / 16
+    frames = clip.frames[places[places < len(clip)].astype(int)]
+    side = min(clip.size)
+    top, left = (frames.shape[1] - side) // 2, (frames.shape[2] - side) // 2
+    square = frames[:, top : top + side, left : left + side]
+    to = min(side, 2 * SIDE)
+    return Clip(
+        np.stack([cv2.resize(each, (to, to), interpolation=cv2.INTER_AREA) for each in square]),
+        fps=16,
+    )
 
 
 def animated(lumiere: Lumiere, picture: np.ndarray, camera: str, how: dict) -> tuple[dict, Clip]:
@@ -127,20 +163,62 @@ def cinemagraphed(
     }, clip
 
 
-def inpainted(lumiere: Lumiere, picture: np.ndarray, camera: str, how: dict) -> tuple[dict, Clip]:
-    """A hole in a clip that a camera passes over."""
-    given = passed_over(picture, camera)
-    clip = lumiere.inpaint(given, Region.of(HOLE), "a photo", **how)
-    hole = mask_of(given.frames.shape[1:3])
+def inpainted(lumiere: Lumiere, given: Clip, how: dict) -> tuple[dict, Clip]:
+    """A hole in the middle."""
+    clip = lumiere.inpaint(given, Region.of(HOLE), **how)
+    return around(clip, given, mask_of(given.frames.shape[1:3])), clip
+
+
+def outpainted(lumiere: Lumiere, given: Clip, how: dict) -> tuple[dict, Clip]:
+    """A quarter of the width is cut off and made anew."""
+    width, height = given.size
+    edge = width // 8
+    narrow = Clip(np.ascontiguousarray(given.frames[:, :, edge:-edge]), given.fps)
+    clip = lumiere.outpaint(narrow, (width, height), **how)
+    x = np.arange(width)
+    return around(clip, given, np.tile((x < edge) | (x >= width - edge), (height, 1))), clip
+
+
+def around(clip: Clip, given: Clip, made: np.ndarray) -> dict:
+    """Figures of what was made beside what was given."""
     change = np.abs(np.diff(clip.frames.astype(float), axis=0))
-    ratio = change[:, hole].mean() / max(change[:, ~hole].mean(), 1e-6)
+    ratio = change[:, made].mean() / max(change[:, ~made].mean(), 1e-6)
     return {
-        "step inside over outside": float(ratio),
-        "psnr inside": psnr(clip.frames[:, hole], given.frames[:, hole]),
+        "step made over given": float(ratio),
+        "psnr made": psnr(clip.frames[:, made], given.frames[:, made]),
+    }
+
+
+def restyled(lumiere: Lumiere, given: Clip, how: dict) -> tuple[dict, Clip]:
+    """Another style, half of the steps."""
+    clip = lumiere.restyle(given, "in flat style", strength=0.5, **how)
+    made, before = small(clip.over("white").frames), small(given.frames)
+    pairs = [
+        (flow(before[k], before[k + STRIDE]), flow(made[k], made[k + STRIDE]))
+        for k in range(0, len(made) - STRIDE, STRIDE)
+    ]
+    return {
+        "motion": correlation(*(np.stack(each) for each in zip(*pairs, strict=True))),
+        "layout": correlation(blurred(before), blurred(made)),
     }, clip
 
 
-TASKS = {"animate": animated, "cinemagraph": cinemagraphed, "inpaint": inpainted}
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Pearson's, of all values; 0 where either is constant."""
+    spread = np.std(one) * np.std(other)
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1]) if spread > 0 else 0.0
+
+
+def blurred(frames: np.ndarray) -> np.ndarray:
+    """Frames at an eighth of their side."""
+    return np.stack(
+        [cv2.resize(each, (SIDE // 8, SIDE // 8), interpolation=cv2.INTER_AREA) for each in frames]
+    )
+
+
+OF_PICTURES = {"animate": animated, "cinemagraph": cinemagraphed}
+OF_CLIPS = {"inpaint": inpainted, "outpaint": outpainted, "restyle": restyled}
+TASKS = OF_PICTURES | OF_CLIPS
 
 
 def said(camera: str) -> str:

@@ -6,8 +6,8 @@ from openlumiere import Clip
 from openlumiere.media.alpha import is_opaque, opaque, settled
 
 
-def frames(alpha):
-    made = np.full((2, 16, 16, 4), 90, np.uint8)
+def frames(alpha, side=16):
+    made = np.full((2, side, side, 4), 90, np.uint8)
     made[..., 3] = alpha
     return made
 
@@ -25,3 +25,12 @@ def test_an_opaque_clip_is_written_without_a_word(tmp_path, caplog):
     assert not caplog.records
     Clip(frames(254), 16).save(tmp_path / "b.mp4")
     assert "has no transparency" in caplog.text
+
+
+def test_a_speck_does_not_make_a_scene_translucent():
+    speck = frames(250, side=32)
+    speck[0, 0, 0, 3] = 0
+    assert is_opaque(settled(speck))
+    sticker = frames(250, side=32)
+    sticker[:, :2, :, 3] = 0
+    assert settled(sticker) is sticker

@@ -14,6 +14,7 @@ LIGHT, DARK = 255, 204  # of the chequerboard
 SQUARE = 8  # pixels, its squares
 VISIBLE = 128  # from this alpha on a pixel is opaque where a format has one bit of alpha
 NEARLY = 217  # alpha from which on a whole clip is meant to be opaque (85 %)
+SPECKS = 1e-3  # share of a clip's pixels that may be less opaque all the same
 REACH = 4  # halvings: colours reach over an edge for up to 16 pixels
 
 
@@ -59,11 +60,12 @@ def is_opaque(frames: np.ndarray) -> bool:
 
 
 def settled(frames: np.ndarray) -> np.ndarray:
-    """uint8 frames [f, h, w, 3 or 4]; those that are nearly opaque everywhere lose their alpha: a
-    net that makes alpha means a scene by it.
+    """uint8 frames [f, h, w, 3 or 4]; those that are nearly opaque everywhere, but for specks, lose
+    their alpha: a net that makes alpha means a scene by it.
     """
-    nearly = frames.shape[-1] == 4 and frames[..., 3].min() >= NEARLY
-    return np.ascontiguousarray(frames[..., :3]) if nearly else frames
+    if frames.shape[-1] == 3 or np.mean(frames[..., 3] < NEARLY) > SPECKS:
+        return frames
+    return np.ascontiguousarray(frames[..., :3])
 
 
 def chequerboard(height: int, width: int) -> np.ndarray:
