@@ -1,12 +1,12 @@
-"""The pictures of docs/tasks.md, one a task, by `world-32`: what is given, where it is
-known (white), what comes out.
+"""The pictures of docs/tasks.md, one a task: what is given, where it is known (white), what comes
+out, by the default model; and a style's weights, by `world-32`.
 
     # every task: about a minute of one CPU core
     python benchmarks/pictures.py docs/pictures
     python benchmarks/pictures.py docs/pictures --world WORLD       # and the sweep over a style's
     weight: another minute
 
-16 frames over five seconds, six of them shown, twice their size; seeds are fixed, nothing is
+16 frames over five seconds, six of them shown; seeds are fixed, nothing is
 chosen. WORLD is a whole built world (`lumiere data world build WORLD`): the style is learnt from
 one of its drawings in the style that nothing was trained on.
 """
@@ -31,12 +31,14 @@ from openlumiere_world.measures.style import WEIGHTS, references
 from openlumiere_world.measures.tasks import around, damaged
 from openlumiere_world.subjects import World
 
-SHOWN, SCALE = 6, 2
+SHOWN = 6
+SCALE = 2  # of the pictures of world-32
 RATE = Fraction(16, 5)
 LENGTH = {"frames": 16, "fps": RATE}
 STEPS = {"steps": 10}
 GREY = 127
 DOG, FROG = "a dog moves right on a green background", "a frog moves right on a green background"
+WIDE = 224, 128
 MIDDLE = Region.box(0.2, 0.2, 0.8, 0.8)
 LESSONS = 150
 
@@ -60,7 +62,7 @@ def inpaint(lumiere: Lumiere) -> tuple[Canvas, Clip]:
 def outpaint(lumiere: Lumiere) -> tuple[Canvas, Clip]:
     prompt = "a star moves up on a blue background"
     clip = words(lumiere, prompt, 3)
-    return extended(clip, 56, 32), lumiere.outpaint(clip, (56, 32), prompt, seed=4, **STEPS)
+    return extended(clip, *WIDE), lumiere.outpaint(clip, WIDE, prompt, seed=4, **STEPS)
 
 
 def mend(lumiere: Lumiere) -> tuple[Canvas, Clip]:
@@ -91,7 +93,11 @@ def words(lumiere: Lumiere, prompt: str, seed: int) -> Clip:
 
 
 def strip(frames: np.ndarray) -> np.ndarray:
-    return filmstrip(Clip(np.ascontiguousarray(frames)), SHOWN).repeat(SCALE, 0).repeat(SCALE, 1)
+    return filmstrip(Clip(np.ascontiguousarray(frames)), SHOWN)
+
+
+def larger(picture: np.ndarray) -> np.ndarray:
+    return picture.repeat(SCALE, 0).repeat(SCALE, 1)
 
 
 def rows(canvas: Canvas, made: Clip, task: str) -> np.ndarray:
@@ -109,10 +115,10 @@ def rows(canvas: Canvas, made: Clip, task: str) -> np.ndarray:
 
 
 def restyle(lumiere: Lumiere) -> np.ndarray:
-    clip = words(lumiere, "a car moves left on a white background", 6)
+    clip = words(lumiere, "a car moves left on a white background in 3D style", 6)
     made = lumiere.restyle(
         clip,
-        "a car as a Noto emoji moves left on a white background",
+        "a car moves left on a white background in flat style",
         strength=0.7,
         seed=8,
         **STEPS,
@@ -120,8 +126,9 @@ def restyle(lumiere: Lumiere) -> np.ndarray:
     return contact_sheet([strip(clip.frames), strip(made.frames)], 1, ["given", "made"])
 
 
-def sweep(lumiere: Lumiere, world: World) -> np.ndarray:
+def sweep(world: World) -> np.ndarray:
     """One sentence and one seed under a style at five weights."""
+    lumiere = Lumiere.from_pretrained("world-32")
     asked = Ask(prompt="a car on a white background")
     (reference,) = references(world, [asked], seed=0)
     style = lumiere.learn_style(
@@ -136,26 +143,28 @@ def sweep(lumiere: Lumiere, world: World) -> np.ndarray:
         )
         for weight in WEIGHTS
     ]
-    learnt = np.full((32 * SCALE, 32 * SCALE * SHOWN, 3), 255, np.uint8)
-    learnt[:, : 32 * SCALE] = reference.picture
+    learnt = np.full((32, 32 * SHOWN, 3), 255, np.uint8)
+    learnt[:, :32] = reference.picture
     captions = [f"learnt from: {reference.prompt}", *(f"a = {weight:g}" for weight in WEIGHTS)]
-    return contact_sheet([learnt, *(strip(clip.frames) for clip in clips)], 1, captions)
+    strips = [learnt, *(strip(clip.frames) for clip in clips)]
+    return contact_sheet([larger(each) for each in strips], 1, captions)
 
 
 def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("folder", type=Path)
     options.add_argument("--world", type=Path)
+    options.add_argument("--model", help="for all but the style")
     options.add_argument("--only", nargs="*", default=[*TASKS, "restyle", "style"])
     asked = options.parse_args(sys.argv[1:])
     torch.set_num_threads(1)
-    lumiere = Lumiere.from_pretrained("world-32")
+    lumiere = Lumiere.from_pretrained(asked.model)
     asked.folder.mkdir(parents=True, exist_ok=True)
     for name in asked.only:
         if name == "style" and asked.world is None:
             continue
         picture = (
-            sweep(lumiere, World.open(asked.world))
+            sweep(World.open(asked.world))
             if name == "style"
             else restyle(lumiere)
             if name == "restyle"

@@ -169,6 +169,7 @@ def conditional(
     full_pictures: Path,
     model: Path,
     run: Path,
+    picture: Path | None = None,
     share: float = PHOTOGRAPHS,
     minutes: float = float("inf"),
     threads: int = 1,
@@ -176,7 +177,8 @@ def conditional(
 ) -> None:
     """Train a model's temporal part to make clips of which something is known, for every task, on
     clips of the world and of moved photographs: of each a bank of clips of every fifth frame and
-    one of every frame. `share` of the batches are photographs.
+    one of every frame. `share` of the batches are photographs. `picture` is the folder of a picture
+    net that has learnt more since, to go on over instead of the model's own.
     """
     torch.set_num_threads(threads)
     pipeline = open_model(model)
@@ -188,7 +190,7 @@ def conditional(
     )
     stage = latent_clip_stage(
         source,
-        pipeline.stunet.unet2d,
+        pipeline.stunet.unet2d if picture is None else open_picture_net(picture),
         pipeline.vae.float().eval(),
         config,
         shift=CLIP_SHIFT,
