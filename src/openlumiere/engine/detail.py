@@ -21,6 +21,9 @@ from openlumiere.quality.motion import Flow, Picture, flow, moved
 
 FLOW_SIDE = 128  # pixels of the longer side that flow is found at
 STRAY = 0.012  # of that side: flow there and back that misses by as much is worth 37 %
+COARSE = 3.0  # of those pixels, standard deviation: what is finer than that is detail
+LOST = 20.0  # levels by which those may differ for what a net and its codec lose
+ANOTHER = 30.0  # levels beyond, by which something new was made
 UNLIKE = 14.0  # levels by which colours may differ for as much
 
 Residual = Float[np.ndarray, "H W 3"]
@@ -65,6 +68,23 @@ def carried(residuals: Sequence[tuple[float, Residual, Way]]) -> Residual:
         weights += share * trust
         best = np.maximum(best, trust)
     return total * (best / np.maximum(weights, 1e-6))
+
+
+def agreed(frame: Picture, likely: Picture) -> Picture:
+    """A made frame, at full size, moved to what was likely as far as the two agree in their coarse
+    colours: there the net only lost detail.
+    """
+    blurred = (blur_of(picture) for picture in (frame, likely))
+    apart = np.abs(np.subtract(*blurred)).mean(-1)
+    trust = np.exp(-np.square(np.maximum(apart - LOST, 0) / ANOTHER))
+    height, width = frame.shape[:2]
+    share = cv2.resize(trust.astype(np.float32), (width, height))[..., None]
+    return (frame + share * (likely.astype(np.float32) - frame)).round().astype(np.uint8)
+
+
+def blur_of(picture: Picture) -> Float[np.ndarray, "y x 3"]:
+    """Its coarse colours, at the side that flow is found at."""
+    return cv2.GaussianBlur(flow_sized(picture).astype(np.float32), (0, 0), COARSE)
 
 
 def trust_of(way: Flow, back: Flow, picture: Picture, source: Picture) -> Float[np.ndarray, "h w"]:

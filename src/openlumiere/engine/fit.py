@@ -33,7 +33,7 @@ from torch import Tensor
 
 from openlumiere.contract import NATIVE_RATE, Codec, Known, Native
 from openlumiere.engine.canvas import Canvas, Outline
-from openlumiere.engine.detail import Residual, Way, carried, followed
+from openlumiere.engine.detail import Residual, Way, agreed, carried, followed
 from openlumiere.media import Clip, alpha
 from openlumiere.media.keying import even, ground_of, keyed
 
@@ -298,11 +298,14 @@ def restore(
     the canvas has some.
     """
     frames = np.empty(canvas.frames.shape, np.uint8)
-    detail = Detail(made, canvas, to, loop) if with_detail and keep == "exact" else None
+    with_detail = with_detail and keep == "exact" and canvas.frames.shape[3] == 3
+    detail = Detail(made, canvas, to, loop) if with_detail and not canvas.likely else None
     for index in range(to.frames):
         frame = enlarged(blend(made, to, index, loop), canvas)
         if detail is not None:
             frame = detail.added(index, frame)
+        elif with_detail:
+            frame = agreed(seen(frame), canvas.frames[index])
         frames[index] = joined(frame, canvas, index, keep == "exact", feather)
     return frames
 

@@ -330,10 +330,11 @@ class Lumiere:
                 f"fast: expected a model that was distilled for few steps, got {self.base.name} "
                 "without such weights, give few steps instead, or name toys as the model"
             )
-        if isinstance(task, Animate) and task.camera and not self.base.backbone.reads.likely:
+        option = next((name for name in ("camera", "flow") if getattr(task, name, None)), None)
+        if option is not None and not self.base.backbone.reads.likely:
             raise ValueError(
-                f"camera: expected a model that can be led by one, got {self.base.name}, say the "
-                "camera in the prompt instead, or name toys as the model"
+                f"{option}: expected a model that can be led by one, got {self.base.name}, say it "
+                "in the prompt instead, or name toys as the model"
             )
         return task, inputs
 
@@ -403,7 +404,8 @@ class Lumiere:
         if isinstance(task, Restyle):
             return restore(made, canvas, to, "soft", 0)
         keep = task.keep
-        detailed = isinstance(task, Animate | Cinemagraph) and not backbone.codec.bounded
+        moves = isinstance(task, Animate | Cinemagraph) or canvas.likely
+        detailed = moves and not backbone.codec.bounded
         return restore(made, canvas, to, keep.pixels, keep.feather, loops(task), detailed)
 
     def _continues(self, prompt: str) -> bool:

@@ -33,6 +33,7 @@ from openlumiere.engine.fit import (
     solid,
     stride_of,
 )
+from openlumiere.engine.flowing import flowing, way_in
 from openlumiere.engine.run import Plan
 from openlumiere.media import Clip
 from openlumiere.media.alpha import is_opaque
@@ -110,14 +111,19 @@ def filled_canvas(task: Edit) -> Canvas:
 
 
 def led(canvas: Canvas, task: Edit, backbone: Backbone) -> Canvas:
-    """A canvas with the picture moved as the camera is asked to pass over it, by the task or by its
-    prompt, for a net that reads what is likely.
+    """A canvas with the picture moved as the camera is asked to pass over it, or its region as it
+    is asked to flow, by the task or by its prompt, for a net that reads what is likely.
     """
-    if not isinstance(task, Animate) or not backbone.reads.likely:
+    if not backbone.reads.likely:
         return canvas
-    alone = task.image is not None and not task.keyframes and not task.loop
-    camera = task.camera or (camera_in(task.prompt) if alone else None)
-    return canvas if camera is None else passed_over(canvas, camera, task.motion)
+    if isinstance(task, Animate):
+        alone = task.image is not None and not task.keyframes and not task.loop
+        camera = task.camera or (camera_in(task.prompt) if alone else None)
+        return canvas if camera is None else passed_over(canvas, camera, task.motion)
+    if isinstance(task, Cinemagraph):
+        way = task.flow or way_in(task.prompt)
+        return canvas if way is None else flowing(canvas, way, task.motion, task.loop)
+    return canvas
 
 
 def repaired(clip: Clip) -> Canvas:
@@ -224,7 +230,7 @@ def strength_of(task: Edit, canvas: Canvas) -> float:
         return task.strength
     if not canvas.likely:
         return 1.0
-    return LED if isinstance(task, Animate) else CONTINUED
+    return LED if isinstance(task, Animate | Cinemagraph) else CONTINUED
 
 
 def given_for(backbone: Backbone, canvas: Canvas, to: Fit, loop: bool) -> Known | None:

@@ -51,12 +51,14 @@ def evened(found: Flow) -> Flow:
     return cv2.resize(middle, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def moved(there: Shaped[np.ndarray, "h w c"], by: Flow) -> Shaped[np.ndarray, "h w c"]:
-    """What each pixel shows, read `by` pixels across and down from `there`; edges are repeated."""
+def moved(
+    there: Shaped[np.ndarray, "h w c"], by: Flow, border: int = cv2.BORDER_REPLICATE
+) -> Shaped[np.ndarray, "h w c"]:
+    """What each pixel shows, read `by` pixels across and down from `there`; edges are repeated,
+    unless another of OpenCV's borders is named.
+    """
     y, x = np.mgrid[: by.shape[0], : by.shape[1]].astype(np.float32)
-    return cv2.remap(
-        there, x + by[..., 0], y + by[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    return cv2.remap(there, x + by[..., 0], y + by[..., 1], cv2.INTER_LINEAR, borderMode=border)
 
 
 def halves(before: Picture, after: Picture, share: float = 0.5) -> tuple[Picture, Picture]:

@@ -29,6 +29,7 @@ from openlumiere.tasks.values import (
     Side,
     Size,
     Steps,
+    Way,
     check_cost,
     check_within,
     parse_schedule,
@@ -226,6 +227,7 @@ PROMPT = "What the clip shows."
 SHOWN = "What the clip shows after the edit."
 LOOP = "A seamless loop: the last frame leads into the first."
 CAMERA = "How a camera passes over the picture; left out, as the prompt says."
+FLOW = "Which way the region flows, as water or clouds do; left out, as the prompt says."
 MOTION = "How fast time runs: 0 is still, 0.5 half of what would happen, up to 4."
 LONGER_SIDE = "Longer side of the clip in pixels; 0 is the picture's own size."
 CLIP = "A video, an animated picture, or a folder of pictures."
@@ -427,6 +429,7 @@ class Cinemagraph(Task):
     kind: Literal["cinemagraph"] = "cinemagraph"
     examples: ClassVar[tuple[str, ...]] = (
         'lumiere cinemagraph cup.png "a cup of coffee steams" --region mask.png -o cup.mp4',
+        "lumiere cinemagraph brook.jpg --region water.png --flow left --guidance 1 -o brook.mp4",
     )
     image: Given = Field(description="The picture.")
     prompt: MaybeSentence = Field("", description="What happens in the region.")
@@ -435,6 +438,7 @@ class Cinemagraph(Task):
     length: Length = Length()
     size: Side = Field(0, description=LONGER_SIDE)
     loop: bool = Field(True, description=LOOP)
+    flow: Way | None = Field(None, description=FLOW)
     motion: Pace = Field(1.0, description=MOTION)
     keep: Keep = Keep()
     styles: Stylings = Field((), description=STYLES)

@@ -1,0 +1,123 @@
+"""A part of a picture that flows: water, smoke, clouds (Eulerian motion, flow maps).
+
+A cinemagraph of a model that reads what is likely (`Reads.likely`) is given the picture with its
+region moved steadily one way: of two copies that flow, one fades out and is taken from the picture
+anew while the other is seen, so that it can go on for ever, and a loop closes exactly. Motion fades
+towards the region's border, so that nothing from outside flows in. The net begins from that. All
+our choice.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from openlumiere.engine.canvas import Canvas
+from openlumiere.quality.motion import moved
+from openlumiere.tasks.values import Way
+
+WAYS: dict[Way, tuple[int, int]] = {
+    "left": (-1, 0),
+    "right": (1, 0),
+    "up": (0, -1),
+    "down": (0, 1),
+}
+SPEED = 0.06  # of the shorter side a second
+TURNOVER = 2.5  # seconds, about: after them what flows is taken from the picture anew
+SAID = {
+    "en": (
+        r"(?:flows?|drifts?) (?:to the )?left",
+        r"(?:flows?|drifts?) (?:to the )?right",
+        r"flows? up|(?:smoke|steam|flames?) rises?",
+        r"flows? down|water falls",
+    ),
+    "it": (
+        r"(?:scorre|scorrono) verso sinistra|nuvole vanno a sinistra",
+        r"(?:scorre|scorrono) verso destra|nuvole vanno a destra",
+        r"(?:scorre|scorrono) verso l'alto|fumo sale",
+        r"(?:scorre|scorrono) verso il basso|acqua cade",
+    ),
+    "es": (
+        r"fluyen? (?:a|hacia) la izquierda|nubes van a la izquierda",
+        r"fluyen? (?:a|hacia) la derecha|nubes van a la derecha",
+        r"fluyen? hacia arriba|humo sube",
+        r"fluyen? hacia abajo|agua cae",
+    ),
+    "fr": (
+        r"(?:coule|coulent) vers la gauche|nuages vont à gauche",
+        r"(?:coule|coulent) vers la droite|nuages vont à droite",
+        r"(?:coule|coulent) vers le haut|fumée monte",
+        r"(?:coule|coulent) vers le bas|eau tombe",
+    ),
+    "de": (
+        r"flie(?:ß|ss)(?:t|en) nach links|wolken ziehen nach links",
+        r"flie(?:ß|ss)(?:t|en) nach rechts|wolken ziehen nach rechts",
+        r"flie(?:ß|ss)(?:t|en) nach oben|rauch steigt",
+        r"flie(?:ß|ss)(?:t|en) nach unten|wasser fällt",
+    ),
+}
+"""By language what says that something flows left, right, up or down."""
+
+
+def flowing(canvas: Canvas, way: Way, pace: float = 1.0, loop: bool = True) -> Canvas:
+    """A cinemagraph's canvas whose region is likely to flow one way; time runs `pace` times as
+    fast. A loop turns over a whole number of times.
+    """
+    picture, count = canvas.frames[0], len(canvas.frames)
+    seconds = count / float(canvas.fps)
+    turns = seconds * pace / TURNOVER
+    if loop and pace:
+        turns = max(1, round(turns))
+    furthest = SPEED * min(picture.shape[:2]) * pace * seconds / max(turns, 1e-6) / 2
+    coarse = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), max(furthest, 1))
+    fine = picture - coarse
+    frames = np.empty(canvas.frames.shape, np.uint8)
+    for index in range(count):
+        share = depth(~canvas.known[index], furthest)
+        gone = np.multiply.outer(furthest * share, WAYS[way])
+        frames[index] = flowed(coarse, fine, gone, share, turns * index / count)
+    return replace(canvas, frames=frames, likely=True)
+
+
+def depth(region: Bool[np.ndarray, "h w"], furthest: float) -> Float[np.ndarray, "h w"]:
+    """1 deep inside a region, falling to 0 at its border, so that what moves `furthest` pixels
+    stays inside. The frame's own border is none.
+    """
+    if region.all():
+        return np.ones(region.shape, np.float32)
+    inside = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, 5)
+    return np.minimum(1, inside / max(furthest, 1)).astype(np.float32)
+
+
+def flowed(
+    coarse: Float[np.ndarray, "h w c"],
+    fine: Float[np.ndarray, "h w c"],
+    furthest: Float[np.ndarray, "h w 2"],
+    share: Float[np.ndarray, "h w"],
+    turned: float,
+) -> UInt8[np.ndarray, "h w c"]:
+    """A frame after so many turns: two copies, each furthest from its place as it fades out. Fine
+    parts of the two are not alike, so where they move their sum is brought to the contrast of one.
+    """
+    phases = [(turned + start) % 1 - 0.5 for start in (0.0, 0.5)]  # 0 is the picture as it is
+    weights = [1 - 2 * abs(phase) for phase in phases]
+    mixed, details = np.zeros_like(coarse), np.zeros_like(coarse)
+    for phase, weight in zip(phases, weights, strict=True):
+        back = (-2 * phase * furthest).astype(np.float32)
+        mixed += weight * moved(coarse, back, cv2.BORDER_REFLECT_101)
+        details += weight * moved(fine, back, cv2.BORDER_REFLECT_101)
+    contrast = 1 + (1 / np.linalg.norm(weights) - 1) * share[..., None]
+    return (mixed + contrast * details).round().clip(0, 255).astype(np.uint8)
+
+
+def way_in(prompt: str) -> Way | None:
+    """The way in which a prompt says that something flows, in one of the five languages."""
+    for patterns in SAID.values():
+        for way, pattern in zip(WAYS, patterns, strict=True):
+            if re.search(pattern, prompt, re.IGNORECASE):
+                return way
+    return None
