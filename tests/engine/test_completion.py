@@ -8,7 +8,7 @@ import pytest
 
 from openlumiere import Clip, Lumiere
 from openlumiere.engine.canvas import filled
-from openlumiere.engine.completion import camera_motion, completed
+from openlumiere.engine.completion import camera_motion, camera_motions, completed, shots
 from openlumiere.engine.texture import spread_over, textured
 from openlumiere.quality.metrics import psnr
 from openlumiere.tasks import Region
@@ -48,6 +48,15 @@ def test_a_still_camera_shows_nothing_more_and_the_rest_is_likely():
     assert np.array_equal(found.frames[canvas.known], canvas.frames[canvas.known])
     assert (found.frames == found.frames[:1]).all()
     assert completed(canvas, False).likely is False
+
+
+def test_nothing_is_taken_from_beyond_a_cut():
+    first, second = panned().frames, 255 - panned().frames[::-1]
+    both = Clip(np.concatenate([first, second]), Fraction(16))
+    assert shots(camera_motions(filled(both, HOLE))) == [range(FRAMES), range(FRAMES, 2 * FRAMES)]
+    canvas = filled(both, HOLE)
+    found = completed(canvas, True)
+    assert psnr(found.frames[~canvas.known], both.frames[~canvas.known]) > 30
 
 
 def test_frames_without_a_camera_give_nothing():

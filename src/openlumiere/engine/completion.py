@@ -30,6 +30,7 @@ STRAY = 1.0  # of those pixels: a point may miss the camera's motion by so many
 FOLLOWING = 0.5  # share of the points that must follow the camera
 RING = 0.06  # of the longer side: how far around a hole frames are compared
 UNLIKE = 14.0  # levels by which they may differ there
+SHORTEST = 8  # frames of a shot that is textured
 
 Motion = Float[np.ndarray, "2 3"]
 Mask = Bool[np.ndarray, "h w"]
@@ -149,18 +150,41 @@ def continue_colours(
     known: Bool[np.ndarray, "f h w"],
     motions: list[Motion | None],
 ) -> None:
-    """Write what is likely where nothing is known: texture from around the hole in the frame that
-    knows most, in the others what the camera shows of that, and colours from around.
+    """Write what is likely where nothing is known. Of each shot, texture from around the hole in
+    the frame that knows most, in the others what the camera shows of that, and colours from around.
     """
-    best = int(known.mean((1, 2)).argmax())
-    frames[best] = textured(frames[best], known[best])
-    for index in range(len(frames)):
-        if index == best or known[index].all():
-            continue
+    for shot in shots(motions):
+        sure = known[shot.start : shot.stop].copy()
+        if len(shot) >= SHORTEST:
+            best = max(shot, key=lambda index: known[index].mean())
+            frames[best] = textured(frames[best], known[best])
+            carry(frames, sure, motions, shot, best)
+        for index, seen in zip(shot, sure, strict=True):
+            frames[index] = spread_over(frames[index], seen)
+
+
+def shots(motions: list[Motion | None]) -> list[range]:
+    """Runs of frames that one camera's motion goes through."""
+    cuts = [index for index, motion in enumerate(motions, 1) if motion is None]
+    return [range(*ends) for ends in pairwise([0, *cuts, len(motions) + 1])]
+
+
+def carry(
+    frames: UInt8[np.ndarray, "f h w 3"],
+    sure: Bool[np.ndarray, "s h w"],
+    motions: list[Motion | None],
+    shot: range,
+    best: int,
+) -> None:
+    """Write into the frames of a shot, where nothing is sure, what the camera shows there of the
+    best one.
+    """
+    whole = np.ones(sure.shape[1:], bool)
+    sure[best - shot.start] = True
+    for index, own in zip(shot, sure, strict=True):
         way = between(motions, index, best)
-        sure = known[index].copy()
-        if way is not None:
-            shown, seen = brought(frames[best], np.ones_like(known[best]), way)
-            new = seen & ~sure
-            frames[index][new], sure[new] = shown[new], True
-        frames[index] = spread_over(frames[index], sure)
+        if own.all() or way is None:
+            continue
+        shown, seen = brought(frames[best], whole, way)
+        new = seen & ~own
+        frames[index][new], own[new] = shown[new], True
