@@ -47,8 +47,8 @@ def image_to_video(lumiere: Lumiere) -> Clip:
 
 def inpaint(lumiere: Lumiere) -> Clip:
     """The middle made anew."""
-    clip = drawn(lumiere, "a dog in the snow")
-    return lumiere.inpaint(clip, MIDDLE, "a penguin in the snow", **HOW)
+    clip = drawn(lumiere, "a dog on a meadow")
+    return lumiere.inpaint(clip, MIDDLE, "a penguin on a meadow", **HOW)
 
 
 def cinemagraph(lumiere: Lumiere) -> Clip:
@@ -66,7 +66,7 @@ def restyle(lumiere: Lumiere) -> Clip:
 
 def outpaint(lumiere: Lumiere) -> Clip:
     """Half as wide again."""
-    prompt = "a snowman in the snow"
+    prompt = "a cow on a meadow"
     return lumiere.outpaint(drawn(lumiere, prompt), (SIDE * 3 // 2, SIDE), prompt, **HOW)
 
 
@@ -93,7 +93,7 @@ PICTURES: dict[str, Callable[[Lumiere], Clip]] = {
     "inpaint-penguin": inpaint,
     "cinemagraph-fire": cinemagraph,
     "restyle-car": restyle,
-    "outpaint-snowman": outpaint,
+    "outpaint-cow": outpaint,
     "sticker-crying": sticker,
 }
 

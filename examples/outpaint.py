@@ -6,8 +6,8 @@ from openlumiere import Clip, Lumiere
 
 
 def make(lumiere: Lumiere, folder: Path, steps: int = 10, frames: int = 80) -> Clip:
-    clip = lumiere.generate("a snowman in the snow", seed=3, steps=steps, frames=frames, size=144)
-    made = lumiere.outpaint(clip, (256, 144), "a snowman in the snow", seed=4, steps=steps)
+    clip = lumiere.generate("a cow on a meadow", seed=3, steps=steps, frames=frames, size=144)
+    made = lumiere.outpaint(clip, (256, 144), "a cow on a meadow", seed=4, steps=steps)
     made.save(folder / "outpaint.mp4")
     return made
 

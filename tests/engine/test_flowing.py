@@ -32,6 +32,32 @@ def test_the_motions_of_captions_are_read_from_prompts(language):
             assert way_in(said.upper()) == (motion if motion in WAYS else None)
 
 
+@pytest.mark.parametrize(
+    ("prompt", "way"),
+    [
+        ("the water is flowing  left", "left"),
+        ("the river flows from left to right", "right"),
+        ("l\N{RIGHT SINGLE QUOTATION MARK}acqua scorre a sinistra", "left"),
+        ("das wasser fallt", "down"),
+        ("le bateau tombe", None),
+        ("everything flows right now", None),
+        ("flows upon stones", None),
+        ("the water does not flow down", None),
+        ("it flows left, the smoke rises", None),
+    ],
+)
+def test_only_what_flows_one_way_is_read(prompt, way):
+    assert way_in(prompt) == way
+
+
+def test_what_is_transparent_lends_no_colour():
+    picture = np.zeros((64, 64, 4), np.uint8)
+    picture[32:] = (250, 250, 250, 255)
+    whole = partly_moving(picture, Region.box(0, 0, 1, 1), 16, Fraction(16))
+    frame = flowing(whole, "up").frames[5]
+    assert frame[frame[..., 3] > 20][:, 0].min() > 235
+
+
 @pytest.mark.parametrize(("way", "shift"), WAYS.items())
 def test_what_is_inside_flows_and_the_border_stays(way, shift):
     given = canvas()

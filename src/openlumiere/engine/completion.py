@@ -3,10 +3,11 @@ what is left.
 
 Footage that a camera passes over shows at other times what a region hides now. The motion of the
 camera from each frame to the next (a similarity: shift, zoom, roll) is fitted to the optical flow
-of the known pixels; a hidden pixel that another frame shows is copied from the nearest such frame.
-Frames that do not agree around the hole give nothing: so does what moves by itself. What no frame
-shows is textured as its surroundings are (`texture.py`), moves with the camera, and is what a net
-that reads what is likely (`Reads.likely`) begins from. All our choice.
+of the known pixels; a hidden pixel that two other frames show alike is copied from the nearer
+one, in the light of the frame's own. Frames that do not agree around the hole give nothing. What
+one frame alone shows is likely, and what none shows is textured as its surroundings are
+(`texture.py`) and moves with the camera: from that a net begins which reads what is likely
+(`Reads.likely`). All our choice.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from openlumiere.engine.canvas import Canvas
 from openlumiere.engine.texture import spread_over, textured
 from openlumiere.quality.motion import LEAST, Picture, flow
 
-AWAY = (1, 2, 3, 5, 8, 13, 21, 34, 55)  # frames away that are looked at, before and after
+AWAY = (1, 4, 8, 13, 21, 34, 55)  # frames away that are looked at, before and after
 MOTION_SIDE = 256  # pixels of the longer side that the camera's motion is found at
 EVERY = 6  # of those pixels: between points that the motion is fitted to
 STRAY = 1.0  # of those pixels: a point may miss the camera's motion by so many
 FOLLOWING = 0.5  # share of the points that must follow the camera
 RING = 0.06  # of the longer side: how far around a hole frames are compared
 UNLIKE = 14.0  # levels by which they may differ there
-SHORTEST = 8  # frames of a shot that is textured
+MOST_TEXTURED = 10  # shots: where there are more, no motion was found
 
 Motion = Float[np.ndarray, "2 3"]
 Mask = Bool[np.ndarray, "h w"]
@@ -44,11 +45,13 @@ def completed(canvas: Canvas, likely: bool) -> Canvas:
         return canvas
     motions = camera_motions(canvas)
     frames, known = canvas.frames.copy(), canvas.known.copy()
-    for index in range(len(frames)):
+    alone = [
         look_around(canvas, motions, index, frames[index], known[index])
+        for index in range(len(frames))
+    ]
     if not likely or known.all():
         return replace(canvas, frames=frames, known=known)
-    continue_colours(frames, known, motions)
+    continue_colours(frames, known | np.stack(alone), motions)
     return replace(canvas, frames=frames, known=known, likely=True)
 
 
@@ -103,18 +106,34 @@ def between(motions: list[Motion | None], here: int, there: int) -> Motion | Non
 
 def look_around(
     canvas: Canvas, motions: list[Motion | None], index: int, frame: Picture, known: Mask
-) -> None:
-    """Copy into a frame what the nearest frames show of its holes."""
+) -> Mask:
+    """Copy into a frame what other frames show of its holes, the nearest first: what two show alike
+    becomes known, since what only passes by is in one place once. Answers what one alone shows.
+    """
+    given, ring = canvas.frames[index], ring_of(known)
+    once, noted = np.zeros_like(frame), np.zeros_like(known)
     for other in near(index, len(canvas.frames)):
-        if known.all():
-            return
         way = between(motions, index, other)
-        if way is None:
+        if known.all() or way is None:
             continue
         shown, seen = brought(canvas.frames[other], canvas.known[other], way)
-        if agree(canvas.frames[index], canvas.known[index], shown, seen):
-            new = seen & ~known
-            frame[new], known[new] = shown[new], True
+        matched = as_lit(given, shown, ring & canvas.known[index] & seen)
+        if matched is None:
+            continue
+        new = seen & ~known
+        alike = np.abs(matched.astype(np.float32) - once).mean(-1) < UNLIKE
+        twice = new & noted & alike
+        frame[twice], known[twice] = once[twice], True
+        once[new], noted[new] = matched[new], True
+    alone = noted & ~known
+    frame[alone] = once[alone]
+    return alone
+
+
+def ring_of(known: Mask) -> Mask:
+    """What is around a frame's holes."""
+    reach = 2 * max(1, round(RING * max(known.shape))) + 1
+    return cv2.dilate((~known).astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
 
 
 def near(index: int, count: int) -> Iterator[int]:
@@ -134,15 +153,17 @@ def brought(frame: Picture, known: Mask, way: Motion) -> tuple[Picture, Mask]:
     return shown, sure > 1 - 1e-3
 
 
-def agree(frame: Picture, known: Mask, shown: Picture, seen: Mask) -> bool:
-    """Whether two pictures show the same around a hole."""
-    reach = 2 * max(1, round(RING * max(known.shape))) + 1
-    hole = cv2.dilate((~known).astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
-    ring = hole & known & seen
+def as_lit(frame: Picture, shown: Picture, ring: Mask) -> Picture | None:
+    """What another frame shows, in this one's light, which is that of the ring around the hole;
+    None where the two show something else there.
+    """
     if not ring.any():
-        return False
-    apart = np.abs(frame[ring].astype(np.float32) - shown[ring])
-    return float(apart.mean()) < UNLIKE
+        return None
+    apart = frame[ring].astype(np.float32) - shown[ring]
+    light = np.median(apart, axis=0)
+    if np.abs(apart - light).mean() >= UNLIKE or np.abs(light).max() >= 2 * UNLIKE:
+        return None
+    return (shown + light).round().clip(0, 255).astype(np.uint8)
 
 
 def continue_colours(
@@ -153,14 +174,29 @@ def continue_colours(
     """Write what is likely where nothing is known. Of each shot, texture from around the hole in
     the frame that knows most, in the others what the camera shows of that, and colours from around.
     """
-    for shot in shots(motions):
+    runs = shots(motions)
+    for shot in runs:
         sure = known[shot.start : shot.stop].copy()
-        if len(shot) >= SHORTEST:
+        if not sure.any():
+            continue
+        if len(runs) <= MOST_TEXTURED:
             best = max(shot, key=lambda index: known[index].mean())
             frames[best] = textured(frames[best], known[best])
             carry(frames, sure, motions, shot, best)
         for index, seen in zip(shot, sure, strict=True):
             frames[index] = spread_over(frames[index], seen)
+    bridge(frames, np.array([each.any() for each in known]))
+
+
+def bridge(frames: UInt8[np.ndarray, "f h w 3"], there: Bool[np.ndarray, " f"]) -> None:
+    """Write into frames of which nothing is known a mix of the nearest ones that are there."""
+    found = np.flatnonzero(there)
+    for index in np.flatnonzero(~there):
+        before, after = found[found < index][-1:], found[found > index][:1]
+        ends = [int(end) for end in (*before, *after)]
+        away = [1 / abs(end - index) for end in ends]
+        mixed = sum(share * frames[end].astype(np.float32) for share, end in zip(away, ends))
+        frames[index] = np.rint(mixed / sum(away)).astype(np.uint8)
 
 
 def shots(motions: list[Motion | None]) -> list[range]:

@@ -17,6 +17,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from openlumiere.engine.canvas import Canvas
+from openlumiere.media.alpha import premultiplied, straight
+from openlumiere.models.knows import fold
 from openlumiere.quality.motion import moved
 from openlumiere.tasks.values import Way
 
@@ -30,16 +32,16 @@ SPEED = 0.06  # of the shorter side a second
 TURNOVER = 2.5  # seconds, about: after them what flows is taken from the picture anew
 SAID = {
     "en": (
-        r"(?:flows?|drifts?) (?:to the )?left",
-        r"(?:flows?|drifts?) (?:to the )?right",
-        r"flows? up|(?:smoke|steam|flames?) rises?",
-        r"flows? down|water falls",
+        r"(?:flow|drift)(?:s|ing)? (?:to the )?left(?! to)",
+        r"(?:flow|drift)(?:s|ing)? (?:(?:to the )?right(?! (?:now|to))|(?:from )?left to right)",
+        r"flow(?:s|ing)? up(?:wards)?|(?:smoke|steam|flames?) (?:rises?|rising)",
+        r"flow(?:s|ing)? down(?:wards)?|water falls(?! asleep)",
     ),
     "it": (
-        r"(?:scorre|scorrono) verso sinistra|nuvole vanno a sinistra",
-        r"(?:scorre|scorrono) verso destra|nuvole vanno a destra",
-        r"(?:scorre|scorrono) verso l'alto|fumo sale",
-        r"(?:scorre|scorrono) verso il basso|acqua cade",
+        r"scorr(?:e|ono) (?:verso |a )sinistra|nuvole vanno a sinistra",
+        r"scorr(?:e|ono) (?:verso |a )destra|nuvole vanno a destra",
+        r"scorr(?:e|ono) verso l'alto|fumo sale",
+        r"scorr(?:e|ono) verso il basso|acqua cade",
     ),
     "es": (
         r"fluyen? (?:a|hacia) la izquierda|nubes van a la izquierda",
@@ -48,19 +50,20 @@ SAID = {
         r"fluyen? hacia abajo|agua cae",
     ),
     "fr": (
-        r"(?:coule|coulent) vers la gauche|nuages vont à gauche",
-        r"(?:coule|coulent) vers la droite|nuages vont à droite",
-        r"(?:coule|coulent) vers le haut|fumée monte",
-        r"(?:coule|coulent) vers le bas|eau tombe",
+        r"coule(?:nt)? vers la gauche|nuages vont a gauche",
+        r"coule(?:nt)? vers la droite|nuages vont a droite",
+        r"coule(?:nt)? vers le haut|fumee monte",
+        r"coule(?:nt)? vers le bas|eau tombe",
     ),
     "de": (
-        r"flie(?:ß|ss)(?:t|en) nach links|wolken ziehen nach links",
-        r"flie(?:ß|ss)(?:t|en) nach rechts|wolken ziehen nach rechts",
-        r"flie(?:ß|ss)(?:t|en) nach oben|rauch steigt",
-        r"flie(?:ß|ss)(?:t|en) nach unten|wasser fällt",
+        r"fliess(?:t|en) nach links|wolken ziehen nach links",
+        r"fliess(?:t|en) nach rechts|wolken ziehen nach rechts",
+        r"fliess(?:t|en) nach oben|rauch steigt|flammen steigen",
+        r"fliess(?:t|en) nach unten|wasser fallt",
     ),
 }
-"""By language what says that something flows left, right, up or down."""
+NOT = r"(?<!\bnot )(?<!n't )(?<!\bnothing )(?<!\bnon )(?<!\bno )"
+"""By language what says that something flows left, right, up or down, without accents."""
 
 
 def flowing(canvas: Canvas, way: Way, pace: float = 1.0, loop: bool = True) -> Canvas:
@@ -73,8 +76,9 @@ def flowing(canvas: Canvas, way: Way, pace: float = 1.0, loop: bool = True) -> C
     if loop and pace:
         turns = max(1, round(turns))
     furthest = SPEED * min(picture.shape[:2]) * pace * seconds / max(turns, 1e-6) / 2
-    coarse = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), max(furthest, 1))
-    fine = picture - coarse
+    levels = premultiplied(picture)
+    coarse = cv2.GaussianBlur(levels, (0, 0), max(furthest, 1))
+    fine = levels - coarse
     frames = np.empty(canvas.frames.shape, np.uint8)
     for index in range(count):
         share = depth(~canvas.known[index], furthest)
@@ -111,13 +115,19 @@ def flowed(
         mixed += weight * moved(coarse, back, cv2.BORDER_REFLECT_101)
         details += weight * moved(fine, back, cv2.BORDER_REFLECT_101)
     contrast = 1 + (1 / np.linalg.norm(weights) - 1) * share[..., None]
-    return (mixed + contrast * details).round().clip(0, 255).astype(np.uint8)
+    levels = mixed + contrast * details
+    return (
+        straight(levels) if levels.shape[-1] == 4 else levels.round().clip(0, 255).astype(np.uint8)
+    )
 
 
 def way_in(prompt: str) -> Way | None:
-    """The way in which a prompt says that something flows, in one of the five languages."""
-    for patterns in SAID.values():
-        for way, pattern in zip(WAYS, patterns, strict=True):
-            if re.search(pattern, prompt, re.IGNORECASE):
-                return way
-    return None
+    """The one way in which a prompt says that something flows, in one of the five languages."""
+    text = " ".join(fold(prompt.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")).split())
+    found = {
+        way
+        for patterns in SAID.values()
+        for way, pattern in zip(WAYS, patterns, strict=True)
+        if re.search(rf"{NOT}\b(?:{pattern})\b", text)
+    }
+    return found.pop() if len(found) == 1 else None

@@ -398,6 +398,8 @@ class Lumiere:
         canvas = led(canvas, task, backbone)
         if isinstance(task, Inpaint | Outpaint | Mend) and self._continues(task.prompt):
             canvas = completed(canvas, backbone.reads.likely)
+            if canvas.known.all() and task.keep.pixels == "exact":
+                return canvas.frames
         to = fit(canvas, backbone.native, loops(task))
         plan = plan_edit(task, canvas, to, backbone, base.part)
         made = run(backbone, plan, task.sampling, on_step)[0]

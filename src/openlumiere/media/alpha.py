@@ -138,18 +138,24 @@ def _weighed(frame: np.ndarray, weight: np.ndarray, levels: int) -> np.ndarray:
     padding = ((0, -height % 2**levels), (0, -width % 2**levels), (0, 0))
     weight = np.pad(weight, padding)
     colour = np.pad(frame[..., :3].astype(np.float32), padding) * weight
-    return _filled(colour, weight, levels)[:height, :width]
+    return _filled(colour, weight, levels)[0][:height, :width]
 
 
-def _filled(colour: np.ndarray, weight: np.ndarray, levels: int) -> np.ndarray:
-    """Colours everywhere, from sums [h, w, 3] and weights [h, w, 1]: those that are missing come
-    from the same picture at half its size, and so on.
+def _filled(colour: np.ndarray, weight: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Colours everywhere, from sums [h, w, 3] and weights [h, w, 1], and where there are any (1):
+    those that are missing come from the same picture at half its size, and so on.
     """
-    own = colour / np.maximum(weight, 1e-6)
+    own, there = colour / np.maximum(weight, 1e-6), (weight > 0).astype(np.float32)
     if levels == 0:
-        return own
-    coarse = _filled(_halved(colour), _halved(weight), levels - 1)
-    return np.where(weight > 0, own, _doubled(_doubled(coarse, axis=0), axis=1))
+        return own, there
+    coarse, known = _filled(_halved(colour), _halved(weight), levels - 1)
+    share = _twice(known)
+    smooth = _twice(coarse * known) / np.maximum(share, 1e-6)
+    return np.where(there > 0, own, smooth), np.where(share > 0, 1, there)
+
+
+def _twice(planes: np.ndarray) -> np.ndarray:
+    return _doubled(_doubled(planes, axis=0), axis=1)
 
 
 def _doubled(planes: np.ndarray, axis: int) -> np.ndarray:
