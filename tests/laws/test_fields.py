@@ -57,6 +57,7 @@ CHANGED = {
     "size": 48,
     "motion": 0.5,
     "camera": "pan-left",
+    "flow": "left",
     "shots": ("a star",),
     "upscale": False,
     "memory_limit": 1,  # a byte: refused
@@ -82,6 +83,7 @@ REFUSED = {
     "generate": ("memory_limit",),
     "upscale": ("memory_limit",),
     "animate": ("feather", "camera"),
+    "cinemagraph": ("flow",),
 }
 STYLES = ("styles", "style", "style_weight")  # tests/engine/test_learning.py changes clips by them
 CASES = [

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from openlumiere.engine.canvas import Canvas
-from openlumiere.media.alpha import premultiplied, straight
+from openlumiere.media.alpha import spread
 from openlumiere.models.knows import fold
 from openlumiere.quality.motion import moved
 from openlumiere.tasks.values import Way
@@ -62,13 +62,13 @@ SAID = {
         r"fliess(?:t|en) nach unten|wasser fallt",
     ),
 }
-NOT = r"(?<!\bnot )(?<!n't )(?<!\bnothing )(?<!\bnon )(?<!\bno )"
 """By language what says that something flows left, right, up or down, without accents."""
+NOT = r"(?<!\bnot )(?<!n't )(?<!\bnothing )(?<!\bnon )(?<!\bno )"
 
 
 def flowing(canvas: Canvas, way: Way, pace: float = 1.0, loop: bool = True) -> Canvas:
-    """A cinemagraph's canvas whose region is likely to flow one way; time runs `pace` times as
-    fast. A loop turns over a whole number of times.
+    """A cinemagraph's canvas whose region is likely to flow one way, in the shape that it has; time
+    runs `pace` times as fast. A loop turns over a whole number of times.
     """
     picture, count = canvas.frames[0], len(canvas.frames)
     seconds = count / float(canvas.fps)
@@ -76,14 +76,16 @@ def flowing(canvas: Canvas, way: Way, pace: float = 1.0, loop: bool = True) -> C
     if loop and pace:
         turns = max(1, round(turns))
     furthest = SPEED * min(picture.shape[:2]) * pace * seconds / max(turns, 1e-6) / 2
-    levels = premultiplied(picture)
+    levels = colours_of(picture).astype(np.float32)
     coarse = cv2.GaussianBlur(levels, (0, 0), max(furthest, 1))
     fine = levels - coarse
     frames = np.empty(canvas.frames.shape, np.uint8)
     for index in range(count):
         share = depth(~canvas.known[index], furthest)
         gone = np.multiply.outer(furthest * share, WAYS[way])
-        frames[index] = flowed(coarse, fine, gone, share, turns * index / count)
+        made = flowed(coarse, fine, gone, share, turns * index / count)
+        frames[index] = picture
+        frames[index, ..., :3] = np.where(canvas.known[index][..., None], picture[..., :3], made)
     return replace(canvas, frames=frames, likely=True)
 
 
@@ -98,12 +100,12 @@ def depth(region: Bool[np.ndarray, "h w"], furthest: float) -> Float[np.ndarray,
 
 
 def flowed(
-    coarse: Float[np.ndarray, "h w c"],
-    fine: Float[np.ndarray, "h w c"],
+    coarse: Float[np.ndarray, "h w 3"],
+    fine: Float[np.ndarray, "h w 3"],
     furthest: Float[np.ndarray, "h w 2"],
     share: Float[np.ndarray, "h w"],
     turned: float,
-) -> UInt8[np.ndarray, "h w c"]:
+) -> UInt8[np.ndarray, "h w 3"]:
     """A frame after so many turns: two copies, each furthest from its place as it fades out. Fine
     parts of the two are not alike, so where they move their sum is brought to the contrast of one.
     """
@@ -115,10 +117,12 @@ def flowed(
         mixed += weight * moved(coarse, back, cv2.BORDER_REFLECT_101)
         details += weight * moved(fine, back, cv2.BORDER_REFLECT_101)
     contrast = 1 + (1 / np.linalg.norm(weights) - 1) * share[..., None]
-    levels = mixed + contrast * details
-    return (
-        straight(levels) if levels.shape[-1] == 4 else levels.round().clip(0, 255).astype(np.uint8)
-    )
+    return (mixed + contrast * details).round().clip(0, 255).astype(np.uint8)
+
+
+def colours_of(picture: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
+    """What flows: colours alone, those that are seen spread under what is transparent."""
+    return spread(picture) if picture.shape[-1] == 4 else picture
 
 
 def way_in(prompt: str) -> Way | None:
