@@ -115,11 +115,7 @@ def beginning(file: Path) -> Clip:
     side = min(clip.size)
     top, left = (frames.shape[1] - side) // 2, (frames.shape[2] - side) // 2
     square = frames[:, top : top + side, left : left + side]
-    to = min(side, 2 * SIDE)
-    return Clip(
-        np.stack([cv2.resize(each, (to, to), interpolation=cv2.INTER_AREA) for each in square]),
-        fps=16,
-    )
+    return Clip(small(square, min(side, 2 * SIDE)), fps=16)
 
 
 def animated(lumiere: Lumiere, picture: np.ndarray, camera: str, how: dict) -> tuple[dict, Clip]:
@@ -199,7 +195,7 @@ def restyled(lumiere: Lumiere, given: Clip, how: dict) -> tuple[dict, Clip]:
     ]
     return {
         "motion": correlation(*(np.stack(each) for each in zip(*pairs, strict=True))),
-        "layout": correlation(blurred(before), blurred(made)),
+        "layout": correlation(small(before, SIDE // 8), small(made, SIDE // 8)),
     }, clip
 
 
@@ -207,13 +203,6 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
     """Pearson's, of all values; 0 where either is constant."""
     spread = np.std(one) * np.std(other)
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1]) if spread > 0 else 0.0
-
-
-def blurred(frames: np.ndarray) -> np.ndarray:
-    """Frames at an eighth of their side."""
-    return np.stack(
-        [cv2.resize(each, (SIDE // 8, SIDE // 8), interpolation=cv2.INTER_AREA) for each in frames]
-    )
 
 
 OF_PICTURES = {"animate": animated, "cinemagraph": cinemagraphed}
@@ -252,10 +241,10 @@ def mask_of(size: tuple[int, int]) -> np.ndarray:
     return (x > left) & (x < right) & (y > top) & (y < bottom)
 
 
-def small(frames: np.ndarray) -> np.ndarray:
-    """Frames at the side that they are measured at."""
+def small(frames: np.ndarray, side: int = SIDE) -> np.ndarray:
+    """Frames at the side that they are measured at, or another."""
     return np.stack(
-        [cv2.resize(each, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for each in frames]
+        [cv2.resize(each, (side, side), interpolation=cv2.INTER_AREA) for each in frames]
     )
 
 

@@ -10,9 +10,10 @@ import torch
 from openlumiere import Lumiere
 from openlumiere.engine.canvas import partly_moving
 from openlumiere.engine.detail import agreed
-from openlumiere.engine.flowing import SPEED, WAYS, flowing, way_in
+from openlumiere.engine.flowing import SPEED, flowing, way_in
 from openlumiere.quality.motion import flow
 from openlumiere.tasks import Region, read_task
+from openlumiere.tasks.values import WAYS
 from openlumiere_world.toys.moved import SAYS
 
 SIDE, FRAMES = 96, 40

@@ -17,11 +17,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from openlumiere.engine.canvas import Canvas
-from openlumiere.tasks.values import Camera
+from openlumiere.tasks.values import WAYS, Camera
 
 ACROSS, ALONG = 1 / 16, 1 / 29  # of width and height a second
 NEARER = 0.08  # of the size a second
-PANS = {"pan-left": (-1, 0), "pan-right": (1, 0), "pan-up": (0, -1), "pan-down": (0, 1)}
+PANS = {f"pan-{way}": step for way, step in WAYS.items()}
 SAID = {
     "en": r"camera pans (left|right|up|down)|camera zooms (in|out)",
     "it": r"camera si sposta (a sinistra|a destra|in alto|in basso)"

@@ -21,7 +21,14 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from openlumiere.engine.canvas import Canvas
-from openlumiere.engine.texture import spread_over, textured
+from openlumiere.engine.texture import (
+    Mask,
+    Small,
+    SmallMask,
+    brought_down,
+    spread_over,
+    textured,
+)
 from openlumiere.quality.motion import LEAST, Picture, flow
 
 AWAY = (1, 4, 8, 13, 21, 34, 55)  # frames away that are looked at, before and after
@@ -34,7 +41,6 @@ UNLIKE = 14.0  # levels by which they may differ there
 MOST_TEXTURED = 10  # shots: where there are more, no motion was found
 
 Motion = Float[np.ndarray, "2 3"]
-Mask = Bool[np.ndarray, "h w"]
 
 
 def completed(canvas: Canvas, likely: bool) -> Canvas:
@@ -58,18 +64,16 @@ def completed(canvas: Canvas, likely: bool) -> Canvas:
 def camera_motions(canvas: Canvas) -> list[Motion | None]:
     """How what each frame shows lies in the next one; None where no camera's motion explains it."""
     scale = min(1.0, MOTION_SIDE / max(canvas.size))
-    shown = (small_of(frame, known, scale) for frame, known in zip(canvas.frames, canvas.known))
+    shown = (small_of(frame, known) for frame, known in zip(canvas.frames, canvas.known))
     return [camera_motion(*before, *after, 1 / scale) for before, after in pairwise(shown)]
 
 
-def small_of(frame: Picture, known: Mask, scale: float) -> tuple[Picture, Mask]:
+def small_of(frame: Picture, known: Mask) -> tuple[Small, SmallMask]:
     """A frame at the side that motion is found at, colours spread over its holes, and what of it is
     known.
     """
-    height, width = frame.shape[:2]
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    seen = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_AREA) == 1
-    return spread_over(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), seen), seen
+    small, seen = brought_down(frame, known, MOTION_SIDE)
+    return spread_over(small, seen), seen
 
 
 def camera_motion(
@@ -110,14 +114,18 @@ def look_around(
     """Copy into a frame what other frames show of its holes, the nearest first: what two show alike
     becomes known, since what only passes by is in one place once. Answers what one alone shows.
     """
-    given, ring = canvas.frames[index], ring_of(known)
     once, noted = np.zeros_like(frame), np.zeros_like(known)
+    if known.all():
+        return noted
+    given, ring = canvas.frames[index], ring_of(known)
     for other in near(index, len(canvas.frames)):
+        if known.all():
+            break
         way = between(motions, index, other)
-        if known.all() or way is None:
+        if way is None:
             continue
         shown, seen = brought(canvas.frames[other], canvas.known[other], way)
-        matched = as_lit(given, shown, ring & canvas.known[index] & seen)
+        matched = as_lit(given, shown, ring & seen)
         if matched is None:
             continue
         new = seen & ~known
@@ -131,9 +139,10 @@ def look_around(
 
 
 def ring_of(known: Mask) -> Mask:
-    """What is around a frame's holes."""
+    """What is known around a frame's holes."""
     reach = 2 * max(1, round(RING * max(known.shape))) + 1
-    return cv2.dilate((~known).astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
+    wider = cv2.dilate((~known).astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
+    return known & wider
 
 
 def near(index: int, count: int) -> Iterator[int]:
@@ -185,11 +194,12 @@ def continue_colours(
             carry(frames, sure, motions, shot, best)
         for index, seen in zip(shot, sure, strict=True):
             frames[index] = spread_over(frames[index], seen)
-    bridge(frames, np.array([each.any() for each in known]))
+    bridge(frames, known)
 
 
-def bridge(frames: UInt8[np.ndarray, "f h w 3"], there: Bool[np.ndarray, " f"]) -> None:
-    """Write into frames of which nothing is known a mix of the nearest ones that are there."""
+def bridge(frames: UInt8[np.ndarray, "f h w 3"], known: Bool[np.ndarray, "f h w"]) -> None:
+    """Write into frames of which nothing is known a mix of the nearest others."""
+    there = np.array([each.any() for each in known])
     found = np.flatnonzero(there)
     for index in np.flatnonzero(~there):
         before, after = found[found < index][-1:], found[found > index][:1]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -20,14 +21,8 @@ from openlumiere.engine.canvas import Canvas
 from openlumiere.media.alpha import spread
 from openlumiere.models.knows import fold
 from openlumiere.quality.motion import moved
-from openlumiere.tasks.values import Way
+from openlumiere.tasks.values import WAYS, Way
 
-WAYS: dict[Way, tuple[int, int]] = {
-    "left": (-1, 0),
-    "right": (1, 0),
-    "up": (0, -1),
-    "down": (0, 1),
-}
 SPEED = 0.06  # of the shorter side a second
 TURNOVER = 2.5  # seconds, about: after them what flows is taken from the picture anew
 SAID = {
@@ -131,7 +126,7 @@ def way_in(prompt: str) -> Way | None:
     found = {
         way
         for patterns in SAID.values()
-        for way, pattern in zip(WAYS, patterns, strict=True)
+        for way, pattern in zip(get_args(Way), patterns, strict=True)
         if re.search(rf"{NOT}\b(?:{pattern})\b", text)
     }
     return found.pop() if len(found) == 1 else None

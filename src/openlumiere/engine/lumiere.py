@@ -416,7 +416,7 @@ class Lumiere:
         """
         if self.knows is None or not prompt:
             return not prompt
-        return not self.knows.beyond([prompt]).names_subject
+        return not self.knows.names_subject(prompt)
 
     def _sized(
         self, task: Generate | Image, frames: UInt8[np.ndarray, "f h w c"]

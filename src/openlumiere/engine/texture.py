@@ -13,15 +13,17 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from openlumiere.media.alpha import spread
+from openlumiere.media.alpha import OPAQUE, spread
+from openlumiere.quality.motion import Picture
 
 SIDES = 32, 64, 128  # pixels of the longer side, coarse to fine
 PATCH = 7  # pixels a side
 ROUNDS = 5  # at each size
 TOGETHER = 512  # patches that are looked for at once
 
-Picture = UInt8[np.ndarray, "h w 3"]
 Mask = Bool[np.ndarray, "h w"]
+Small = UInt8[np.ndarray, "y x 3"]
+SmallMask = Bool[np.ndarray, "y x"]
 
 
 def textured(frame: Picture, known: Mask) -> Picture:
@@ -29,24 +31,31 @@ def textured(frame: Picture, known: Mask) -> Picture:
     height, width = known.shape
     made = spread_over(frame, known)
     for side in SIDES:
-        scale = min(1.0, side / max(height, width))
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        small, seen = sized(made, size), sized(known.astype(np.float32), size) == 1
-        if min(size) >= PATCH and seen.any():
+        small, seen = brought_down(made, known, side)
+        if min(seen.shape) >= PATCH and seen.any():
             small = voted(small, seen)
         large = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
         made = np.where(known[..., None], frame, large)
     return made
 
 
-def sized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Means of the pixels under each of a smaller picture's."""
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+def brought_down(picture: Picture, known: Mask, longer: int) -> tuple[Small, SmallMask]:
+    """Means of the pixels under each of a smaller picture's, and which of those are known whole;
+    one whose longer side is shorter stays as it is.
+    """
+    height, width = known.shape
+    scale = min(1.0, longer / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small, share = (
+        cv2.resize(each, size, interpolation=cv2.INTER_AREA)
+        for each in (picture, known.astype(np.float32))
+    )
+    return np.asarray(small), share == 1
 
 
 def spread_over(frame: Picture, known: Mask) -> Picture:
     """The frame, the colours of what is known spread over what is not."""
-    opacity = np.where(known, np.uint8(255), np.uint8(0))[..., None]
+    opacity = np.where(known, np.uint8(OPAQUE), np.uint8(0))[..., None]
     return spread(np.concatenate([frame, opacity], axis=-1))
 
 

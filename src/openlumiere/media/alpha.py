@@ -108,6 +108,8 @@ def spread(frame: np.ndarray) -> np.ndarray:
     is.
     """
     shown = frame[..., 3:] >= VISIBLE
+    if shown.all():
+        return frame[..., :3].copy()
     if not shown.any():
         return np.full_like(frame[..., :3], OPAQUE)
     weight = np.where(shown, frame[..., 3:] / OPAQUE, 0).astype(np.float32)
@@ -151,7 +153,7 @@ def _filled(colour: np.ndarray, weight: np.ndarray, levels: int) -> tuple[np.nda
     coarse, known = _filled(_halved(colour), _halved(weight), levels - 1)
     share = _twice(known)
     smooth = _twice(coarse * known) / np.maximum(share, 1e-6)
-    return np.where(there > 0, own, smooth), np.where(share > 0, 1, there)
+    return np.where(there > 0, own, smooth), (share > 0).astype(np.float32)
 
 
 def _twice(planes: np.ndarray) -> np.ndarray:

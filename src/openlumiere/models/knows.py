@@ -88,6 +88,10 @@ class Knows(BaseModel):
         named = any(self.subjects_in(line) for line in lines)
         return Beyond(words=words, nearest=nearest, names_subject=named)
 
+    def names_subject(self, prompt: str) -> bool:
+        """Whether a prompt names a subject that the model knows."""
+        return bool(self.subjects_in(words_of(prompt)))
+
     def languages_of(self, line: list[Said]) -> list[str]:
         """The languages that have most of these words: one, or all that have as many."""
         counts = {

@@ -177,6 +177,13 @@ Side = Annotated[int, BeforeValidator(whole(0, MAX_SIDE)), Field(ge=0, le=MAX_SI
 Share = Annotated[float, BeforeValidator(real(0, 1)), Field(ge=0, le=1)]
 Camera = Literal["pan-left", "pan-right", "pan-up", "pan-down", "zoom-in", "zoom-out"]
 Way = Literal["left", "right", "up", "down"]
+WAYS: dict[str, tuple[int, int]] = {
+    "left": (-1, 0),
+    "right": (1, 0),
+    "up": (0, -1),
+    "down": (0, 1),
+}
+"""Across and down."""
 Pace = Annotated[float, BeforeValidator(real(0, 4)), Field(ge=0, le=4)]
 Sentence = Annotated[str, BeforeValidator(said), Field(min_length=1, max_length=MAX_PROMPT)]
 MaybeSentence = Annotated[str, BeforeValidator(sentence), Field(max_length=MAX_PROMPT)]

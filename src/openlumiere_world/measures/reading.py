@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Num, UInt8
 
+from openlumiere.tasks.values import WAYS
 from openlumiere_world.backgrounds import COLOURS
 from openlumiere_world.measures.judge import Judge, Verdict, judge_clip
 
@@ -22,7 +23,6 @@ CONTRAST = (
 )
 # ... or, where the background is uneven, this many times the median such distance in the border
 NOISE = 3
-WAYS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}  # x to the right, y down
 LEAST_TRAVEL = 0.15  # frame sides; half of the shortest path that is drawn
 # root mean square distance from its path, frame sides, up to which what does not travel stays
 STEADY = 0.1

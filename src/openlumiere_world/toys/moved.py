@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from openlumiere.tasks.values import WAYS
 from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.captions import WORDS, caption, drawn_language, picked
 from openlumiere_world.toys.pack import SIDE
@@ -37,7 +38,6 @@ REACH = 1 + 40 / SIDE * (1 + NEAREST)  # half windows that a pan may show
 DETAILED = 0.6  # of the pictures are taken
 DEEP = 0.5  # of the pans: what is near goes further
 MIXED = 0.3  # of the pictures: red, green and blue change places
-WAYS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}
 TURNOVER = 2.5  # seconds, after which what flows is taken from the picture anew
 
 

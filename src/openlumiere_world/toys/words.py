@@ -11,10 +11,11 @@ from collections import Counter
 from pathlib import Path
 
 from openlumiere.models.knows import Knows, words_of
+from openlumiere.tasks.values import WAYS
 from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.captions import WORDS
 from openlumiere_world.toys.grounds import COLOURS, SCENES
-from openlumiere_world.toys.moved import SAYS, WAYS
+from openlumiere_world.toys.moved import SAYS
 from openlumiere_world.toys.scene import MOVES
 from openlumiere_world.toys.subjects import LANGUAGES, Subject, everyday_names, plain_code
 from openlumiere_world.vocabulary import Words, small_words
