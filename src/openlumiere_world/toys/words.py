@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from openlumiere.models.knows import Knows, words_of
@@ -16,6 +17,7 @@ from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.captions import WORDS
 from openlumiere_world.toys.grounds import COLOURS, SCENES
 from openlumiere_world.toys.moved import SAYS
+from openlumiere_world.toys.pack import Item
 from openlumiere_world.toys.scene import MOVES
 from openlumiere_world.toys.subjects import LANGUAGES, Subject, everyday_names, plain_code
 from openlumiere_world.vocabulary import Words, small_words
@@ -35,12 +37,10 @@ FILLERS = {  # words of captions about view, camera and what falls
 
 def known_words(cache: Cache, emojibase: Path) -> Knows:
     """What captions of a cache say, and tags of its subjects."""
-    tags = {language: rare_tags(cache, emojibase, language) for language in LANGUAGES}
     return Knows(
-        subjects={
-            subject.names["en"]: subject_words(subject, tags) for subject in cache.subjects.values()
-        },
-        actions={OWN: own_words(cache)}
+        subjects=named_subjects(cache, emojibase),
+        actions={OWN: own_words(item for item in cache.items if item.style != "toy")}
+        | toy_words(cache)
         | {move: move_words(move) for move in MOVES}
         | {picture_move(move): picture_words(move) for move in SAYS["en"].motions},
         colours={colour: colour_words(colour) for colour in COLOURS},
@@ -48,6 +48,21 @@ def known_words(cache: Cache, emojibase: Path) -> Knows:
         styles=style_words(cache),
         small=fillers(),
     )
+
+
+def named_subjects(cache: Cache, emojibase: Path) -> dict[str, Words]:
+    """By English names; a toy and a sticker of one name are one subject."""
+    tags = {language: rare_tags(cache, emojibase, language) for language in LANGUAGES}
+    found: dict[str, Words] = {}
+    for subject in cache.subjects.values():
+        add_words(found.setdefault(subject.names["en"], {}), subject_words(subject, tags))
+    return found
+
+
+def add_words(known: Words, more: Words) -> None:
+    """Those of each language that are not there yet."""
+    for language, words in more.items():
+        known[language] = list(dict.fromkeys([*known.get(language, ()), *words]))
 
 
 def subject_words(subject: Subject, tags: dict[str, dict[str, list[str]]]) -> Words:
@@ -103,13 +118,19 @@ def other_words(language: str) -> set[str]:
     return {said.folded for text in texts for said in words_of(text)}
 
 
-def own_words(cache: Cache) -> Words:
-    """Phrases of the animated stickers' own motions."""
+def own_words(items: Iterable[Item]) -> Words:
+    """Phrases of the items' own motions."""
     found: Words = {}
-    for item in cache.items:
-        for language, text in item.motion.items():
-            found.setdefault(language, []).append(text)
-    return {language: list(dict.fromkeys(texts)) for language, texts in found.items()}
+    for item in items:
+        add_words(found, {language: [text] for language, text in item.motion.items()})
+    return found
+
+
+def toy_words(cache: Cache) -> dict[str, Words]:
+    """Verbs of the toys, by the English one."""
+    toys = [item for item in cache.items if item.style == "toy"]
+    verbs = sorted({item.motion["en"] for item in toys})
+    return {verb: own_words(item for item in toys if item.motion["en"] == verb) for verb in verbs}
 
 
 def move_words(move: str) -> Words:
