@@ -3,12 +3,19 @@
 from dataclasses import replace
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 
 from openlumiere import Clip, Lumiere
 from openlumiere.engine.canvas import Canvas, filled
-from openlumiere.engine.completion import camera_motion, camera_motions, completed, shots
+from openlumiere.engine.completion import (
+    camera_motion,
+    camera_motions,
+    completed,
+    half,
+    shots,
+)
 from openlumiere.engine.texture import spread_over, textured
 from openlumiere.quality.metrics import psnr
 from openlumiere.tasks import Region
@@ -59,6 +66,23 @@ def test_nothing_is_taken_from_beyond_a_cut():
     canvas = filled(both, HOLE)
     found = completed(canvas, True)
     assert psnr(found.frames[~canvas.known], both.frames[~canvas.known]) > 25
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_single_flash_or_lost_frame_is_seen_past(level):
+    clip = panned()
+    clip.frames[FRAMES // 2] = level
+    canvas = filled(clip, HOLE)
+    assert shots(camera_motions(canvas)) == [range(FRAMES)]
+    before = FRAMES // 2 - 1
+    found = completed(canvas, True)
+    assert found.known[before].mean() > canvas.known[before].mean()
+
+
+def test_half_a_motion_done_twice_is_the_whole():
+    turned = cv2.getRotationMatrix2D((3.0, 4.0), 20.0, 1.3)
+    once = np.vstack([half(turned), [0, 0, 1]])
+    assert np.allclose((once @ once)[:2], turned)
 
 
 def test_what_passes_by_is_not_taken_for_what_is_behind():

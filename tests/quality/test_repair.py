@@ -78,6 +78,14 @@ def test_flicker_is_evened_out():
     assert left[1] < left[0] / 4
 
 
+def test_lost_frames_do_not_darken_those_beside_them():
+    frames = np.clip(moving() + (6 * (-1.0) ** np.arange(FRAMES))[:, None, None, None], 0, 255)
+    frames = frames.round().astype(np.uint8)
+    frames[8] = 0
+    level = mended(Clip(frames)).frames.mean(axis=(1, 2, 3))
+    assert np.abs(np.delete(level, 8) - moving().mean()).max() < 5
+
+
 def test_scratches_are_left_to_the_net():
     frames = moving()
     frames[:, :, 30] = np.minimum(frames[:, :, 30].astype(int) + 70, 255)

@@ -62,10 +62,26 @@ def completed(canvas: Canvas, likely: bool) -> Canvas:
 
 
 def camera_motions(canvas: Canvas) -> list[Motion | None]:
-    """How what each frame shows lies in the next one; None where no camera's motion explains it."""
-    scale = min(1.0, MOTION_SIDE / max(canvas.size))
-    shown = (small_of(frame, known) for frame, known in zip(canvas.frames, canvas.known))
-    return [camera_motion(*before, *after, 1 / scale) for before, after in pairwise(shown)]
+    """How what each frame shows lies in the next one; None where no camera's motion explains it. A
+    single frame that shows something else, a flash or nothing, is passed over.
+    """
+    larger = max(1.0, max(canvas.size) / MOTION_SIDE)
+    shown = [small_of(frame, known) for frame, known in zip(canvas.frames, canvas.known)]
+    motions = [camera_motion(*before, *after, larger) for before, after in pairwise(shown)]
+    for index, pair in enumerate(pairwise(list(motions))):
+        if all(motion is None for motion in pair):
+            across = camera_motion(*shown[index], *shown[index + 2], larger)
+            motions[index : index + 2] = [half(across)] * 2
+    return motions
+
+
+def half(motion: Motion | None) -> Motion | None:
+    """What, done twice, is a similarity: z -> w z + t of complex numbers."""
+    if motion is None:
+        return None
+    turn = np.sqrt(complex(motion[0, 0], motion[1, 0]))
+    shift = complex(motion[0, 2], motion[1, 2]) / (1 + turn)
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
 def small_of(frame: Picture, known: Mask) -> tuple[Small, SmallMask]:

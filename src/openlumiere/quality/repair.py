@@ -52,10 +52,10 @@ def mended(clip: Clip) -> Repair:
     if len(clip) < 3:
         return Repair(clip.frames, np.ones(clip.frames.shape[:3], bool), [])
     blocks = blocky(clip.frames)
-    frames = even_out(smoothed(clip.frames, blocks) if blocks.any() else clip.frames)
+    lost = lost_frames(clip.frames)
+    frames = even_out(smoothed(clip.frames, blocks) if blocks.any() else clip.frames, lost)
     found = stretches("blocking", blocks, clip.frames)
     found += flickers(clip.frames, frames)
-    lost = lost_frames(frames)
     beside = np.convolve(lost, np.ones(3), "same") > 0
     broken = {"lost frame": lost, "doubled frame": doubled_frames(frames) & ~beside}
     rows = misfits(frames, np.logical_or(*broken.values()))
@@ -105,17 +105,21 @@ def flickers(before: Frames, after: Frames) -> list[Defect]:
     return [Defect(kind="flicker", first=0, last=len(before) - 1, box=box, levels=levels)]
 
 
-def even_out(frames: Frames) -> Frames:
+def even_out(frames: Frames, lost: Bool[np.ndarray, " f"]) -> Frames:
     """Without flicker: where frames are now lighter, now darker than those around them, all are
-    brought to a smooth course.
+    brought to a smooth course. Lost frames say nothing of it and stay as they are.
     """
+    if lost.all():
+        return frames
+    places = np.arange(len(frames))
     mean = brightness(frames).mean(axis=(1, 2))
+    mean = np.interp(places, places[~lost], mean[~lost])
     middle = (mean[:-2] + mean[2:]) / 2
     if len(frames) < 5 or np.median(np.abs(mean[1:-1] - middle)) < FLICKER:
         return frames
     window = np.convolve(np.ones(5), np.ones(5)) / 25
     smooth = np.convolve(np.pad(mean, 4, mode="reflect"), window, mode="valid")
-    moved = frames + (smooth - mean)[:, None, None, None].astype(np.float32)
+    moved = frames + np.where(lost, 0, smooth - mean)[:, None, None, None].astype(np.float32)
     return moved.round().clip(0, 255).astype(np.uint8)
 
 
