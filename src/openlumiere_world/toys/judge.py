@@ -26,23 +26,13 @@ from openlumiere.quality.rates import Rate
 from openlumiere_world.measures.judge_file import read_judge, write_judge
 from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.grounds import COLOURS, SCENES
-from openlumiere_world.toys.scene import (
-    CAMERAS,
-    MOVES,
-    SECONDS,
-    WAYS,
-    Planner,
-    Scene,
-    render,
-)
+from openlumiere_world.toys.scene import CAMERAS, MOVES, SECONDS, Planner, Scene, render
 
 BUNDLED = files("openlumiere_world.measures") / "judge_world128.safetensors"
 FRAMES, SIDE = 16, 64  # what it reads of a clip
 WIDTHS = (24, 48, 96, 128)
 NONE = "nothing"  # the last subject
 OWN = "own"  # the action of an animated sticker
-GOES = "goes"  # that of what is moved in one of `WAYS`
-NOWHERE = "nowhere"  # the direction of what stays
 GROUNDS = ("transparent", "gradient", *COLOURS, *SCENES)
 SPOILT = 8  # one clip in so many shows no subject
 NOISE = 0.12  # most noise of a roughened clip, standard deviation in [0, 1]
@@ -57,20 +47,18 @@ class Classes:
     subject: tuple[str, ...]
     style: tuple[str, ...]
     ground: tuple[str, ...] = GROUNDS
-    action: tuple[str, ...]
-    direction: tuple[str, ...] = (NOWHERE, *WAYS)
-    camera: tuple[str, ...] = ("still", "follow", *CAMERAS)
+    action: tuple[str, ...] = (OWN, *MOVES)
+    camera: tuple[str, ...] = ("still", *CAMERAS)
 
 
-ASPECTS = ("subject", "style", "ground", "action", "direction", "camera")
-SHOWN = ("subject", "style", "ground")  # each frame shows these by itself
+ASPECTS = ("subject", "style", "ground", "action", "camera")
 
 
 class ClipJudge(nn.Module):
     """Convolutions over frames, then over time, and a head for each of `ASPECTS`.
 
-    What each frame shows is the mean over frames; action, direction and camera are read off all
-    frames together. The means of each channel times a place's coordinates tell where it is.
+    Subject, style and ground are the mean over frames; action and camera are read off all frames
+    together. The means of each channel times a place's coordinates tell where it is.
     """
 
     def __init__(self, classes: Classes):
@@ -87,11 +75,11 @@ class ClipJudge(nn.Module):
         )
         self.heads = nn.ModuleDict(
             {
-                name: nn.Linear(
-                    width if name in SHOWN else 2 * width,
-                    len(getattr(classes, name)) + (name == "subject"),
-                )
-                for name in ASPECTS
+                "subject": nn.Linear(width, len(classes.subject) + 1),
+                "style": nn.Linear(width, len(classes.style)),
+                "ground": nn.Linear(width, len(classes.ground)),
+                "action": nn.Linear(2 * width, len(classes.action)),
+                "camera": nn.Linear(2 * width, len(classes.camera)),
             }
         )
 
@@ -115,7 +103,9 @@ class ClipJudge(nn.Module):
         moving = self.time(features.transpose(1, 2))
         path = torch.cat([moving.mean(2), moving.amax(2)], dim=1)
         return {
-            name: self.heads[name](features).mean(1) if name in SHOWN else self.heads[name](path)
+            name: self.heads[name](features).mean(1)
+            if name in ("subject", "style", "ground")
+            else self.heads[name](path)
             for name in ASPECTS
         }
 
@@ -127,15 +117,15 @@ def layer(channels: int, out: int) -> nn.Sequential:
     )
 
 
-def shown(scene: Scene, cache: Cache) -> dict[str, str]:
+def shown(scene: Scene) -> dict[str, str]:
     """What a scene shows in each aspect, by the names of `Classes`."""
+    ground = "gradient" if " to " in scene.ground else scene.ground
     return {
-        "subject": cache.subjects[scene.subject].names["en"],
+        "subject": scene.subject,
         "style": scene.style,
-        "ground": "gradient" if " to " in scene.ground else scene.ground,
-        "action": GOES if scene.action in WAYS else scene.action,
-        "direction": scene.way or NOWHERE,
-        "camera": "still" if scene.ground not in SCENES else scene.camera,
+        "ground": ground,
+        "action": scene.action if scene.action in MOVES else OWN,
+        "camera": scene.camera if scene.camera in CAMERAS else "still",
     }
 
 
@@ -146,15 +136,10 @@ def to_judge(frames: Float[Tensor, "f 4 h w"]) -> Float[Tensor, "16 4 64 64"]:
 
 
 def classes_of(cache: Cache) -> Classes:
-    """Subjects by their English names, styles and actions of a cache, in a fixed order; subjects of
-    one name, a toy and a sticker, are one.
-    """
-    verbs = {item.motion["en"] for item in cache.items if item.style == "toy"}
-    moves = {GOES if move in WAYS else move for move in MOVES}
+    """Subjects and styles of a cache, in a fixed order."""
     return Classes(
-        subject=tuple(sorted({cache.subjects[item.subject].names["en"] for item in cache.items})),
+        subject=tuple(sorted({item.subject for item in cache.items})),
         style=tuple(sorted({item.style for item in cache.items})),
-        action=(OWN, *sorted(moves | verbs)),
     )
 
 
@@ -187,7 +172,7 @@ def render_pool(
     for number, scene in enumerate(scenes):
         frames = F.avg_pool2d(render(planner.cache, scene, moments), RENDERED)
         clips[number] = (frames.clamp(0, 1) * 255).round().byte()
-    facts = [shown(scene, planner.cache) for scene in scenes]
+    facts = [shown(scene) for scene in scenes]
     labels = {
         name: torch.tensor([getattr(classes, name).index(fact[name]) for fact in facts])
         for name in ASPECTS
@@ -196,19 +181,12 @@ def render_pool(
 
 
 def train_judge(
-    planner: Planner,
-    config: JudgeConfig,
-    on_line: Callable[[str], None] = lambda line: None,
-    start: ClipJudge | None = None,
+    planner: Planner, config: JudgeConfig, on_line: Callable[[str], None] = lambda line: None
 ) -> ClipJudge:
-    """Learn from rendered training clips, beginning with what a judge of other classes sees where
-    one is given to `start` from. `on_line` is given a line now and then.
-    """
+    """Learn from rendered training clips. `on_line` is given a line now and then."""
     torch.manual_seed(config.seed)
     classes = classes_of(planner.cache)
     judge = ClipJudge(classes)
-    if start is not None:
-        judge.load_state_dict(without_heads(start), strict=False)
     pool = render_pool(planner, classes, config.pool, first=10**8)
     on_line(f"rendered  {time.process_time():.0f} s of CPU")
     generator = torch.Generator().manual_seed(config.seed)
@@ -225,13 +203,6 @@ def train_judge(
     return judge.eval()
 
 
-def without_heads(judge: ClipJudge) -> dict[str, Tensor]:
-    """All weights but those that name classes."""
-    return {
-        name: value for name, value in judge.state_dict().items() if not name.startswith("heads.")
-    }
-
-
 def judge_loss(judge: ClipJudge, pool: Pool, batch: int, generator: torch.Generator) -> Tensor:
     """The sum of the aspects' cross-entropies; a spoilt clip counts as nothing, with its ground."""
     rows = torch.randint(len(pool.clips), (batch,), generator=generator)
@@ -244,7 +215,7 @@ def judge_loss(judge: ClipJudge, pool: Pool, batch: int, generator: torch.Genera
     clips[rough] = roughen(clips[rough], generator)
     logits = judge(clips)
     loss = F.cross_entropy(logits["subject"], labels["subject"], label_smoothing=0.05)
-    for name in ASPECTS[1:]:
+    for name in ("style", "ground", "action", "camera"):
         loss = loss + F.cross_entropy(logits[name][sound], labels[name][sound])
     return loss
 
@@ -328,20 +299,12 @@ def built(about: dict) -> ClipJudge:
 
 
 def main(
-    cache: Path,
-    out: Path,
-    tested: int = 600,
-    start: Path | None = None,
-    config: JudgeConfig = JudgeConfig(),
-    threads: int = 1,
+    cache: Path, out: Path, tested: int = 600, config: JudgeConfig = JudgeConfig(), threads: int = 1
 ) -> None:
-    """Train a judge on a packed cache, from the weights of another where one is given to `start`
-    from, state how well it reads, write it.
-    """
+    """Train a judge on a packed cache, state how well it reads, write it."""
     torch.set_num_threads(threads)
     planner = Planner(Cache(cache))
-    begun = None if start is None else load_judge(start)[0]
-    judge = train_judge(planner, config, lambda line: print(line, flush=True), begun)
+    judge = train_judge(planner, config, lambda line: print(line, flush=True))
     found = report(judge, planner, tested)
     save_judge(judge, out, config, found)
     for where, shares in found.items():

@@ -82,7 +82,6 @@ MOVES = (
     "circle",
 )
 DIRECTIONS = ("left", "right", "up", "down")  # drawn twice as often as other moves
-WAYS = (*DIRECTIONS, "towards", "away")
 MOVED = 0.35  # of the animated stickers go in one of these while they do what they do
 ROOM = 96.0  # pixels that a subject may cover by going before the camera follows it
 FASTEST = 90.0  # pixels a second that a followed ground goes by
@@ -302,7 +301,7 @@ def still_motion(drawn: Scene, item: Item, chance: Chance) -> Scene:
 def going(drawn: Scene, chance: Chance) -> Scene:
     """The path of a move through the middle of the frame."""
     action = drawn.action
-    way = action if action in WAYS else ""
+    way = action if action in (*DIRECTIONS, "towards", "away") else ""
     across = {"left": 1.0, "right": -1.0}.get(action, 0.0) * chance.number(20, 32)
     along = {"up": 1.0, "down": -1.0}.get(action, 0.0) * chance.number(18, 28)
     return replace(
