@@ -79,6 +79,15 @@ def test_a_single_flash_or_lost_frame_is_seen_past(level):
     assert found.known[before].mean() > canvas.known[before].mean()
 
 
+@pytest.mark.parametrize("lost", [[9], [9, 11]])
+@pytest.mark.parametrize("level", [0, 255])
+def test_the_camera_goes_on_behind_lost_frames(lost, level):
+    clip = panned()
+    clip.frames[lost] = level
+    motions = camera_motions(filled(clip, HOLE))
+    assert np.allclose([motion[0, 2] for motion in motions], -SPEED, atol=0.3)
+
+
 def test_half_a_motion_done_twice_is_the_whole():
     turned = cv2.getRotationMatrix2D((3.0, 4.0), 20.0, 1.3)
     once = np.vstack([half(turned), [0, 0, 1]])

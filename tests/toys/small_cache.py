@@ -41,10 +41,10 @@ def build_cache(folder):
     )
     stickers.close()
     stills = Writer(folder, "stills")
-    stills.add(disc((230, 30, 30))[None], subject="1f352", style="flat", seconds=0.0)
-    stills.add(np.zeros((1, SIDE, SIDE, 4), np.uint8), subject="1f352", style="noto", seconds=0.0)
+    stills.add(disc((230, 30, 30))[None], subject="1f32e", style="flat", seconds=0.0)
+    stills.add(np.zeros((1, SIDE, SIDE, 4), np.uint8), subject="1f32e", style="noto", seconds=0.0)
     stills.close()
-    names = {"fox": "toy", "1f496": "heart", "1f352": "food"}
+    names = {"fox": "toy", "1f496": "heart", "1f32e": "food"}
     told = {
         key: asdict(
             Subject(key=key, names={name: f"{key}-{name}" for name in LANGUAGES}, kind=kind)

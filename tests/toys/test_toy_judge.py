@@ -136,7 +136,7 @@ def test_what_a_cache_knows_in_words(planner, tmp_path):
 
 def test_toys_are_known_by_their_verbs_and_share_names_with_stickers():
     toy = SimpleNamespace(style="toy", motion={"en": "walks", "it": "cammina"})
-    sticker = SimpleNamespace(style="3d", motion={"en": "winks"})
+    sticker = SimpleNamespace(style="3d", count=2, motion={"en": "winks"})
     assert toy_words(SimpleNamespace(items=[toy, sticker, toy])) == {
         "walks": {"en": ["walks"], "it": ["cammina"]}
     }

@@ -30,6 +30,7 @@ from openlumiere.engine.texture import (
     textured,
 )
 from openlumiere.quality.motion import LEAST, Picture, flow
+from openlumiere.quality.repair import lost_frames
 
 AWAY = (1, 4, 8, 13, 21, 34, 55)  # frames away that are looked at, before and after
 MOTION_SIDE = 256  # pixels of the longer side that the camera's motion is found at
@@ -67,18 +68,21 @@ def camera_motions(canvas: Canvas) -> list[Motion | None]:
     """
     larger = max(1.0, max(canvas.size) / MOTION_SIDE)
     shown = [small_of(frame, known) for frame, known in zip(canvas.frames, canvas.known)]
-    motions = [camera_motion(*before, *after, larger) for before, after in pairwise(shown)]
-    for index, pair in enumerate(pairwise(list(motions))):
-        if all(motion is None for motion in pair):
+    lost = lost_frames(np.stack([small for small, _ in shown]))  # they seem to stand still
+    motions = [
+        None if lost[index : index + 2].any() else camera_motion(*before, *after, larger)
+        for index, (before, after) in enumerate(pairwise(shown))
+    ]
+    for index in range(len(motions) - 1):
+        if motions[index] is None and motions[index + 1] is None:
             across = camera_motion(*shown[index], *shown[index + 2], larger)
-            motions[index : index + 2] = [half(across)] * 2
+            if across is not None:
+                motions[index : index + 2] = [half(across)] * 2
     return motions
 
 
-def half(motion: Motion | None) -> Motion | None:
+def half(motion: Motion) -> Motion:
     """What, done twice, is a similarity: z -> w z + t of complex numbers."""
-    if motion is None:
-        return None
     turn = np.sqrt(complex(motion[0, 0], motion[1, 0]))
     shift = complex(motion[0, 2], motion[1, 2]) / (1 + turn)
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])

@@ -109,8 +109,6 @@ def even_out(frames: Frames, lost: Bool[np.ndarray, " f"]) -> Frames:
     """Without flicker: where frames are now lighter, now darker than those around them, all are
     brought to a smooth course. Lost frames say nothing of it and stay as they are.
     """
-    if lost.all():
-        return frames
     places = np.arange(len(frames))
     mean = brightness(frames).mean(axis=(1, 2))
     mean = np.interp(places, places[~lost], mean[~lost])

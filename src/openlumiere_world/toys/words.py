@@ -18,7 +18,7 @@ from openlumiere_world.toys.captions import WORDS
 from openlumiere_world.toys.grounds import COLOURS, SCENES
 from openlumiere_world.toys.moved import SAYS
 from openlumiere_world.toys.pack import Item
-from openlumiere_world.toys.scene import MOVES
+from openlumiere_world.toys.scene import MOVES, kind_of
 from openlumiere_world.toys.subjects import LANGUAGES, Subject, everyday_names, plain_code
 from openlumiere_world.vocabulary import Words, small_words
 
@@ -39,7 +39,7 @@ def known_words(cache: Cache, emojibase: Path) -> Knows:
     """What captions of a cache say, and tags of its subjects."""
     return Knows(
         subjects=named_subjects(cache, emojibase),
-        actions={OWN: own_words(item for item in cache.items if item.style != "toy")}
+        actions={OWN: own_words(item for item in cache.items if kind_of(item) != "toy")}
         | toy_words(cache)
         | {move: move_words(move) for move in MOVES}
         | {picture_move(move): picture_words(move) for move in SAYS["en"].motions},
@@ -69,15 +69,11 @@ def subject_words(subject: Subject, tags: dict[str, dict[str, list[str]]]) -> Wo
     """Its everyday names, then Unicode's, then tags, without articles."""
     everyday = everyday_names().get(subject.key, {})
     return {
-        language: list(
-            dict.fromkeys(
-                [
-                    *(bare(name) for name in everyday.get(language, ())),
-                    *filter(None, [subject.names.get(language)]),
-                    *tags[language].get(subject.key, ()),
-                ]
-            )
-        )
+        language: [
+            *(bare(name) for name in everyday.get(language, ())),
+            *filter(None, [subject.names.get(language)]),
+            *tags[language].get(subject.key, ()),
+        ]
         for language in LANGUAGES
     }
 
@@ -128,9 +124,11 @@ def own_words(items: Iterable[Item]) -> Words:
 
 def toy_words(cache: Cache) -> dict[str, Words]:
     """Verbs of the toys, by the English one."""
-    toys = [item for item in cache.items if item.style == "toy"]
-    verbs = sorted({item.motion["en"] for item in toys})
-    return {verb: own_words(item for item in toys if item.motion["en"] == verb) for verb in verbs}
+    found: dict[str, Words] = {}
+    for item in cache.items:
+        if kind_of(item) == "toy":
+            add_words(found.setdefault(item.motion["en"], {}), own_words([item]))
+    return dict(sorted(found.items()))
 
 
 def move_words(move: str) -> Words:
