@@ -82,6 +82,8 @@ MOVES = (
     "circle",
 )
 DIRECTIONS = ("left", "right", "up", "down")  # drawn twice as often as other moves
+STANDING_SIZES = (80, 112)  # pixels of a toy's longer side; thin legs are lost where it is small
+GOING_SIZES = (62, 106)  # smaller ones go over the frame, larger ones are followed
 MOVED = 0.35  # of the animated stickers go in one of these while they do what they do
 ROOM = 96.0  # pixels that a subject may cover by going before the camera follows it
 FASTEST = 90.0  # pixels a second that a followed ground goes by
@@ -231,7 +233,8 @@ def draw_ground(chance: Chance) -> str:
 def toy_motion(drawn: Scene, item: Item, chance: Chance) -> Scene:
     """Where a toy goes by its own action, and where it stands."""
     action = item.motion["en"]
-    size, mirrored = chance.number(62, 100), chance.number() < 0.5
+    size = chance.number(*(GOING_SIZES if action in GOING else STANDING_SIZES))
+    mirrored = chance.number() < 0.5
     drawn = replace(drawn, action=action, size=size, mirrored=mirrored and item.view != "front")
     if action not in GOING:
         return replace(drawn, place=standing(drawn, item, chance, chance.number(52, 76)))
@@ -274,7 +277,7 @@ def standing(drawn: Scene, item: Item, chance: Chance, across: float) -> tuple[f
         or drawn.ground in ("space", "underwater")
     ):
         return across, chance.number(max(tall / 2 + 4, 54), min(124 - tall / 2, 74))
-    return across, chance.number(102, 118) - tall / 2
+    return across, max(chance.number(102, 118), tall + 4) - tall / 2
 
 
 def scale_of(drawn: Scene, item: Item) -> float:
