@@ -17,6 +17,7 @@ from openlumiere.engine.completion import (
     shots,
 )
 from openlumiere.engine.texture import spread_over, textured
+from openlumiere.media.alpha import opaque
 from openlumiere.quality.metrics import psnr
 from openlumiere.tasks import Region
 
@@ -143,6 +144,15 @@ def test_a_clip_with_alpha_stays_as_it_is():
     frames = np.concatenate([panned().frames, np.full((FRAMES, SIDE, SIDE, 1), 90, np.uint8)], -1)
     canvas = filled(Clip(frames, Fraction(16)), HOLE)
     assert completed(canvas, True) is canvas
+
+
+def test_an_alpha_that_is_opaque_changes_nothing():
+    clip = panned()
+    plain = completed(filled(clip, HOLE), True)
+    solid = Clip(opaque(clip.frames), clip.fps)
+    found = completed(filled(solid, HOLE), True)
+    assert np.array_equal(found.frames, opaque(plain.frames))
+    assert np.array_equal(found.known, plain.known) and found.likely == plain.likely
 
 
 @pytest.mark.parametrize("larger", [1, 4])

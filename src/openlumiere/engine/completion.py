@@ -29,6 +29,7 @@ from openlumiere.engine.texture import (
     spread_over,
     textured,
 )
+from openlumiere.media.alpha import is_opaque, opaque
 from openlumiere.quality.motion import LEAST, Picture, flow
 from openlumiere.quality.repair import lost_frames
 
@@ -46,10 +47,12 @@ Motion = Float[np.ndarray, "2 3"]
 
 def completed(canvas: Canvas, likely: bool) -> Canvas:
     """The canvas with what other frames show of its holes, as known; with `likely`, what is likely
-    in the rest. One with alpha stays as it is.
+    in the rest. One that lets something through stays as it is.
     """
-    if canvas.frames.shape[-1] == 4 or not canvas.known.any():
+    if not canvas.known.any():
         return canvas
+    if canvas.frames.shape[-1] == 4:
+        return completed_opaque(canvas, likely)
     motions = camera_motions(canvas)
     frames, known = canvas.frames.copy(), canvas.known.copy()
     alone = [
@@ -60,6 +63,14 @@ def completed(canvas: Canvas, likely: bool) -> Canvas:
         return replace(canvas, frames=frames, known=known)
     continue_colours(frames, known | np.stack(alone), motions)
     return replace(canvas, frames=frames, known=known, likely=True)
+
+
+def completed_opaque(canvas: Canvas, likely: bool) -> Canvas:
+    """Of frames with an alpha that is opaque wherever they are known, what their colours give."""
+    if not is_opaque(canvas.frames[canvas.known]):
+        return canvas
+    found = completed(replace(canvas, frames=canvas.frames[..., :3]), likely)
+    return replace(found, frames=opaque(found.frames))
 
 
 def camera_motions(canvas: Canvas) -> list[Motion | None]:
