@@ -54,6 +54,7 @@ from openlumiere.engine.plan import (
     written_side,
 )
 from openlumiere.engine.precision import dtype_of
+from openlumiere.engine.removal import removes
 from openlumiere.engine.run import OnStep, run
 from openlumiere.media import Clip
 from openlumiere.media.alpha import settled
@@ -396,6 +397,8 @@ class Lumiere:
             return np.array(canvas.frames)
         backbone = base.backbone
         canvas = led(canvas, task, backbone)
+        if isinstance(task, Inpaint | Mend) and removes(task.prompt):
+            task = task.model_copy(update={"prompt": ""})
         if isinstance(task, Inpaint | Outpaint | Mend) and self._continues(task.prompt):
             canvas = completed(canvas, backbone.reads.likely)
             if canvas.known.all() and task.keep.pixels == "exact":

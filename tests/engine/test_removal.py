@@ -1,0 +1,63 @@
+"""A prompt that asks for something to go gives what no prompt does."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from openlumiere import Clip, Lumiere
+from openlumiere.engine.removal import removes
+from openlumiere.tasks import Region
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "remove the cat",
+        "Please remove the two people on the left.",
+        "get rid of the cat",
+        "without the cat",
+        "rimuovi il gatto",
+        "per favore, togli la macchina",
+        "quita el gato",
+        "elimina el perro y el gato",
+        "enlève le chat",
+        "S’il vous plaît, supprimez le chat",
+        "entferne die Katze",
+        "lösche das Auto",
+        "die Katze entfernen",
+        "bitte die Katze weg",
+    ],
+)
+def test_sentences_that_remove(prompt):
+    assert removes(prompt)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "",
+        "a cat",
+        "remove the cat and put a dog there",
+        "a removed cat",
+        "rimuovi il gatto e aggiungi un cane",
+        "entferne die Katze und ersetze sie durch einen Hund",
+        "a robot without a head",
+        "a single flower",
+        "ein Weg im Wald",
+        "sincere smiles",
+    ],
+)
+def test_sentences_that_show_something(prompt):
+    assert not removes(prompt)
+
+
+def test_a_hole_is_filled_as_without_a_prompt(build_tiny):
+    wide = np.random.default_rng(0).integers(0, 256, (16, 40, 3), np.uint8).repeat(5, 0)
+    wide = wide.repeat(5, 1)
+    frames = np.stack([wide[:, 2 * index : 2 * index + 80] for index in range(24)])
+    clip, hole = Clip(frames, Fraction(16)), Region.box(0.4, 0.4, 0.6, 0.6)
+    lumiere = Lumiere(build_tiny())
+    removed = lumiere.inpaint(clip, hole, "remove the cat", steps=1)
+    unsaid = lumiere.inpaint(clip, hole, steps=1)
+    assert np.array_equal(removed.frames, unsaid.frames)
