@@ -68,6 +68,9 @@ def test_what_is_known_a_refused_prompt_and_a_model_that_does_not_say_are_not_sp
     assert words_beyond(Generate(prompt="the pope is stabbed"), bundled) == ""
     assert words_beyond(Generate(prompt="a red hat"), tiny) == ""
     assert words_beyond(Animate(image=CLIP), bundled) == ""
+    assert (
+        words_beyond(Inpaint(clip=CLIP, prompt="remove the hat", region="0,0,1,1"), bundled) == ""
+    )
 
 
 def test_a_prompt_without_a_subject_is_named(bundled):

@@ -54,7 +54,7 @@ from openlumiere.engine.plan import (
     written_side,
 )
 from openlumiere.engine.precision import dtype_of
-from openlumiere.engine.removal import removes
+from openlumiere.engine.removal import is_removal
 from openlumiere.engine.run import OnStep, run
 from openlumiere.media import Clip
 from openlumiere.media.alpha import settled
@@ -397,7 +397,7 @@ class Lumiere:
             return np.array(canvas.frames)
         backbone = base.backbone
         canvas = led(canvas, task, backbone)
-        if isinstance(task, Inpaint | Mend) and removes(task.prompt):
+        if is_removal(task):
             task = task.model_copy(update={"prompt": ""})
         if isinstance(task, Inpaint | Outpaint | Mend) and self._continues(task.prompt):
             canvas = completed(canvas, backbone.reads.likely)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from openlumiere.models.knows import fold
+from openlumiere.tasks import Inpaint, Mend, Task
 
 REMOVE = (  # how such a sentence begins, without accents
     r"remove|erase|delete|get rid of|take (?:out|away)|without",
@@ -26,6 +27,11 @@ ADD = (  # it asks for something in the same place, too
     r"ajoute\w*|mets|mettre|dessine\w*|remplace\w*|montre\w*",
     r"fuge|setze?|male|zeichne|ersetze\w*|zeige?",
 )
+
+
+def is_removal(task: Task) -> bool:
+    """Whether a task has a hole, and a prompt that asks for nothing in it."""
+    return isinstance(task, Inpaint | Mend) and removes(task.prompt)
 
 
 def removes(prompt: str) -> bool:
