@@ -18,17 +18,23 @@ def launch(count: int, words: list[str]) -> int:
     SIGTERM and SIGINT go on to all of them, each in a session of its own, so that none gets a
     signal twice.
     """
-    children = [
-        subprocess.Popen(command(words), env=environment, start_new_session=True)
-        for environment in environments(count)
-    ]
+    children: list[subprocess.Popen] = []
+    received: list[tuple[int, int]] = []
 
     def forward(number: int, _frame: object) -> None:
+        received.append((number, len(children)))
         for child in children:
             child.send_signal(number)
 
     before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
+        for environment in environments(count):
+            children.append(
+                subprocess.Popen(command(words), env=environment, start_new_session=True)
+            )
+        for number, told in tuple(received):  # while they were started
+            for child in children[told:]:
+                child.send_signal(number)
         return first_failure(children)
     finally:
         for number, handler in before.items():
