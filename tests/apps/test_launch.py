@@ -52,6 +52,19 @@ def test_a_failure_ends_the_others():
     assert children[1].wait() == -signal.SIGKILL
 
 
+def test_a_signal_before_any_is_started_reaches_all(monkeypatch):
+    commands = []
+
+    def command(words):
+        if not commands:
+            os.kill(os.getpid(), signal.SIGTERM)
+        commands.append(words)
+        return python("import time; time.sleep(5)")
+
+    monkeypatch.setattr(processes, "command", command)
+    assert processes.launch(2, ["train"]) == 128 + signal.SIGTERM
+
+
 def test_a_signal_goes_on_to_all(monkeypatch, tmp_path):
     monkeypatch.setattr(processes, "command", lambda words: python(READY, str(tmp_path)))
     before = signal.getsignal(signal.SIGTERM)

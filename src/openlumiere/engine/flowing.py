@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from openlumiere.engine.canvas import Canvas
 from openlumiere.media.alpha import spread
-from openlumiere.models.knows import fold
+from openlumiere.models.knows import fold_text
 from openlumiere.quality.motion import moved
 from openlumiere.tasks.values import WAYS, Way
 
@@ -122,7 +122,7 @@ def colours_of(picture: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"
 
 def way_in(prompt: str) -> Way | None:
     """The one way in which a prompt says that something flows, in one of the five languages."""
-    text = " ".join(fold(prompt.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")).split())
+    text = fold_text(prompt)
     found = {
         way
         for patterns in SAID.values()

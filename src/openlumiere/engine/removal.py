@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from openlumiere.models.knows import fold
+from openlumiere.models.knows import fold_text
 from openlumiere.tasks import Inpaint, Mend, Task
 
 REMOVE = (  # how such a sentence begins, without accents
@@ -36,8 +36,7 @@ def is_removal(task: Task) -> bool:
 
 def removes(prompt: str) -> bool:
     """Whether a prompt asks for nothing but that something goes: "remove the cat"."""
-    text = " ".join(fold(prompt.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")).split())
-    text = text.rstrip(".!")
+    text = fold_text(prompt).rstrip(".!")
     begins = re.match(rf"(?:{POLITE})?(?:{'|'.join(REMOVE)})\b", text)
     if not (begins or re.search(rf"\b{REMOVED}", text)):
         return False

@@ -246,6 +246,11 @@ def fold(word: str) -> str:
     return "".join(letter for letter in letters if unicodedata.category(letter) != "Mn")
 
 
+def fold_text(text: str) -> str:
+    """A text to look for phrases in: folded, with straight apostrophes and single spaces."""
+    return " ".join(fold(text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")).split())
+
+
 def phrases(names: Names) -> list[Phrase]:
     """Every name as folded words."""
     texts = [text for words in names.values() for language in words.values() for text in language]
