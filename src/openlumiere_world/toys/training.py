@@ -171,22 +171,24 @@ def conditional(
     run: Path,
     picture: Path | None = None,
     share: float = PHOTOGRAPHS,
+    full_share: float = FULL_RATE,
     minutes: float = float("inf"),
     threads: int = 1,
     config: LatentClipConfig = CONDITIONAL,
 ) -> None:
     """Train a model's temporal part to make clips of which something is known, for every task, on
     clips of the world and of moved photographs: of each a bank of clips of every fifth frame and
-    one of every frame. `share` of the batches are photographs. `picture` is the folder of a picture
-    net that has learnt more since, to go on over instead of the model's own.
+    one of every frame. `share` of the batches are photographs, `full_share` are of every frame.
+    `picture` is the folder of a picture net that has learnt more since, to go on over instead of
+    the model's own.
     """
     torch.set_num_threads(threads)
     pipeline = open_model(model)
     source = Banks(
-        Part(Bank(bank), config.stride, (1 - share) * (1 - FULL_RATE)),
-        Part(Bank(full_rate), 1, (1 - share) * FULL_RATE, LATEST),
-        Part(Bank(pictures), config.stride, share * (1 - FULL_RATE), shown=True),
-        Part(Bank(full_pictures), 1, share * FULL_RATE, LATEST, shown=True),
+        Part(Bank(bank), config.stride, (1 - share) * (1 - full_share)),
+        Part(Bank(full_rate), 1, (1 - share) * full_share, LATEST),
+        Part(Bank(pictures), config.stride, share * (1 - full_share), shown=True),
+        Part(Bank(full_pictures), 1, share * full_share, LATEST, shown=True),
     )
     stage = latent_clip_stage(
         source,
