@@ -1,5 +1,7 @@
 """Clips of moved photographs."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -84,6 +86,23 @@ def test_plain_pictures_are_left_out():
     plain = torch.full((2, 8, 8, 3), 90, dtype=torch.uint8)
     busy = torch.randint(0, 255, (3, 8, 8, 3)).byte()
     assert torch.equal(detailed(torch.cat([plain, busy])), busy)
+
+
+def test_a_bank_says_each_clip_in_several_ways_also_later(moved, tmp_path):
+    folder = moved.cache.folder
+    StickerAutoencoder().save_pretrained(tmp_path / "codec")
+    make = partial(main, folder, tmp_path / "codec", tmp_path, shards=1, frames=512, kind="picture")
+    make()
+    once = Bank(tmp_path)
+    make(wordings=6)
+    bank = Bank(tmp_path)
+    assert torch.equal(once.latents, bank.latents)
+    assert [len(wordings) for wordings in bank.states] == [6, 6]
+    assert bank.captions[::6] == once.captions
+    assert bank.captions[:6] == [moved.caption(moved.plan(0), wording) for wording in range(6)]
+    assert len(set(bank.captions)) > 8
+    drawn = {len(bank.draw(torch.Generator().manual_seed(seed), 1).states[0]) for seed in range(20)}
+    assert len(drawn) > 2
 
 
 def test_a_bank_of_them_is_drawn_beside_another(moved, tmp_path):

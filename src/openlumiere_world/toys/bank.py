@@ -5,7 +5,8 @@ their captions, in shards.
 
 A shard is 1,024 frames, each of a clip of its own, or with `--frames 16` as many clips of evenly
 spaced frames as that makes; which ones follows from its number, so several processes may make
-shards of one bank, and one that is there is not made again.
+shards of one bank, and one that is there is not made again. With `--wordings 6` each is said in six
+ways, at least once in every language; a shard that is there with fewer gets the rest.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from openlumiere.models.e5 import E5TextEncoder, bundled_encoder
 from openlumiere.models.temporal import unfold_frames
 from openlumiere.train.stages.picture import Coded
 from openlumiere_world.toys.cache import Cache
-from openlumiere_world.toys.captions import caption
+from openlumiere_world.toys.captions import caption, worded
 from openlumiere_world.toys.moved import MovedPictures
 from openlumiere_world.toys.scene import KINDS, RATE, SECONDS, Planner, Scene, render
 
@@ -48,11 +49,12 @@ def main(
     frames: int = 1,
     stride: int | None = None,
     kind: Literal["toy", "sticker", "still", "picture"] | None = None,
+    wordings: int = 1,
 ) -> None:
     """Make the shards from `first` on that are missing, of pictures or of clips of `frames`, spaced
     evenly over five seconds or, with a `stride` in native frames, from anywhere in them. `kind`
     draws subjects of one kind alone: still pictures are those that are moved most; or photographs
-    that a camera passes over (`moved.py`).
+    that a camera passes over (`moved.py`). Each has so many captions (`wordings`).
     """
     torch.set_num_threads(threads)
     bank.mkdir(parents=True, exist_ok=True)
@@ -62,9 +64,13 @@ def main(
     write({"states": encoder.encode([""]).states[0].half()}, bank / EMPTY)
     for number in range(first, first + shards):
         file = bank / f"shard-{number:04}.safetensors"
-        if not file.is_file():
-            make_shard(shown, net, encoder, number, file, split, frames, stride)
-            print(f"{file.name}", flush=True)
+        there = load_file(file) if file.is_file() else None
+        if there and len(there["lengths"]) >= wordings * len(there["latents"]):
+            continue
+        planned = plans_of(shown, number, split, frames)
+        latents = there["latents"] if there else coded_shard(shown, net, planned, frames, stride)
+        write_shard(shown, encoder, planned, latents, wordings, file)
+        print(f"{file.name}", flush=True)
 
 
 @runtime_checkable
@@ -77,8 +83,8 @@ class Shown(Protocol):
     def render(self, drawn: Any, moments: Float[Tensor, " f"]) -> Float[Tensor, "f 4 128 128"]:
         """Premultiplied frames in [0, 1] at moments in seconds."""
 
-    def caption(self, drawn: Any) -> str:
-        """What is said of it."""
+    def caption(self, drawn: Any, wording: int) -> str:
+        """What is said of it; the wordings from 1 on take the languages by turns."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +101,11 @@ class Scenes:
         """Its frames."""
         return render(self.planner.cache, drawn, moments)
 
-    def caption(self, drawn: Scene) -> str:
+    def caption(self, drawn: Scene, wording: int) -> str:
         """What is said of it."""
         cache = self.planner.cache
         item, subject = cache.items[drawn.item], cache.subjects[drawn.subject]
-        return caption(drawn, item, subject, drawn.seed)
+        return caption(drawn, item, subject, *worded(drawn.seed, wording))
 
 
 def open_shown(cache: Cache, kind: str | None) -> Shown:
@@ -109,30 +115,38 @@ def open_shown(cache: Cache, kind: str | None) -> Shown:
     return Scenes(Planner(cache, {kind: 1.0} if kind else KINDS))
 
 
-def make_shard(
+def plans_of(shown: Shown, number: int, split: str, frames: int) -> list[Any]:
+    """What a shard shows."""
+    count = max(SHARD_FRAMES // frames, 1)
+    return [shown.plan(seed, split) for seed in range(number * count, (number + 1) * count)]
+
+
+def coded_shard(
+    shown: Shown, net: StickerAutoencoder, planned: list[Any], frames: int, stride: int | None
+) -> Float[Tensor, "b 16 *places"]:
+    """Latents of all of them in half precision, a few at a time."""
+    together = max(BATCH // frames, 1)
+    parts = [planned[start : start + together] for start in range(0, len(planned), together)]
+    return torch.cat([coded(shown, net, part, frames, stride) for part in parts]).half()
+
+
+def write_shard(
     shown: Shown,
-    net: StickerAutoencoder,
     encoder: E5TextEncoder,
-    number: int,
+    planned: list[Any],
+    latents: Float[Tensor, "b 16 *places"],
+    wordings: int,
     file: Path,
-    split: str,
-    frames: int,
-    stride: int | None,
 ) -> None:
-    """Code the clips of some scenes and write them with their captions' states."""
-    latents, states, captions = [], [], []
-    count, together = max(SHARD_FRAMES // frames, 1), max(BATCH // frames, 1)
-    for start in range(number * count, (number + 1) * count, together):
-        drawn = [shown.plan(seed, split) for seed in range(start, start + together)]
-        latents.append(coded(shown, net, drawn, frames, stride))
-        spoken = [shown.caption(each) for each in drawn]
-        states += rows_of(encoder, spoken)
-        captions += spoken
-    lengths = torch.tensor([len(row) for row in states])
+    """Write latents with the states of their captions, those of one clip after each other."""
+    captions = [shown.caption(each, wording) for each in planned for wording in range(wordings)]
+    states: list[Float[Tensor, "n d"]] = []
+    for start in range(0, len(captions), BATCH):
+        states += rows_of(encoder, captions[start : start + BATCH])
     tensors = {
-        "latents": torch.cat(latents).half().contiguous(),
+        "latents": latents.contiguous(),
         "states": torch.cat(states).half(),
-        "lengths": lengths,
+        "lengths": torch.tensor([len(row) for row in states]),
     }
     write(tensors, file, {"captions": json.dumps(captions)})
 
@@ -188,15 +202,14 @@ class Bank:
         self.empty = load_file(folder / EMPTY)["states"]
         parts = [load_file(file) for file in files]
         self.latents = torch.cat([part["latents"] for part in parts])
-        self.states = [
-            row for part in parts for row in part["states"].split(part["lengths"].tolist())
-        ]
+        self.states = [wording for part in parts for wording in wordings_of(part)]
         self.captions = [caption for file in files for caption in captions_of(file)]
 
     def draw(self, generator: torch.Generator, count: int) -> Coded:
-        """So many coded rows, by the generator alone."""
+        """So many coded rows, each under one of its captions, by the generator alone."""
         rows = torch.randint(len(self.latents), (count,), generator=generator)
-        return Coded(self.latents[rows].float(), [self.states[row] for row in rows.tolist()])
+        said = [one_of(self.states[row], generator) for row in rows.tolist()]
+        return Coded(self.latents[rows].float(), said)
 
 
 class Part(NamedTuple):
@@ -226,6 +239,20 @@ class Banks:
         drawn = part.bank.draw(generator, count)
         times = part.stride * torch.arange(drawn.latents.shape[2]).float()
         return drawn._replace(times=times, latest=part.latest, shown=part.shown)
+
+
+def wordings_of(part: dict[str, Tensor]) -> list[tuple[Float[Tensor, "n d"], ...]]:
+    """The states of each clip's captions, of a shard's tensors."""
+    rows = part["states"].split(part["lengths"].tolist())
+    wordings = len(rows) // len(part["latents"])
+    return [rows[start : start + wordings] for start in range(0, len(rows), wordings)]
+
+
+def one_of(wordings: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
+    """Any of a clip's captions; where there is one, nothing is drawn."""
+    if len(wordings) == 1:
+        return wordings[0]
+    return wordings[int(torch.randint(len(wordings), (), generator=generator))]
 
 
 def captions_of(file: Path) -> list[str]:

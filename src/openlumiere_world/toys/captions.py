@@ -15,7 +15,7 @@ import torch
 from openlumiere_world.toys.grounds import SCENES
 from openlumiere_world.toys.pack import Item
 from openlumiere_world.toys.scene import Scene
-from openlumiere_world.toys.subjects import Subject, everyday_names
+from openlumiere_world.toys.subjects import LANGUAGES, Subject, everyday_names
 
 SAID = {
     "action": 0.9,
@@ -505,6 +505,13 @@ def caption(
     }
     order = picked(words.orders, generator) if where else words.orders[0]
     return tidied(order.format(**parts))
+
+
+def worded(seed: int, wording: int) -> tuple[int, str | None]:
+    """A seed and a language for a caption of a clip; None leaves it to the seed."""
+    if wording == 0:
+        return seed, None
+    return seed + wording * 10**10, LANGUAGES[(wording - 1) % len(LANGUAGES)]
 
 
 def drawn_language(generator: torch.Generator) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from openlumiere.tasks.values import WAYS
 from openlumiere_world.toys.cache import Cache
-from openlumiere_world.toys.captions import WORDS, caption, drawn_language, picked
+from openlumiere_world.toys.captions import WORDS, caption, drawn_language, picked, worded
 from openlumiere_world.toys.pack import SIDE
 from openlumiere_world.toys.scene import (
     CAMERAS,
@@ -183,16 +183,17 @@ class MovedPictures:
         picture = self.pictures[moved.picture].permute(2, 0, 1)[list(moved.colours)].float() / 255
         return (picture.flip(-1) if moved.mirrored else picture) ** moved.light
 
-    def caption(self, moved: Moved) -> str:
+    def caption(self, moved: Moved, wording: int = 0) -> str:
         """What is said of it."""
-        generator = torch.Generator().manual_seed(moved.seed)
-        language = drawn_language(generator)
+        seed, language = worded(moved.seed, wording)
+        generator = torch.Generator().manual_seed(seed)
+        language = language or drawn_language(generator)
         says = SAYS[language]
         if moved.front is not None:
             front, cache = moved.front, self.cache
             item, subject = cache.items[front.item], cache.subjects[front.subject]
             where = picked(says.before, generator)
-            return caption(front, item, subject, moved.seed, language, where=where)
+            return caption(front, item, subject, seed, language, where=where)
         does = WORDS[language].cameras.get(moved.camera) or picked(
             says.motions[moved.motion], generator
         )
