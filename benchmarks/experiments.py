@@ -1,13 +1,13 @@
 """Ablations of the inflated net on the sticker world, each one command.
 
     python benchmarks/experiments.py text|init|blocks|time|cascade --world WORLD --image-run RUN -o
-    FOLDER [--steps 120] [--seed 0]
+    FOLDER [--steps 120] [--seeds 0 1 2]
 
 The picture net of RUN is inflated anew for each variant, and its temporal parameters train for a
 budget of arithmetic: that of `--steps` steps of the full net on 2 clips of 16 frames that span five
 seconds. Then every variant predicts the same held-out clips under the same noise, and makes clips
 of the same prompts and seeds. What a variant gave is kept in FOLDER (`VARIANT-STEPS-SEED.json`, and
-pictures of its clips) and not trained again.
+pictures of its clips) and not trained again. Of `cascade` the clips of all seeds are put together.
 """
 
 import argparse
@@ -58,6 +58,7 @@ TIMESTEPS = (100, 300, 500, 700, 900)  # that held-out clips are predicted at: l
 HELD_OUT, MADE, REPEATED_MADE = 12, 10, 16  # clips
 SAMPLING = {"num_inference_steps": 8, "guidance_scale": 2.0}
 KEY_STRIDE = 25  # native frames between two key frames
+CURVE = 12  # points of a curve of losses
 WINDOW = TIMES[: KEY_STRIDE // 5 + 1]  # from one key frame to the next
 
 
@@ -154,6 +155,7 @@ def train(
         "flops": steps * flops,
         "processor_seconds": time.process_time() - start,
         "seconds": time.monotonic() - seconds,
+        "curve": [float(piece.mean()) for piece in np.array_split(losses, CURVE)],
     }
     print(
         f"{steps} steps of {flops / 1e9:.0f} GFLOP in {spent['seconds']:.0f} s, loss"
@@ -164,11 +166,12 @@ def train(
 
 
 def step_flops(stage: Stage, batch: int) -> float:
-    flops = count_flops(
-        lambda: (
-            stage.losses(stage.net, batch, torch.Generator().manual_seed(0)).loss.mean().backward()
-        )
-    )
+    def step() -> None:
+        drawn = torch.Generator().manual_seed(0)
+        stage.losses(stage.net, batch, drawn).loss.mean().backward()
+
+    step()  # captions are encoded once and kept: that is no part of a step
+    flops = count_flops(step)
     stage.net.zero_grad()
     return flops
 
@@ -277,9 +280,11 @@ def cascade(bench: Bench, name: str) -> dict:
         (keys, first), (filling, second) = (
             train(bench, variant, source, half) for variant in (KEYS, FILLING)
         )
+        curves = {"curve": first.pop("curve"), "curve of filling": second.pop("curve")}
         spent = {what: first[what] + second[what] for what in first}
         return {
             **spent,
+            **curves,
             **coherence(bench, name, lambda prompts: fill(bench, keys, filling, prompts)),
         }
 
@@ -430,6 +435,31 @@ def difference(each: np.ndarray) -> str:
     )
 
 
+def together(found: list[dict]) -> dict:
+    """The clips of several seeds of training as one side of the table."""
+    sides = ("motions", "made", "real", "cross-faded")
+    return {
+        "steps": found[0]["steps"],
+        "subjects": sum(each["subjects"] for each in found),
+        **{side: [clip for each in found for clip in each[side]] for side in sides},
+    }
+
+
+def curve_table(found: dict[str, list[dict]]) -> str:
+    """Mean losses, over the seeds, of twelfths of the training of each net; their tasks differ, so
+    rows can't be compared with each other.
+    """
+    nets = {
+        "whole clip": [each["curve"] for each in found["whole clip"]],
+        "key frames": [each["curve"] for each in found["key frames, filled"]],
+        "between key frames": [each["curve of filling"] for each in found["key frames, filled"]],
+    }
+    rows = [["loss, by twelfths of the training", *(str(n + 1) for n in range(CURVE))]]
+    for name, curves in nets.items():
+        rows.append([name, *(f"{loss:.4f}" for loss in np.mean(curves, axis=0))])
+    return markdown(rows)
+
+
 def cascade_table(found: dict[str, dict]) -> str:
     first = next(iter(found.values()))
     rows = [
@@ -481,32 +511,33 @@ def main() -> None:
     parser.add_argument("--image-run", type=Path, required=True)
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=120)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="ablations: the first")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     texts = CaptionStates(E5TextEncoder())
     texts.open(options.out / TEXTS)
-    bench = Bench(
-        world=World.open(options.world),
-        image_run=options.image_run,
-        codec=open_codec(options.image_run),
-        texts=texts,
-        folder=options.out,
-        steps=options.steps,
-        seed=options.seed,
-    )
-    if options.experiment == "cascade":
-        print(
-            cascade_table(
-                {name: cascade(bench, name) for name in ("whole clip", "key frames, filled")}
-            )
+    benches = [
+        Bench(
+            world=World.open(options.world),
+            image_run=options.image_run,
+            codec=open_codec(options.image_run),
+            texts=texts,
+            folder=options.out,
+            steps=options.steps,
+            seed=seed,
         )
-    else:
-        print(
-            ablation_table(
-                {name: ablate(bench, name) for name in ("full", EXPERIMENTS[options.experiment])}
-            )
-        )
+        for seed in options.seeds
+    ]
+    if options.experiment != "cascade":
+        names = ("full", EXPERIMENTS[options.experiment])
+        print(ablation_table({name: ablate(benches[0], name) for name in names}))
+        return
+    found: dict[str, list[dict]] = {"whole clip": [], "key frames, filled": []}
+    for bench in benches:
+        for name, sides in found.items():
+            sides.append(cascade(bench, name))
+    print(cascade_table({name: together(sides) for name, sides in found.items()}))
+    print(curve_table(found))
 
 
 if __name__ == "__main__":
