@@ -36,9 +36,9 @@ from openlumiere_world.toys.subjects import (
 
 SIDE = 128
 RATE = 16  # frames a second
-LIFT = 0.8  # exponent of the toys' colours, which are dark on a small picture (our choice)
+LIFT = 0.65  # exponent of the colours of toys, which are dark on a small picture (our choice)
 LONGEST = 64  # frames of a sticker's loop
-RULES = 1  # of packing; raise it when the same originals would give other frames or rows
+RULES = 2  # of packing; raise it when the same originals would give other frames or rows
 SUBJECTS = "subjects.json"
 COMMAND = "lumiere data world build WORLD --scope world-128"
 FACTS = "facts.json"
