@@ -35,6 +35,7 @@ from openlumiere.engine.inputs import (
     resolved,
     screen_inputs,
 )
+from openlumiere.engine.instructions import instructed
 from openlumiere.engine.memory import pick_tiles, pick_windows, room_for
 from openlumiere.engine.model import Model, PublishedModel
 from openlumiere.engine.offload import Way, arrange, choose, sizes_of
@@ -54,7 +55,6 @@ from openlumiere.engine.plan import (
     written_side,
 )
 from openlumiere.engine.precision import dtype_of
-from openlumiere.engine.removal import is_removal
 from openlumiere.engine.run import OnStep, run
 from openlumiere.media import Clip
 from openlumiere.media.alpha import settled
@@ -397,8 +397,7 @@ class Lumiere:
             return np.array(canvas.frames)
         backbone = base.backbone
         canvas = led(canvas, task, backbone)
-        if is_removal(task):
-            task = task.model_copy(update={"prompt": ""})
+        task = instructed(task)
         if isinstance(task, Inpaint | Outpaint | Mend) and self._continues(task.prompt):
             canvas = completed(canvas, backbone.reads.likely)
             if canvas.known.all() and task.keep.pixels == "exact":

@@ -18,7 +18,6 @@ from openlumiere.engine.lumiere import Lumiere
 from openlumiere.engine.memory import cascade_memory, edit_memory, free_memory, gigabytes
 from openlumiere.engine.plan import canvas_of, clip_of, scaled
 from openlumiere.engine.precision import dtype_of
-from openlumiere.engine.removal import is_removal
 from openlumiere.media import check_output
 from openlumiere.media.keying import ground_of
 from openlumiere.media.replace import check_companions
@@ -179,10 +178,10 @@ def words_beyond(task: Task, lumiere: Lumiere) -> str:
     empty where it knows all, where its folder does not say, where a style may bring more, where
     something is only to go, and where a rule refuses the prompt anyway.
     """
-    prompts = prompts_of(task)
+    prompts = prompts_of(instructed(task))
     if lumiere.knows is None or not prompts or bool(getattr(task, "styles", ())):
         return ""
-    if is_removal(task) or any(find(prompt) for prompt in prompts):
+    if any(find(prompt) for prompt in prompts_of(task)):
         return ""
     beyond = lumiere.knows.beyond(prompts)
     if beyond.words:
