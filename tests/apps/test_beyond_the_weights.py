@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from openlumiere.apps.cli.loading import content_beyond, known, words_beyond
+from openlumiere.apps.cli.loading import content_beyond, known, read_as, words_beyond
 from openlumiere.engine.inputs import open_task
 from openlumiere.media import Clip
 from openlumiere.models.hub import WORLD_32
@@ -71,6 +71,15 @@ def test_what_is_known_a_refused_prompt_and_a_model_that_does_not_say_are_not_sp
     assert (
         words_beyond(Inpaint(clip=CLIP, prompt="remove the hat", region="0,0,1,1"), bundled) == ""
     )
+
+
+def test_how_an_instruction_was_read_is_said():
+    def said(prompt):
+        return read_as(Inpaint(clip=CLIP, prompt=prompt, region="0,0,1,1"))
+
+    assert said("replace the hat with a dog").endswith('the model is given "a dog"')
+    assert said("remove the hat").endswith("the model is given no prompt")
+    assert said("a hat") == said("") == read_as(Generate(prompt="add a hat")) == ""
 
 
 def test_a_prompt_without_a_subject_is_named(bundled):

@@ -9,7 +9,7 @@ choice.
 from __future__ import annotations
 
 import re
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from openlumiere.models.knows import fold_text
 from openlumiere.tasks import Inpaint, Mend, Task
@@ -64,9 +64,9 @@ THERE = (  # how such sentences end, which is no part of what is shown
 
 def instructed(task: T) -> T:
     """A task with what its prompt wants to be shown, where it has a hole; others as they are."""
-    if not isinstance(task, Inpaint | Mend):
-        return task
-    return task.model_copy(update={"prompt": wanted(task.prompt)})
+    if isinstance(task, Inpaint | Mend):
+        return cast("T", task.model_copy(update={"prompt": wanted(task.prompt)}))
+    return task
 
 
 def wanted(prompt: str) -> str:

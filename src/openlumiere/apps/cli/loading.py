@@ -14,6 +14,7 @@ import transformers
 from openlumiere.apps.cli import one_line
 from openlumiere.apps.cli.files import previews_of
 from openlumiere.engine.inputs import open_task
+from openlumiere.engine.instructions import instructed
 from openlumiere.engine.lumiere import Lumiere
 from openlumiere.engine.memory import cascade_memory, edit_memory, free_memory, gigabytes
 from openlumiere.engine.plan import canvas_of, clip_of, scaled
@@ -151,8 +152,10 @@ def memory_of(task: Task, lumiere: Lumiere) -> int:
 
 
 def warn(task: Task, lumiere: Lumiere) -> None:
-    """Say what may not do: memory, and what the model was not trained on."""
-    for line in (words_beyond(task, lumiere), content_beyond(task, lumiere)):
+    """Say what may not do: memory, and what the model was not trained on; and how an instruction
+    was read.
+    """
+    for line in (read_as(task), words_beyond(task, lumiere), content_beyond(task, lumiere)):
         if line:
             print(one_line(f"lumiere: {line}"), file=sys.stderr)
     warn_of_memory(memory_of(task, lumiere), lumiere)
@@ -167,6 +170,15 @@ def warn_of_memory(needed: int, lumiere: Lumiere) -> None:
             "fewer frames take less",
             file=sys.stderr,
         )
+
+
+def read_as(task: Task) -> str:
+    """What to say of a prompt that is an instruction; empty for others."""
+    shown = instructed(task)
+    if shown is task or shown.prompt == task.prompt:  # type: ignore[attr-defined]
+        return ""
+    given = f'"{shown.prompt}"' if shown.prompt else "no prompt"  # type: ignore[attr-defined]
+    return f"the prompt was read as an instruction: the model is given {given}"
 
 
 OTHER_MODEL = "--model FOLDER names another model"
