@@ -516,26 +516,23 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     texts = CaptionStates(E5TextEncoder())
     texts.open(options.out / TEXTS)
-    benches = [
-        Bench(
-            world=World.open(options.world),
-            image_run=options.image_run,
-            codec=open_codec(options.image_run),
-            texts=texts,
-            folder=options.out,
-            steps=options.steps,
-            seed=seed,
-        )
-        for seed in options.seeds
-    ]
+    bench = Bench(
+        world=World.open(options.world),
+        image_run=options.image_run,
+        codec=open_codec(options.image_run),
+        texts=texts,
+        folder=options.out,
+        steps=options.steps,
+        seed=options.seeds[0],
+    )
     if options.experiment != "cascade":
         names = ("full", EXPERIMENTS[options.experiment])
-        print(ablation_table({name: ablate(benches[0], name) for name in names}))
+        print(ablation_table({name: ablate(bench, name) for name in names}))
         return
     found: dict[str, list[dict]] = {"whole clip": [], "key frames, filled": []}
-    for bench in benches:
+    for seed in options.seeds:
         for name, sides in found.items():
-            sides.append(cascade(bench, name))
+            sides.append(cascade(replace(bench, seed=seed), name))
     print(cascade_table({name: together(sides) for name, sides in found.items()}))
     print(curve_table(found))
 

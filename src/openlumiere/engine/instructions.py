@@ -92,12 +92,11 @@ def begins_with_removal(folded: str) -> bool:
 def put_in(prompt: str) -> str:
     """What is to be put in the place of something; empty where no such thing is asked for."""
     text = prompt.strip().rstrip(".!")
-    orders = (*REPLACE, *PUT)
-    found = next(filter(None, (matched(rf"(?:{POLITE})?{order}", text) for order in orders)), "")
-    if not found and begins_with_removal(fold_text(text)):
-        parts = (matched(rf".+?\s*{AND}\s+{order}", text) for order in orders)
-        found = next(filter(None, parts), "")
-    return found
+    before = rf"(?:{POLITE})?"
+    if begins_with_removal(fold_text(text)):
+        before = rf"(?:{before}|.+?\s*{AND}\s+)"
+    found = (matched(before + order, text) for order in (*REPLACE, *PUT))
+    return next(filter(None, found), "")
 
 
 def matched(pattern: str, text: str) -> str:

@@ -64,11 +64,14 @@ def main(
     write({"states": encoder.encode([""]).states[0].half()}, bank / EMPTY)
     for number in range(first, first + shards):
         file = bank / f"shard-{number:04}.safetensors"
-        there = load_file(file) if file.is_file() else None
-        if there and len(there["lengths"]) >= wordings * len(there["latents"]):
+        there = file.is_file()
+        if there and len(captions_of(file)) >= wordings * clips_of_shard(frames):
             continue
         planned = plans_of(shown, number, split, frames)
-        latents = there["latents"] if there else coded_shard(shown, net, planned, frames, stride)
+        if there:
+            latents = load_file(file)["latents"]
+        else:
+            latents = coded_shard(shown, net, planned, frames, stride)
         write_shard(shown, encoder, planned, latents, wordings, file)
         print(f"{file.name}", flush=True)
 
@@ -115,9 +118,14 @@ def open_shown(cache: Cache, kind: str | None) -> Shown:
     return Scenes(Planner(cache, {kind: 1.0} if kind else KINDS))
 
 
+def clips_of_shard(frames: int) -> int:
+    """How many clips of so many frames it holds."""
+    return max(SHARD_FRAMES // frames, 1)
+
+
 def plans_of(shown: Shown, number: int, split: str, frames: int) -> list[Any]:
     """What a shard shows."""
-    count = max(SHARD_FRAMES // frames, 1)
+    count = clips_of_shard(frames)
     return [shown.plan(seed, split) for seed in range(number * count, (number + 1) * count)]
 
 

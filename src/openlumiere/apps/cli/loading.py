@@ -174,10 +174,10 @@ def warn_of_memory(needed: int, lumiere: Lumiere) -> None:
 
 def read_as(task: Task) -> str:
     """What to say of a prompt that is an instruction; empty for others."""
-    shown = instructed(task)
-    if shown is task or shown.prompt == task.prompt:  # type: ignore[attr-defined]
+    shown = prompts_of(instructed(task))
+    if shown == prompts_of(task):
         return ""
-    given = f'"{shown.prompt}"' if shown.prompt else "no prompt"  # type: ignore[attr-defined]
+    given = f'"{shown[0]}"' if shown else "no prompt"
     return f"the prompt was read as an instruction: the model is given {given}"
 
 
