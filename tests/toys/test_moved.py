@@ -117,3 +117,15 @@ def test_a_bank_of_them_is_drawn_beside_another(moved, tmp_path):
         (5.0, 1.0, False),
         (1.0, 0.65, True),
     }
+
+
+def test_of_longer_clips_fewer_are_drawn_at_once(moved, tmp_path):
+    codec = tmp_path / "codec"
+    StickerAutoencoder().save_pretrained(codec)
+    for frames in (128, 256):
+        main(moved.cache.folder, codec, tmp_path / str(frames), shards=1, frames=frames)
+    short, long = Bank(tmp_path / "128"), Bank(tmp_path / "256")
+    for count, at_once in ((8, 4), (1, 1)):
+        drawn = Banks(Part(short, 5, 0.0), Part(long, 1, 1.0)).draw(torch.Generator(), count)
+        assert drawn.latents.shape[:3] == (at_once, 16, 256) and len(drawn.states) == at_once
+        assert drawn.times is not None and drawn.times.tolist() == list(range(256))

@@ -222,8 +222,8 @@ class Bank:
 
 class Part(NamedTuple):
     """A bank of clips whose frames are `stride` native frames apart, drawn for a `share` of the
-    batches. They are learnt up to time `latest`: where there is more noise, a model looks at every
-    fifth frame (`path_until`). `shown` as in `Coded`.
+    batches. They are learnt up to time `latest`: where there is more noise, a model may look at
+    every fifth frame alone (`path_until`). `shown` as in `Coded`.
     """
 
     bank: Bank
@@ -234,17 +234,21 @@ class Part(NamedTuple):
 
 
 class Banks:
-    """Clips of several banks."""
+    """Clips of several banks. Of longer clips than the first bank's fewer are drawn at once, as
+    many frames in all, one clip at least.
+    """
 
     def __init__(self, *parts: Part):
         self.parts = parts
+        self.frames = parts[0].bank.latents.shape[2]
         self.shares = torch.tensor([part.share for part in parts])
         self.empty = parts[0].bank.empty
 
     def draw(self, generator: torch.Generator, count: int) -> Coded:
         """All of one bank, with their times."""
         part = self.parts[int(torch.multinomial(self.shares, 1, generator=generator))]
-        drawn = part.bank.draw(generator, count)
+        frames = part.bank.latents.shape[2]
+        drawn = part.bank.draw(generator, max(count * self.frames // frames, 1))
         times = part.stride * torch.arange(drawn.latents.shape[2]).float()
         return drawn._replace(times=times, latest=part.latest, shown=part.shown)
 

@@ -75,6 +75,7 @@ PATH_UNTIL = 600  # thousandths of the noise, down to which every fifth frame is
 LATEST = PATH_UNTIL / 1000 + 0.05  # the time up to which every frame is learnt from
 PHOTOGRAPHS = 0.4  # of the batches of conditional training: photographs
 FULL_RATE = 0.4  # of the batches, where there is a bank of every frame
+WHOLE = 0.4  # of the batches, where there is a bank of whole clips
 ACROSS = 8  # pictures of a sheet beside each other
 PROMPTS = (  # of the sheets that a run makes
     "a fox walks to the left on a transparent background", "a shark swims to the right underwater", "a horse gallops to the right on a meadow",
@@ -173,8 +174,10 @@ def conditional(
     model: Path,
     run: Path,
     picture: Path | None = None,
+    whole: Path | None = None,
     share: float = PHOTOGRAPHS,
     full_share: float = FULL_RATE,
+    whole_share: float = WHOLE,
     minutes: float = float("inf"),
     threads: int = 1,
     config: LatentClipConfig = CONDITIONAL,
@@ -183,16 +186,21 @@ def conditional(
     clips of the world and of moved photographs: of each a bank of clips of every fifth frame and
     one of every frame. `share` of the batches are photographs, `full_share` are of every frame.
     `picture` is the folder of a picture net that has learnt more since, to go on over instead of
-    the model's own.
+    the model's own. Where a bank `whole` of clips of all 80 frames is given, `whole_share` of the
+    batches are those, learnt under any noise, so that a clip's path is found in one pass.
     """
     torch.set_num_threads(threads)
     pipeline = open_model(model)
-    source = Banks(
+    parts = [
         Part(Bank(bank), config.stride, (1 - share) * (1 - full_share)),
         Part(Bank(full_rate), 1, (1 - share) * full_share, LATEST),
         Part(Bank(pictures), config.stride, share * (1 - full_share), shown=True),
         Part(Bank(full_pictures), 1, share * full_share, LATEST, shown=True),
-    )
+    ]
+    if whole is not None:
+        parts = [part._replace(share=(1 - whole_share) * part.share) for part in parts]
+        parts.append(Part(Bank(whole), 1, whole_share))
+    source = Banks(*parts)
     stage = latent_clip_stage(
         source,
         pipeline.stunet.unet2d if picture is None else open_picture_net(picture),

@@ -48,11 +48,11 @@ class LatentClipStage(Stage):
     sheet: Callable[[LumierePipeline, Path], None] | None = None
 
     def losses(self, net: nn.Module, count: int, generator: torch.Generator) -> Losses:
-        """Of `count` coded clips under captions, some of them dropped."""
+        """Of `count` coded clips, or of fewer longer ones, under captions, some of them dropped."""
         drawn = self.source.draw(generator, count)
         dropout = self.config.text_dropout
         states, mask = padded_states(drawn.states, self.source.empty, dropout, generator)
-        time = drawn.latest * draw_times(count, self.config, generator)
+        time = drawn.latest * draw_times(len(drawn.latents), self.config, generator)
         moments = drawn.times
         if moments is None:
             moments = self.config.stride * torch.arange(drawn.latents.shape[2]).float()
