@@ -23,7 +23,7 @@ def picture_net(side, channels, widths=(16, 32), heads=8, seed=0):
     )
 
 
-def small_fast(rank=2, shift=4.0):
+def small_fast(rank=2, shift=4.0, path=None):
     """Random factors for a layer of `picture_net` at its usual widths, as distilled weights."""
     from openlumiere.models.fast import Fast
     from openlumiere.models.lora import LowRank
@@ -33,4 +33,4 @@ def small_fast(rank=2, shift=4.0):
     down = torch.randn(rank, 16, 3, 3, generator=generator)
     up = torch.randn(16, rank, 1, 1, generator=generator)
     low_rank = {"down_blocks.0.resnets.0.conv1": LowRank(down, up, 0.5)}
-    return Fast(factors=Style("fast", low_rank, {}), shift=shift)
+    return Fast(factors=Style("fast", low_rank, {}), shift=shift, path=path)

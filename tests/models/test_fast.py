@@ -9,9 +9,11 @@ from safetensors.torch import save_file
 
 from nets import small_fast
 from openlumiere import Lumiere
+from openlumiere.contract import SparseFirst
 from openlumiere.models.fast import FILE, read_fast
 from openlumiere.models.folder import ModelError, write_checksums
 from openlumiere.models.hub import WORLD_32
+from openlumiere.models.style import NOTE
 from openlumiere.tasks import Generate
 
 ASKED = {"frames": 4, "size": 0, "seed": 2, "fast": True}
@@ -67,11 +69,30 @@ def test_replay_by_a_model_without_them_is_refused(folder, tiny):
         tiny.replay(record)
 
 
-@pytest.mark.parametrize("metadata", [{}, {"openlumiere": '{"shift": "much"}'}])
-def test_a_file_without_its_levels_is_refused(tmp_path, metadata):
+def test_few_steps_keep_the_path_that_they_were_distilled_for(tiny, tmp_path):
+    path = SparseFirst(spacing=3, until=400)
+    small_fast(path=path).save(tmp_path / FILE)
+    read = read_fast(tmp_path)
+    before = tiny.base.backbone.sparse
+    assert read.path == path != before
+    assert tiny.base.hastened(read).backbone.sparse == path
+    assert tiny.base.hastened(small_fast()).backbone.sparse == tiny.base.backbone.sparse == before
+
+
+@pytest.mark.parametrize(
+    ("note", "named"),
+    [
+        ("", "shift"),
+        ("[]", "shift"),
+        ('{"shift": "much"}', "shift"),
+        ('{"shift": 4, "path_spacing": 0, "path_until": 600}', "path_spacing"),
+        ('{"shift": 4, "path_spacing": 5}', "path_until"),
+    ],
+)
+def test_a_file_without_its_levels_is_refused(tmp_path, note, named):
     factors = {"a.lora_A.weight": torch.ones(1, 2), "a.lora_B.weight": torch.ones(2, 1)}
-    save_file(factors, tmp_path / FILE, metadata=metadata)
-    with pytest.raises(ModelError, match="a shift above 0"):
+    save_file(factors, tmp_path / FILE, metadata={NOTE: note})
+    with pytest.raises(ModelError, match=f"a {named} above 0"):
         read_fast(tmp_path)
 
 

@@ -177,13 +177,15 @@ class LumierePipeline(CheckedPipeline):
         return own
 
     def hastened(self, fast: Fast, styles: Sequence[tuple[Style, float]] = ()) -> LumierePipeline:
-        """A pipeline for one run in few steps, under styles, too; a flow's levels are those that it
-        was distilled for.
+        """A pipeline for one run in few steps, under styles, too; a flow's levels and the path are
+        those that it was distilled for.
         """
         own = copy.copy(self)
         both = [*styles, (fast.factors, 1.0)]
         own.stunet = styled(self.stunet, both, self._picture_fingerprint)
         own.scheduler = with_shift(self.scheduler, fast.shift)
+        if fast.path is not None:
+            own.register_to_config(path_spacing=fast.path.spacing, path_until=fast.path.until)
         return own
 
     @property

@@ -8,26 +8,32 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from openlumiere.contract import SparseFirst
 from openlumiere.models.folder import ModelError
 from openlumiere.models.lora import AdapterConfig, StyleError, read_tensors, sort_tensors
 from openlumiere.models.style import NOTE, Style
 
 FILE = "fast.safetensors"
+SPACING, UNTIL = "path_spacing", "path_until"
 MAX_SHIFT = 100
+MAX_SPACING, MAX_TIME = 1000, 1000  # native frames, trained timesteps
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fast:
-    """What is added to a model's weights, and the shift of the levels that it was distilled for
-    towards noise.
+    """What is added to a model's weights, and what it was distilled for: the shift of the levels
+    towards noise, and the model's path on few frames (`contract.SparseFirst`), perhaps another than
+    it takes in many steps.
     """
 
     factors: Style
     shift: float
+    path: SparseFirst | None = None
 
     def save(self, path: Path) -> None:
         """Write a safetensors file, as a style is written. Raises `StyleError`."""
-        self.factors.save(path, shift=self.shift)
+        facts = {} if self.path is None else {SPACING: self.path.spacing, UNTIL: self.path.until}
+        self.factors.save(path, shift=self.shift, **facts)
 
 
 def read_fast(folder: Path) -> Fast | None:
@@ -42,15 +48,32 @@ def read_fast(folder: Path) -> Fast | None:
         low_rank, full = sort_tensors(tensors, AdapterConfig())
     except StyleError as error:
         raise ModelError(f"{error.expected} in {FILE}", error.got) from None
-    return Fast(factors=Style("fast", low_rank, full), shift=read_shift(metadata.get(NOTE, "{}")))
+    facts = read_facts(metadata.get(NOTE, "{}"))
+    return Fast(
+        factors=Style("fast", low_rank, full),
+        shift=fact_of(facts, "shift", MAX_SHIFT),
+        path=path_of(facts) if SPACING in facts else None,
+    )
 
 
-def read_shift(note: str) -> float:
-    """The shift that a file's note names."""
+def path_of(facts: dict) -> SparseFirst:
+    """What a file's note says of the path."""
+    spacing, until = fact_of(facts, SPACING, MAX_SPACING), fact_of(facts, UNTIL, MAX_TIME)
+    return SparseFirst(spacing=int(spacing), until=int(until))
+
+
+def read_facts(note: str) -> dict:
+    """Of a file's note; none where it is not one."""
     try:
-        shift = json.loads(note)["shift"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        shift = None
-    if not isinstance(shift, (int, float)) or isinstance(shift, bool) or not 0 < shift <= MAX_SHIFT:
-        raise ModelError(f"a shift above 0 and at most {MAX_SHIFT} in {FILE}", shift)
-    return float(shift)
+        facts = json.loads(note)
+    except (ValueError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def fact_of(facts: dict, name: str, most: float) -> float:
+    """A number that a file's note names."""
+    fact = facts.get(name)
+    if not isinstance(fact, (int, float)) or isinstance(fact, bool) or not 0 < fact <= most:
+        raise ModelError(f"a {name} above 0 and at most {most} in {FILE}", fact)
+    return float(fact)

@@ -281,7 +281,8 @@ def fast_of(factors: Average, model: LumierePipeline, kept: int) -> Fast:
     }
     low_rank, full = sort_tensors(named, AdapterConfig())  # alpha is the rank
     cut = {name: cut_to(low, kept) for name, low in low_rank.items()}
-    return Fast(factors=Style("fast", cut, full), shift=shift_of(model))
+    path = model.backbone.sparse
+    return Fast(factors=Style("fast", cut, full), shift=shift_of(model), path=path)
 
 
 def cut_to(low: LowRank, rank: int) -> LowRank:
