@@ -251,8 +251,8 @@ class Trainer:
         return float(accelerator.reduce(total, "mean"))
 
     def nothing(self) -> Tensor | float:
-        """Zero, of which every parameter is a part where a batch may leave some out, since processes
-        wait for a gradient of each. `find_unused_parameters` fails where one process alone leaves a
+        """Zero, of which every parameter is a part where a batch may leave some out: processes wait
+        for a gradient of each. `find_unused_parameters` fails where one process alone leaves a
         parameter out.
         """
         if not self.stage.partial or self.sharded:
