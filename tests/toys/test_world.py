@@ -25,6 +25,7 @@ from openlumiere_world.toys.subjects import (
     everyday_names,
     plain_code,
     slug,
+    told_apart,
 )
 
 SEEDS = range(60)
@@ -149,6 +150,26 @@ def test_every_language_has_words_for_every_scene(cache, language):
         )
         assert f"{scene.subject}-{language}" in told
         assert "  " not in told and not told.startswith((",", " ")) and "{" not in told
+
+
+def test_a_toy_that_is_called_as_a_sticker_is_always_said_to_be_a_toy(cache):
+    names = {"horse": "horse", "t-rex": "T. rex", "deer": "deer"}
+    stickers = {"1f434": "horse face", "1f996": "T-Rex"}  # "a horse" is what people would type
+    both = told_apart(
+        {key: Subject(key=key, kind="toy", names={"en": name}) for key, name in names.items()}
+        | {
+            key: Subject(key=key, kind="animal", names={"en": name})
+            for key, name in stickers.items()
+        }
+    )
+    assert [key for key, subject in both.items() if subject.shared] == ["horse", "t-rex"]
+    scene = found(cache, lambda scene: scene.style == "toy")
+    item = cache.items[scene.item]
+    said = {
+        key: {"as a 3D toy" in caption(scene, item, both[key], seed, "en") for seed in range(20)}
+        for key in names
+    }
+    assert said == {"horse": {True}, "t-rex": {True}, "deer": {True, False}}
 
 
 def test_half_of_the_names_are_everyday_ones(cache):

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from openlumiere_world.toys.pack import COMMAND, PARTS, SIDE, SUBJECTS, Item
-from openlumiere_world.toys.subjects import Subject
+from openlumiere_world.toys.subjects import Subject, told_apart
 
 PICTURES = "pictures.npy"  # squares that a camera can pass over
 
@@ -39,7 +39,7 @@ class Cache:
         if not (folder / SUBJECTS).is_file():
             raise ValueError(f"cache: expected {SUBJECTS} in {folder}, got none, do: {COMMAND}")
         subjects = json.loads((folder / SUBJECTS).read_text())
-        self.subjects = {key: Subject(**value) for key, value in subjects.items()}
+        self.subjects = told_apart({key: Subject(**value) for key, value in subjects.items()})
         self.items: list[Item] = []
         self.places: list[str] = []  # part of each item
         for part in PARTS:

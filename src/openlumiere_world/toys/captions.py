@@ -494,6 +494,7 @@ def caption(
         part: whole or float(torch.rand((), generator=generator)) < share
         for part, share in SAID.items()
     }
+    said["style"] |= subject.shared
     if where is None:
         phrases = ground_phrases(words, scene.ground, language)
         where = picked(phrases, generator) if said["ground"] else ""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -55,11 +55,14 @@ FAULTY_NOTO = {"1f601", "1fac6", "2651", "1fa8f"}  # blank frames at the end, a 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """`key` is a code point, or the toy's English name with hyphens; `names` are by language."""
+    """`key` is a code point, or the toy's English name with hyphens; `names` are by language. Of
+    `shared` name is a toy that is called as a sticker is: captions always say that it is a toy.
+    """
 
     key: str
     names: dict[str, str]
     kind: str  # toy, face, animal, plant, sky, food, thing, heart, hand
+    shared: bool = False
 
 
 GROUPS = {
@@ -118,6 +121,19 @@ def everyday_names() -> dict[str, dict[str, tuple[str, ...]]]:
     return {
         row["key"]: {language: tuple(row[language].split("|")) for language in LANGUAGES}
         for row in csv.DictReader(text.splitlines())
+    }
+
+
+def told_apart(subjects: dict[str, Subject]) -> dict[str, Subject]:
+    """With the toys marked whose English name a sticker has, too, or one that people would type."""
+    stickers = [key for key, subject in subjects.items() if subject.kind != "toy"]
+    taken = {subjects[key].names["en"] for key in stickers}
+    for key in stickers:
+        taken |= {typed.split(" ", 1)[-1] for typed in everyday_names().get(key, {}).get("en", ())}
+    plain = {slug(name) for name in taken}
+    return {
+        key: replace(subject, shared=subject.kind == "toy" and slug(subject.names["en"]) in plain)
+        for key, subject in subjects.items()
     }
 
 
