@@ -1,28 +1,31 @@
 """The judge of the toy world and its measure, on a tiny cache of plain discs."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from openlumiere.models.knows import Knows
 from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.judge import (
     ASPECTS,
     FRAMES,
+    OWN,
     SIDE,
+    Classes,
     ClipJudge,
     JudgeConfig,
     accuracy,
-    classes_of,
     load_judge,
     render_pool,
     save_judge,
     shown,
     train_judge,
+    without_heads,
 )
 from openlumiere_world.toys.measure import draw_prompts, evaluate, measure, rates, rendered
 from openlumiere_world.toys.pack import SUBJECTS, Writer
@@ -53,7 +56,9 @@ def planner(tmp_path_factory):
 @pytest.fixture(scope="module")
 def judge(planner):
     torch.set_num_threads(1)
-    return train_judge(planner, JudgeConfig(steps=30, batch=6, pool=24))
+    return train_judge(
+        planner, JudgeConfig(picture_steps=10, pictures=12, steps=30, batch=6, pool=24)
+    )
 
 
 def test_a_judge_learns_which_of_two_discs_it_sees(planner, judge):
@@ -75,7 +80,34 @@ def test_prompts_are_of_both_splits_and_all_languages(planner):
     prompts = draw_prompts(planner, 20)
     assert {prompt.split for prompt in prompts} == set(SPLITS)
     assert {prompt.language for prompt in prompts} == set(LANGUAGES)
-    assert all(shown(prompt.scene).items() <= prompt.asked.items() for prompt in prompts)
+    assert all(
+        prompt.asked.items() <= shown(prompt.scene, planner.cache).items() for prompt in prompts
+    )
+
+
+def test_a_toy_shows_its_verb_where_it_goes_and_who_follows_it(planner):
+    toy = replace(planner.plan(0), action="walks", way="left", camera="follow", ground="snow")
+    seen = shown(toy, planner.cache)
+    assert (seen["action"], seen["direction"], seen["camera"]) == ("walks", "left", "follow")
+    moved = shown(replace(toy, action="left", ground="red"), planner.cache)
+    assert (moved["action"], moved["direction"], moved["camera"]) == ("goes", "left", "still")
+
+
+def test_a_judge_begins_with_what_another_of_other_classes_sees(planner, judge, tmp_path):
+    file = tmp_path / "judge.safetensors"
+    other = ClipJudge(replace(judge.classes, subject=("fox", "owl", "pig"), camera=("still",)))
+    other.load_state_dict(without_heads(judge.state_dict()), strict=False)
+    save_judge(other, file, JudgeConfig(), {})
+    again = train_judge(
+        planner, JudgeConfig(picture_steps=0, steps=1, batch=2, pool=2), start=load_file(file)
+    )
+    kept = [
+        torch.allclose(*pair, atol=1e-3)
+        for pair in zip(again.mix.parameters(), judge.mix.parameters())
+    ]
+    assert all(kept) and not torch.allclose(
+        again.heads["camera"].bias, judge.heads["camera"].bias, atol=1e-3
+    )
 
 
 def test_real_clips_are_read_as_they_are_and_others_are_not(planner, judge):
@@ -111,13 +143,13 @@ def test_a_report_has_every_aspect_beside_the_ceiling_and_the_floor(planner, jud
         seed=0,
         reference=8,
     )
-    assert all(f"| {aspect} |" in report.text for aspect in (*ASPECTS, "direction"))
+    assert all(f"| {aspect} |" in report.text for aspect in ASPECTS)
     assert report.figures["rates"]["made"] == report.figures["rates"]["real"]
     assert len(report.sheet.pictures) == 6
 
 
 def test_a_judge_of_other_subjects_is_refused(planner, judge):
-    other = ClipJudge(classes_of(planner.cache).__class__(subject=("2764",), style=("flat",)))
+    other = ClipJudge(Classes(subject=("red heart",), style=("flat",), action=(OWN,)))
     with pytest.raises(ValueError, match="expected one of all 2 subjects"):
         evaluate(planner, [], (other, {}), None, None, floor=0, frames=FRAMES, seed=0)
 

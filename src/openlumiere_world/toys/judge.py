@@ -19,20 +19,31 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 import tyro
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from openlumiere.quality.rates import Rate
 from openlumiere_world.measures.judge_file import read_judge, write_judge
 from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.grounds import COLOURS, SCENES
-from openlumiere_world.toys.scene import CAMERAS, MOVES, SECONDS, Planner, Scene, render
+from openlumiere_world.toys.scene import (
+    CAMERAS,
+    MOVES,
+    SECONDS,
+    WAYS,
+    Planner,
+    Scene,
+    render,
+)
 
 BUNDLED = files("openlumiere_world.measures") / "judge_world128.safetensors"
 FRAMES, SIDE = 16, 64  # what it reads of a clip
 WIDTHS = (24, 48, 96, 128)
 NONE = "nothing"  # the last subject
 OWN = "own"  # the action of an animated sticker
+GOES = "goes"  # that of what is moved in one of `WAYS`
+NOWHERE = "nowhere"  # the direction of what stays
 GROUNDS = ("transparent", "gradient", *COLOURS, *SCENES)
 SPOILT = 8  # one clip in so many shows no subject
 NOISE = 0.12  # most noise of a roughened clip, standard deviation in [0, 1]
@@ -47,18 +58,20 @@ class Classes:
     subject: tuple[str, ...]
     style: tuple[str, ...]
     ground: tuple[str, ...] = GROUNDS
-    action: tuple[str, ...] = (OWN, *MOVES)
-    camera: tuple[str, ...] = ("still", *CAMERAS)
+    action: tuple[str, ...]
+    direction: tuple[str, ...] = (NOWHERE, *WAYS)
+    camera: tuple[str, ...] = ("still", "follow", *CAMERAS)
 
 
-ASPECTS = ("subject", "style", "ground", "action", "camera")
+ASPECTS = ("subject", "style", "ground", "action", "direction", "camera")
+SHOWN = ("subject", "style", "ground")  # each frame shows these by itself
 
 
 class ClipJudge(nn.Module):
     """Convolutions over frames, then over time, and a head for each of `ASPECTS`.
 
-    Subject, style and ground are the mean over frames; action and camera are read off all frames
-    together. The means of each channel times a place's coordinates tell where it is.
+    What each frame shows is the mean over frames; action, direction and camera are read off all
+    frames together. The means of each channel times a place's coordinates tell where it is.
     """
 
     def __init__(self, classes: Classes):
@@ -75,11 +88,11 @@ class ClipJudge(nn.Module):
         )
         self.heads = nn.ModuleDict(
             {
-                "subject": nn.Linear(width, len(classes.subject) + 1),
-                "style": nn.Linear(width, len(classes.style)),
-                "ground": nn.Linear(width, len(classes.ground)),
-                "action": nn.Linear(2 * width, len(classes.action)),
-                "camera": nn.Linear(2 * width, len(classes.camera)),
+                name: nn.Linear(
+                    width if name in SHOWN else 2 * width,
+                    len(getattr(classes, name)) + (name == "subject"),
+                )
+                for name in ASPECTS
             }
         )
 
@@ -103,9 +116,7 @@ class ClipJudge(nn.Module):
         moving = self.time(features.transpose(1, 2))
         path = torch.cat([moving.mean(2), moving.amax(2)], dim=1)
         return {
-            name: self.heads[name](features).mean(1)
-            if name in ("subject", "style", "ground")
-            else self.heads[name](path)
+            name: self.heads[name](features).mean(1) if name in SHOWN else self.heads[name](path)
             for name in ASPECTS
         }
 
@@ -117,15 +128,15 @@ def layer(channels: int, out: int) -> nn.Sequential:
     )
 
 
-def shown(scene: Scene) -> dict[str, str]:
+def shown(scene: Scene, cache: Cache) -> dict[str, str]:
     """What a scene shows in each aspect, by the names of `Classes`."""
-    ground = "gradient" if " to " in scene.ground else scene.ground
     return {
-        "subject": scene.subject,
+        "subject": cache.subjects[scene.subject].names["en"],
         "style": scene.style,
-        "ground": ground,
-        "action": scene.action if scene.action in MOVES else OWN,
-        "camera": scene.camera if scene.camera in CAMERAS else "still",
+        "ground": "gradient" if " to " in scene.ground else scene.ground,
+        "action": GOES if scene.action in WAYS else scene.action,
+        "direction": scene.way or NOWHERE,
+        "camera": "still" if scene.ground not in SCENES else scene.camera,
     }
 
 
@@ -136,17 +147,28 @@ def to_judge(frames: Float[Tensor, "f 4 h w"]) -> Float[Tensor, "16 4 64 64"]:
 
 
 def classes_of(cache: Cache) -> Classes:
-    """Subjects and styles of a cache, in a fixed order."""
+    """Subjects by their English names, styles and actions of a cache, in a fixed order; subjects of
+    one name, a toy and a sticker, are one.
+    """
+    verbs = {item.motion["en"] for item in cache.items if item.style == "toy"}
+    moves = {GOES if move in WAYS else move for move in MOVES}
     return Classes(
-        subject=tuple(sorted({item.subject for item in cache.items})),
+        subject=tuple(sorted({cache.subjects[item.subject].names["en"] for item in cache.items})),
         style=tuple(sorted({item.style for item in cache.items})),
+        action=(OWN, *sorted(moves | verbs)),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeConfig:
-    """How a judge learns. `pool`: clips rendered once, that batches are drawn from."""
+    """How a judge learns. `pool`: clips rendered once, that batches are drawn from.
 
+    `picture_steps` come first, on one frame of each of `pictures` clips: as much work as a batch of
+    clips, but of ten times as many subjects.
+    """
+
+    picture_steps: int = 1500
+    pictures: int = 256
     steps: int = 1500
     batch: int = 24
     pool: int = 4000
@@ -172,7 +194,7 @@ def render_pool(
     for number, scene in enumerate(scenes):
         frames = F.avg_pool2d(render(planner.cache, scene, moments), RENDERED)
         clips[number] = (frames.clamp(0, 1) * 255).round().byte()
-    facts = [shown(scene) for scene in scenes]
+    facts = [shown(scene, planner.cache) for scene in scenes]
     labels = {
         name: torch.tensor([getattr(classes, name).index(fact[name]) for fact in facts])
         for name in ASPECTS
@@ -181,19 +203,30 @@ def render_pool(
 
 
 def train_judge(
-    planner: Planner, config: JudgeConfig, on_line: Callable[[str], None] = lambda line: None
+    planner: Planner,
+    config: JudgeConfig,
+    on_line: Callable[[str], None] = lambda line: None,
+    start: dict[str, Tensor] | None = None,
 ) -> ClipJudge:
-    """Learn from rendered training clips. `on_line` is given a line now and then."""
+    """Learn from rendered training clips, beginning with what a judge of other classes sees where
+    its weights are given to `start` from. `on_line` is given a line now and then.
+    """
     torch.manual_seed(config.seed)
     classes = classes_of(planner.cache)
     judge = ClipJudge(classes)
+    if start is not None:
+        judge.load_state_dict(without_heads(start), strict=False)
     pool = render_pool(planner, classes, config.pool, first=10**8)
     on_line(f"rendered  {time.process_time():.0f} s of CPU")
     generator = torch.Generator().manual_seed(config.seed)
     optimizer = torch.optim.AdamW(judge.parameters(), lr=config.learning_rate, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, config.steps)
-    for step in range(1, config.steps + 1):
-        loss = judge_loss(judge, pool, config.batch, generator)
+    total = config.picture_steps + config.steps
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total)
+    for step in range(1, total + 1):
+        if step <= config.picture_steps:
+            loss = picture_loss(judge, pool, config.pictures, generator)
+        else:
+            loss = judge_loss(judge, pool, config.batch, generator)
         loss.backward()
         optimizer.step()
         schedule.step()
@@ -203,11 +236,39 @@ def train_judge(
     return judge.eval()
 
 
-def judge_loss(judge: ClipJudge, pool: Pool, batch: int, generator: torch.Generator) -> Tensor:
-    """The sum of the aspects' cross-entropies; a spoilt clip counts as nothing, with its ground."""
+def without_heads(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """All of a judge's but those that name classes."""
+    return {name: value for name, value in weights.items() if not name.startswith("heads.")}
+
+
+def picture_loss(
+    judge: ClipJudge, pool: Pool, batch: int, generator: torch.Generator
+) -> Float[Tensor, ""]:
+    """Of subject, style and ground, off one frame a clip."""
     rows = torch.randint(len(pool.clips), (batch,), generator=generator)
-    clips = pool.clips[rows].float() / 255
-    labels = {name: numbers[rows].clone() for name, numbers in pool.labels.items()}
+    moments = torch.randint(FRAMES, (batch,), generator=generator)
+    return loss_of(judge, pool, rows, pool.clips[rows, moments][:, None], SHOWN, generator)
+
+
+def judge_loss(
+    judge: ClipJudge, pool: Pool, batch: int, generator: torch.Generator
+) -> Float[Tensor, ""]:
+    """Of all aspects, off whole clips."""
+    rows = torch.randint(len(pool.clips), (batch,), generator=generator)
+    return loss_of(judge, pool, rows, pool.clips[rows], ASPECTS, generator)
+
+
+def loss_of(
+    judge: ClipJudge,
+    pool: Pool,
+    rows: Int[Tensor, " b"],
+    seen: UInt8[Tensor, "b f 4 h w"],
+    aspects: tuple[str, ...],
+    generator: torch.Generator,
+) -> Float[Tensor, ""]:
+    """The sum of the aspects' cross-entropies; a spoilt clip counts as nothing, with its ground."""
+    clips, batch = seen.float() / 255, len(rows)
+    labels = {name: pool.labels[name][rows] for name in aspects}
     sound = torch.rand(batch, generator=generator) >= 1 / SPOILT
     labels["subject"][~sound] = len(judge.classes.subject)
     clips[~sound] = spoil(clips[~sound], generator)
@@ -215,7 +276,7 @@ def judge_loss(judge: ClipJudge, pool: Pool, batch: int, generator: torch.Genera
     clips[rough] = roughen(clips[rough], generator)
     logits = judge(clips)
     loss = F.cross_entropy(logits["subject"], labels["subject"], label_smoothing=0.05)
-    for name in ("style", "ground", "action", "camera"):
+    for name in aspects[1:]:
         loss = loss + F.cross_entropy(logits[name][sound], labels[name][sound])
     return loss
 
@@ -299,12 +360,20 @@ def built(about: dict) -> ClipJudge:
 
 
 def main(
-    cache: Path, out: Path, tested: int = 600, config: JudgeConfig = JudgeConfig(), threads: int = 1
+    cache: Path,
+    out: Path,
+    tested: int = 600,
+    start: Path | None = None,
+    config: JudgeConfig = JudgeConfig(),
+    threads: int = 1,
 ) -> None:
-    """Train a judge on a packed cache, state how well it reads, write it."""
+    """Train a judge on a packed cache, from the weights of another where one is given to `start`
+    from, state how well it reads, write it.
+    """
     torch.set_num_threads(threads)
     planner = Planner(Cache(cache))
-    judge = train_judge(planner, config, lambda line: print(line, flush=True))
+    begun = None if start is None else load_file(start)
+    judge = train_judge(planner, config, lambda line: print(line, flush=True), begun)
     found = report(judge, planner, tested)
     save_judge(judge, out, config, found)
     for where, shares in found.items():

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -21,13 +20,12 @@ from openlumiere.quality.bench import Model, Report, Sheet, markdown, number, pl
 from openlumiere.quality.rates import Rate
 from openlumiere_world.measures.distance import frechet
 from openlumiere_world.measures.world import judge_line
+from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.captions import caption
-from openlumiere_world.toys.judge import ASPECTS, ClipJudge, shown, to_judge
+from openlumiere_world.toys.judge import ASPECTS, NOWHERE, ClipJudge, shown, to_judge
 from openlumiere_world.toys.scene import SECONDS, SPLITS, Planner, Scene, render
 from openlumiere_world.toys.subjects import LANGUAGES
 
-WAYS = ("left", "right", "up", "down", "towards", "away")
-READ = (*ASPECTS, "direction")
 ALL = "all of them"
 EMPTY = 0.02  # share of the pixels that a subject covers, under which a transparent frame is blank
 CONSTANT = 0.75  # share of the frames that show the clip's subject, under which it changes
@@ -42,19 +40,15 @@ Frames = UInt8[np.ndarray, "f h w 4"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prompt:
-    """What is asked for; `split` is that of its combination."""
+    """What is asked for: of each aspect what the scene shows, a direction only where there is one;
+    `split` is that of its combination.
+    """
 
     split: str
     language: str
     text: str
     scene: Scene
-
-    @cached_property
-    def asked(self) -> dict[str, str]:
-        """By aspect; a direction only where there is one."""
-        facts = shown(self.scene)
-        way = {"direction": facts["action"]} if facts["action"] in WAYS else {}
-        return facts | way
+    asked: dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,8 +88,14 @@ def draw_prompts(planner: Planner, count: int, seed: int = 0) -> list[Prompt]:
         subject = planner.cache.subjects[scene.subject]
         item = planner.cache.items[scene.item]
         text = caption(scene, item, subject, scene.seed, language, whole=True)
-        prompts.append(Prompt(split=split, language=language, text=text, scene=scene))
+        asked = asked_for(scene, planner.cache)
+        prompts.append(Prompt(split=split, language=language, text=text, scene=scene, asked=asked))
     return prompts
+
+
+def asked_for(scene: Scene, cache: Cache) -> dict[str, str]:
+    """By aspect."""
+    return {name: fact for name, fact in shown(scene, cache).items() if fact != NOWHERE}
 
 
 def rendered(planner: Planner, scenes: Iterable[Scene], frames: int) -> Iterator[Frames]:
@@ -138,7 +138,7 @@ def read(prompt: Prompt, levels: Float[Tensor, "f 4 h w"], judge: ClipJudge) -> 
     steps = levels.diff(dim=0).abs().mean((1, 2, 3))
     return Result(
         prompt=prompt,
-        read=found | {"direction": found["action"]},
+        read=found,
         features=features.numpy(),
         sharpness=sharpness(levels),
         flicker=float(steps.mean()),
@@ -171,7 +171,7 @@ def artefacts_of(
 def rates(results: list[Result]) -> dict[str, Rate]:
     """How often each aspect is as asked, where it is asked, and all of them at once."""
     found = {}
-    for aspect in READ:
+    for aspect in ASPECTS:
         hits = [result.hit(aspect) for result in results if aspect in result.prompt.asked]
         if hits:
             found[aspect] = Rate(sum(hits), len(hits))
@@ -241,10 +241,12 @@ def evaluate(
 
 def check_subjects(planner: Planner, judge: ClipJudge) -> None:
     """Raise ValueError where the cache holds what the judge can't name."""
-    unknown = {item.subject for item in planner.cache.items} - set(judge.classes.subject)
+    cache = planner.cache
+    names = {cache.subjects[item.subject].names["en"] for item in cache.items}
+    unknown = names - set(judge.classes.subject)
     if unknown:
         raise ValueError(
-            f"judge: expected one of all {len(planner.cache.subjects)} subjects of the cache, got"
+            f"judge: expected one of all {len(cache.subjects)} subjects of the cache, got"
             f" none for {len(unknown)} of them, do: python -m openlumiere_world.toys.judge"
         )
 
@@ -285,7 +287,7 @@ def tables(found: dict) -> str:
     columns = {name: column for name, column in columns.items() if column}
     heads = (f"{name} ({column[ALL].trials})" for name, column in columns.items())
     rows = [["as asked", *heads]]
-    for aspect in (*READ, ALL):
+    for aspect in (*ASPECTS, ALL):
         rows.append([aspect, *(str(column.get(aspect, "-")) for column in columns.values())])
     sides = {"made": "made", "real": "real clips", "floor": "no temporal training"}
     there = [name for name in sides if found["figures"][name]]

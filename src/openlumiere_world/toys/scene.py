@@ -82,6 +82,7 @@ MOVES = (
     "circle",
 )
 DIRECTIONS = ("left", "right", "up", "down")  # drawn twice as often as other moves
+WAYS = (*DIRECTIONS, "towards", "away")
 STANDING_SIZES = (80, 112)  # pixels of a toy's longer side; thin legs are lost where it is small
 GOING_SIZES = (62, 106)  # smaller ones go over the frame, larger ones are followed
 MOVED = 0.35  # of the animated stickers go in one of these while they do what they do
@@ -304,7 +305,7 @@ def still_motion(drawn: Scene, item: Item, chance: Chance) -> Scene:
 def going(drawn: Scene, chance: Chance) -> Scene:
     """The path of a move through the middle of the frame."""
     action = drawn.action
-    way = action if action in (*DIRECTIONS, "towards", "away") else ""
+    way = action if action in WAYS else ""
     across = {"left": 1.0, "right": -1.0}.get(action, 0.0) * chance.number(20, 32)
     along = {"up": 1.0, "down": -1.0}.get(action, 0.0) * chance.number(18, 28)
     return replace(
