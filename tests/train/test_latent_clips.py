@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
-from toy import same
+from toy import fork_group, groups, same
 
 from openlumiere import Lumiere
 from openlumiere.models.autoencoder import StickerAutoencoder
@@ -131,3 +132,20 @@ def test_of_what_is_no_prompts_work_something_is_always_shown():
     assert not made.known(drawn, torch.Generator()).any()
     masks = made.known(drawn._replace(shown=True), torch.Generator())[:, -1]
     assert masks.flatten(1).any(1).all()
+
+
+@pytest.mark.parametrize("shard", [False, True])
+def test_processes_of_which_one_is_told_nothing_are_the_run_of_one(tmp_path, shard):
+    """Up to rounding, which Adam makes as large as a step for what has nearly no gradient."""
+    conditional = replace(CONFIG, conditional=True, unknown=0.6, bf16=False)
+
+    def trained(folder, **more):
+        made = stage(config=conditional)
+        loop = replace(LOOP, batch=2, parts=2, optimizer="adamw", **more)
+        train(made, loop, folder, max_steps=4)
+
+    trained(tmp_path / "one")
+    assert fork_group(2, lambda rank: trained(tmp_path / "two", shard=shard)) == [0, 0]
+    one, two = groups(tmp_path / "one"), groups(tmp_path / "two")
+    assert one.keys() == two.keys()
+    assert all(torch.allclose(one[key], two[key], atol=1e-3) for key in one)

@@ -15,7 +15,6 @@ from accelerate import DistributedType
 from torch import nn
 from toy import (
     TARGET,
-    Line,
     Regression,
     config,
     differences,
@@ -52,38 +51,6 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path):
     run_to(tmp_path / "one", 3, losses=same_samples, dropout=0, parts=1, batch=8)
     four, one = groups(tmp_path / "four"), groups(tmp_path / "one")
     assert all(torch.allclose(four[key], one[key], atol=1e-6) for key in one)
-
-
-class Branched(Line):
-    """A line with a second weight, which only some batches use."""
-
-    def __init__(self):
-        super().__init__(dropout=0)
-        self.known_branch = nn.Linear(3, 1)
-
-    def forward(self, x, known):
-        return super().forward(x) + (self.known_branch(x)[:, 0] if known else 0)
-
-
-@pytest.mark.parametrize("parts", [2, 4])
-def test_two_processes_may_use_different_parts_of_a_net(tmp_path, parts):
-    """One part of five is known: on one process or on the other, or on neither."""
-
-    def some_known(net, count, generator):
-        known = generator.initial_seed() in {part_seed(0, number) for number in range(0, 24, 5)}
-        x = torch.randn(count, 3, generator=generator)
-        return Losses((net(x, known) - x @ TARGET) ** 2, torch.zeros(count))
-
-    def trained(folder):
-        torch.manual_seed(0)
-        stage = Regression(net=Branched(), draw=some_known)
-        train(stage, config(parts=parts), folder, max_steps=6)
-
-    trained(tmp_path / "one")
-    assert fork_group(2, lambda rank: trained(tmp_path / "two")) == [0, 0]
-    one, two = groups(tmp_path / "one"), groups(tmp_path / "two")
-    assert one.keys() == two.keys()
-    assert all(torch.allclose(one[key], two[key], atol=1e-6) for key in one)
 
 
 def test_other_numbers_of_processes_lose_and_repeat_no_sample(tmp_path):

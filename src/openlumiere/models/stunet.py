@@ -488,13 +488,14 @@ class STUNet(ModelMixin, ConfigMixin, AttentionMixin):
 
     def _of_known(self, sample: Tensor, hidden: Tensor, timestep: Tensor) -> Tensor | float:
         """What the branch adds to clips of which something is known or likely, as the channels
-        beyond the picture net's say. Others are made without it.
+        beyond the picture net's say. Others are made without it; in training its gradients are then
+        zero, since processes that train together wait for one of every parameter.
         """
         if self.known_branch is None:
             return 0.0
         beyond = sample[:, self.unet2d.config.in_channels :]
         told = beyond.abs().amax((1, 2, 3, 4), keepdim=True) > 0
-        if not bool(told.any()):
+        if not torch.is_grad_enabled() and not bool(told.any()):
             return 0.0
         added = self._run(self.known_branch, fold_frames(sample), hidden, timestep)
         return unfold_frames(added, len(sample)) * told

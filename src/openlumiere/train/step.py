@@ -139,13 +139,6 @@ class Stage(ABC):
     config: Any = None
     frames: int = 1
 
-    @property
-    def partial(self) -> bool:
-        """Whether a batch may leave out some of what trains, as the branch for what is known where
-        nothing is.
-        """
-        return getattr(self.net, "known_branch", None) is not None
-
     @abstractmethod
     def losses(self, net: nn.Module, count: int, generator: torch.Generator) -> Losses:
         """Draw `count` samples with that CPU generator, and answer their losses under `net`."""
@@ -244,20 +237,11 @@ class Trainer:
             with nullcontext() if part == mine[-1] else accelerator.no_sync(self.net):
                 losses = self.part_losses(self.net, self.drawn + part)
                 loss = losses.loss.mean() / len(mine)
-                accelerator.backward(loss + self.nothing())
+                accelerator.backward(loss)
             total += loss.detach()
             self.note_levels(losses)
         self.drawn += self.parts
         return float(accelerator.reduce(total, "mean"))
-
-    def nothing(self) -> Tensor | float:
-        """Zero, of which every parameter is a part where a batch may leave some out: processes wait
-        for a gradient of each. `find_unused_parameters` fails where one process alone leaves a
-        parameter out.
-        """
-        if not self.stage.partial or self.sharded:
-            return 0.0
-        return 0.0 * sum(value.sum() for value in self.parameters.values())
 
     def part_losses(self, net: nn.Module, number: int) -> Losses:
         """Losses of the part of this number. The global generators are seeded too, for layers that
