@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openlumiere.contract import SparseFirst
-from openlumiere.models.folder import ModelError
+from openlumiere.models.folder import NUMBERS, ModelError
 from openlumiere.models.lora import AdapterConfig, StyleError, read_tensors, sort_tensors
 from openlumiere.models.style import NOTE, Style
 
 FILE = "fast.safetensors"
 SPACING, UNTIL = "path_spacing", "path_until"
 MAX_SHIFT = 100
-MAX_SPACING, MAX_TIME = 1000, 1000  # native frames, trained timesteps
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,7 +57,7 @@ def read_fast(folder: Path) -> Fast | None:
 
 def path_of(facts: dict) -> SparseFirst:
     """What a file's note says of the path."""
-    spacing, until = fact_of(facts, SPACING, MAX_SPACING), fact_of(facts, UNTIL, MAX_TIME)
+    spacing, until = (fact_of(facts, name, NUMBERS[name][0]) for name in (SPACING, UNTIL))
     return SparseFirst(spacing=int(spacing), until=int(until))
 
 

@@ -22,7 +22,14 @@ from openlumiere_world.measures.distance import frechet
 from openlumiere_world.measures.world import judge_line
 from openlumiere_world.toys.cache import Cache
 from openlumiere_world.toys.captions import caption
-from openlumiere_world.toys.judge import ASPECTS, NOWHERE, ClipJudge, shown, to_judge
+from openlumiere_world.toys.judge import (
+    ASPECTS,
+    NOWHERE,
+    ClipJudge,
+    classes_of,
+    shown,
+    to_judge,
+)
 from openlumiere_world.toys.scene import SECONDS, SPLITS, Planner, Scene, render
 from openlumiere_world.toys.subjects import LANGUAGES
 
@@ -242,8 +249,7 @@ def evaluate(
 def check_subjects(planner: Planner, judge: ClipJudge) -> None:
     """Raise ValueError where the cache holds what the judge can't name."""
     cache = planner.cache
-    names = {cache.subjects[item.subject].names["en"] for item in cache.items}
-    unknown = names - set(judge.classes.subject)
+    unknown = set(classes_of(cache).subject) - set(judge.classes.subject)
     if unknown:
         raise ValueError(
             f"judge: expected one of all {len(cache.subjects)} subjects of the cache, got"
