@@ -8,7 +8,7 @@ from openlumiere.models.hub import BUNDLED, locate
 
 def test_toys_makes_a_transparent_clip(tmp_path, monkeypatch):
     lumiere = Lumiere.from_pretrained("toys")
-    assert "fox" in lumiere.knows.subjects and len(lumiere.knows.subjects) == 128
+    assert "fox" in lumiere.knows.subjects and len(lumiere.knows.subjects) == 250
     clip = lumiere.generate(
         "a fox on a transparent background in 3D style", seed=7, steps=4, frames=2, size=0
     )
