@@ -3,7 +3,6 @@
 import fcntl
 import os
 import pty
-import re
 import signal
 import struct
 import subprocess
@@ -12,10 +11,10 @@ import termios
 import time
 
 PROMPT = "a dog moves right on a green background"
-STILL = re.compile(r"lumiere: generate: .+, \d+ s")  # where a stage takes ten seconds
 CHILD = """
 import signal
-from openlumiere.apps.cli import main
+from openlumiere.apps.cli import console, main
+console.EVERY = 3600  # on a slow machine, too
 # A test run in the background inherits "ignore".
 signal.signal(signal.SIGINT, signal.default_int_handler)
 raise SystemExit(main())
@@ -62,7 +61,7 @@ def test_ctrl_c_while_sampling_leaves_nothing(tiny_model, tmp_path):
 
 
 def test_the_console_script_away_from_a_terminal(tiny_model, tmp_path):
-    """No bar, no warnings, the path last; on a busy machine a line every ten seconds."""
+    """No bar, no warnings, the path last."""
     words = [
         "generate",
         "🐶 כלב",
@@ -77,6 +76,5 @@ def test_the_console_script_away_from_a_terminal(tiny_model, tmp_path):
     ]
     process = start(words, tiny_model, tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     out, err = process.communicate(timeout=300)
-    said = [line for line in err.decode().splitlines() if not STILL.fullmatch(line)]
-    assert (process.returncode, out, said) == (0, b"clip.webp\n", [])
+    assert (process.returncode, out, err) == (0, b"clip.webp\n", b"")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.webp", "clip.webp.json"]
